@@ -1,0 +1,31 @@
+"""Modules that are imported when they are first used.
+
+What a method *declares* must load without torch, while its mathematics stands in the same file.
+Such a file says::
+
+    if TYPE_CHECKING:
+        import torch
+    else:
+        torch = lazy_module("torch")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class _LazyModule:
+    def __init__(self, name: str) -> None:
+        self.__name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self.__name), attribute)
+
+    def __repr__(self) -> str:
+        return f"<lazy module {self.__name!r}>"
+
+
+def lazy_module(name: str) -> Any:
+    """Return a stand-in for module `name` that imports it at the first attribute access."""
+    return _LazyModule(name)
