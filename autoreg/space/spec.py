@@ -59,6 +59,8 @@ class MethodSpec:
 
     `hooks` names the places in training where it acts. `conflicts` lists rules as pairs
     (expression over the whole recipe, reason): a recipe for which the expression holds is refused.
+    `passes` is the number of gradient computations per training step while the method is active,
+    `trains` says whether a quantizer needs epochs of its own.
     """
 
     name: str
@@ -69,6 +71,8 @@ class MethodSpec:
     paper: Paper | None = None
     hooks: tuple[str, ...] = ()
     conflicts: tuple[tuple[str, str], ...] = ()
+    passes: int = 1
+    trains: bool = False
 
 
 @dataclass(frozen=True)

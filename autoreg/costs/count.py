@@ -1,0 +1,100 @@
+"""Costs of a finished model, counted on the modules and masks that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
+from autoreg.costs.levels import Granularity
+from autoreg.costs.profile import other_numbers
+from autoreg.costs.trace import trace, type_name, warn, weighted_layers
+from autoreg.errors import InputError
+
+__all__ = ["Costs", "LayerCost", "count"]
+
+
+def count(
+    model: nn.Module,
+    example_input: Any,
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    weight_bits: Mapping[str, int] | None = None,
+    activation_bits: Mapping[str, int] | None = None,
+    granularity: Granularity = "channel",
+    symmetric: bool = True,
+) -> Costs:
+    """Count a finished model: blocks dropped, channels removed, masks and reparametrizations baked.
+
+    Args:
+        model: The model as it would be deployed.
+        example_input: What it is called with.
+        masks: Boolean mask of a layer's weight by layer name, True where the weight is kept.
+        weight_bits: Bits of a weight by layer name, 32 where silent.
+        activation_bits: Bits of the activations that enter a layer, 32 where silent.
+        granularity: Scales per "tensor" or per output "channel".
+        symmetric: Whether there are no zero points.
+
+    Raises:
+        InputError: When a name is no layer of the model or a mask does not fit its weight.
+    """
+    layers = weighted_layers(model)
+    named = {"masks": masks or {}, "weight_bits": weight_bits or {}, "activation_bits": activation_bits or {}}
+    for what, values in named.items():
+        for name in values:
+            if name not in layers:
+                raise InputError(f"count: {what} names {name!r}; the model's layers are {', '.join(layers)}")
+    found = trace(model, example_input)
+    warn(found.warnings)
+    stored: set[int] = set()
+    per_layer: list[LayerCost] = []
+    weights = biases = 0
+    for name, layer in layers.items():
+        weight, bias = layer.weight, getattr(layer, "bias", None)
+        assert isinstance(weight, Tensor)
+        numel = weight.numel()
+        kept = _kept(name, weight, (masks or {}).get(name))
+        bits = (weight_bits or {}).get(name, FLOAT_BITS)
+        input_bits = (activation_bits or {}).get(name, FLOAT_BITS)
+        size = 0 if bias is None else FLOAT_BYTES * bias.numel()
+        if id(weight) not in stored:
+            stored.add(id(weight))
+            weights += numel
+            size += packed_bytes(numel, kept, bits) + scale_bytes(_out_channels(layer), bits, granularity, symmetric)
+        biases += 0 if bias is None else bias.numel()
+        positions = found.positions[name]
+        per_layer.append(
+            LayerCost(
+                name=name,
+                type=type_name(layer),
+                macs=numel * positions,
+                effective_macs=kept * positions,
+                bops=numel * positions * bits * input_bits,
+                weight_count=numel,
+                kept=kept,
+                bits=bits,
+                activation_bits=input_bits,
+                bytes=size,
+                dropped=False,
+                shape=tuple(weight.shape),
+            )
+        )
+    others = other_numbers(model).values()
+    params, buffers = sum(part[0] for part in others), sum(part[1] for part in others)
+    return total(per_layer, weights, sum(found.functional.values()), biases, params, buffers)
+
+
+def _kept(name: str, weight: Tensor, mask: Tensor | None) -> int:
+    if mask is None:
+        return weight.numel()
+    if mask.shape != weight.shape:
+        raise InputError(f"count: mask of {name!r} has shape {tuple(mask.shape)}, its weight {tuple(weight.shape)}")
+    return int(mask.bool().sum())
+
+
+def _out_channels(layer: nn.Module) -> int:
+    channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    assert isinstance(channels, int)
+    return channels

@@ -1,0 +1,60 @@
+"""How far each layer of a model is compressed, as plain data. Loads without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autoreg.errors import InputError
+
+Granularity = Literal["tensor", "channel"]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of compression of one model; what is not named stays dense and in floating point.
+
+    Args:
+        dropped: Names of dropped blocks.
+        channels: Channels kept, by channel group of the model *after* the blocks are dropped
+            (`autoreg.costs.predict.groups_after` lists them).
+        kept: Weights that a mask keeps, by layer, among those that stand after channel removal.
+        weight_bits: Bits of a weight by layer, 1 to 32; 32 is floating point.
+        activation_bits: Bits of the activations that enter a layer, 1 to 32.
+        granularity: Whether integer weights have one scale per tensor or per output channel.
+        symmetric: Whether integer weights go without zero points.
+    """
+
+    dropped: tuple[str, ...] = ()
+    channels: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    activation_bits: Mapping[str, int] = field(default_factory=dict)
+    granularity: Granularity = "channel"
+    symmetric: bool = True
+
+    def __post_init__(self) -> None:
+        if self.granularity not in ("tensor", "channel"):
+            raise InputError(f"levels: granularity is {self.granularity!r}; allowed: 'tensor', 'channel'")
+        for part, bits in (("weight_bits", self.weight_bits), ("activation_bits", self.activation_bits)):
+            for name, value in bits.items():
+                if not 1 <= value <= 32:
+                    raise InputError(f"levels: {part} of {name!r} is {value}; allowed: 1 to 32")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it back."""
+        return {
+            "dropped": list(self.dropped),
+            "channels": dict(self.channels),
+            "kept": dict(self.kept),
+            "weight_bits": dict(self.weight_bits),
+            "activation_bits": dict(self.activation_bits),
+            "granularity": self.granularity,
+            "symmetric": self.symmetric,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Levels:
+        """Read what `to_dict` wrote, straight or through JSON."""
+        return cls(**{**data, "dropped": tuple(data.get("dropped", ()))})

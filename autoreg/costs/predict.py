@@ -1,0 +1,180 @@
+"""Costs of a compressed model before it exists: arithmetic on its profile. Loads without torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from math import prod
+
+from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
+from autoreg.costs.levels import Levels
+from autoreg.costs.shapes import ChannelGroup, LayerProfile, Profile
+from autoreg.errors import InputError
+
+__all__ = ["Costs", "LayerCost", "groups_after", "predict"]
+
+_DENSE = Levels()
+_FIXED = ""  # stands for all channels that can never be removed
+
+
+def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
+    """Price `levels` on the profiled model, to the integer that `count` finds on the finished one.
+
+    Layers of dropped blocks stay in `per_layer`, all zero and marked.
+
+    Raises:
+        InputError: When `levels` names a block, channel group or layer that does not exist (after the blocks are
+            dropped), or keeps more than there is or no channel at all.
+    """
+    _check_names(profile, levels)
+    gone = set(levels.dropped)
+    removed = _removed(profile, levels) if levels.channels else {}
+    stored: set[str] = set()
+    per_layer: list[LayerCost] = []
+    weights = biases = 0
+    for layer in profile.layers:
+        if layer.block in gone:
+            per_layer.append(_dropped(layer))
+            continue
+        out_channels = layer.out_channels - removed.get(layer.out_group or _FIXED, 0)
+        in_channels = layer.in_channels - sum([removed.get(group, 0) * repeat for group, repeat in layer.in_groups])
+        store = layer.tied is None or layer.tied not in stored
+        if layer.tied is not None:
+            stored.add(layer.tied)
+        cost = _price(layer, layer.shape(out_channels, in_channels), out_channels, levels, store)
+        per_layer.append(cost)
+        weights += cost.weight_count if store else 0
+        biases += out_channels if layer.bias else 0
+    functional = sum([part.macs for part in profile.functional if part.block not in gone])
+    others = buffers = 0
+    for part in profile.others:
+        if part.block not in gone:
+            others += part.params - sum([removed.get(group, 0) * each for group, each, _ in part.per_channel])
+            buffers += part.buffers - sum([removed.get(group, 0) * each for group, _, each in part.per_channel])
+    return total(per_layer, weights, functional, biases, others, buffers)
+
+
+def groups_after(profile: Profile, dropped: Collection[str] = ()) -> tuple[ChannelGroup, ...]:
+    """Channel groups of the profiled model once the blocks `dropped` are gone.
+
+    Residual blocks leave the groups around them as they are; dropping another block unites the groups before and
+    behind it. A group is named after its first producing layer that is left, and called removable only where that
+    is certain from the profile.
+    """
+    return tuple(group for group, _ in _united(profile, dropped))
+
+
+def _united(profile: Profile, dropped: Collection[str]) -> list[tuple[ChannelGroup, tuple[str, ...]]]:
+    """Each group that is left, with the ids of the profiled groups it is made of."""
+    if not dropped:
+        return [(group, (group.id,)) for group in profile.channel_groups]
+    parent = {group.id: group.id for group in profile.channel_groups} | {_FIXED: _FIXED}
+
+    def find(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for block in profile.blocks:
+        if block.name in dropped:
+            for name in (*block.joins, _FIXED) if block.fixed else block.joins:
+                parent[find(name)] = find(block.joins[0] if block.joins else _FIXED)
+    prefixes = tuple(f"{name}." for name in dropped)
+    order = {layer.name: place for place, layer in enumerate(profile.layers)}
+    classes: dict[str, list[ChannelGroup]] = {}
+    for group in profile.channel_groups:
+        classes.setdefault(find(group.id), []).append(group)
+    found: list[tuple[ChannelGroup, tuple[str, ...]]] = []
+    for root, parts in classes.items():
+        group = _unite(parts, prefixes, order, fixed=find(_FIXED) == root)
+        if group is not None:
+            found.append((group, tuple(part.id for part in parts)))
+    return sorted(found, key=lambda item: order[item[0].id])
+
+
+def _unite(
+    parts: list[ChannelGroup], prefixes: tuple[str, ...], order: Mapping[str, int], fixed: bool
+) -> ChannelGroup | None:
+    spans = [span for part in parts for span in (part.spans or ((0, 0),) * len(part.members))]
+    members = [member for part in parts for member in part.members]
+    left = [(m, s) for m, s in zip(members, spans, strict=True) if not m[0].startswith(prefixes)]
+    producers = sorted((name for (name, dim), _ in left if dim != "in" and name in order), key=order.__getitem__)
+    if not producers:
+        return None
+    reasons = [part.reason for part in parts if not part.removable]
+    if fixed:
+        reasons.append("a dropped block leads from these channels to some that cannot be removed")
+    return ChannelGroup(
+        id=producers[0],
+        size=parts[0].size,
+        members=tuple(member for member, _ in left),
+        spans=tuple(span for _, span in left) if all(part.spans for part in parts) else (),
+        removable=not reasons,
+        reason="; ".join(reasons),
+    )
+
+
+def _removed(profile: Profile, levels: Levels) -> dict[str, int]:
+    """Channels removed, by group of the profile."""
+    removed: dict[str, int] = {}
+    left = {group.id: (group, parts) for group, parts in _united(profile, levels.dropped)}
+    for name, kept in levels.channels.items():
+        if name not in left:
+            raise InputError(_unknown("channel group", name, left))
+        group, parts = left[name]
+        if not 1 <= kept <= group.size:
+            raise InputError(f"levels: channel group {name!r} keeps {kept} channels; allowed: 1 to {group.size}")
+        if kept < group.size and not group.removable:
+            raise InputError(f"levels: channels of group {name!r} cannot be removed: {group.reason}")
+        for part in parts:
+            removed[part] = group.size - kept
+    return removed
+
+
+def _price(layer: LayerProfile, shape: tuple[int, ...], out_channels: int, levels: Levels, store: bool) -> LayerCost:
+    name = layer.name
+    count = prod(shape)
+    kept = levels.kept.get(name, count)
+    if not 0 <= kept <= count:
+        raise InputError(f"levels: layer {name!r} keeps {kept} weights; allowed: 0 to {count}")
+    bits = levels.weight_bits.get(name, FLOAT_BITS)
+    activation_bits = levels.activation_bits.get(name, FLOAT_BITS)
+    macs = count * layer.positions
+    size = FLOAT_BYTES * out_channels if layer.bias else 0
+    if store:
+        size += packed_bytes(count, kept, bits) + scale_bytes(out_channels, bits, levels.granularity, levels.symmetric)
+    return LayerCost(
+        name=name,
+        type=layer.type,
+        macs=macs,
+        effective_macs=kept * layer.positions,
+        bops=macs * bits * activation_bits,
+        weight_count=count,
+        kept=kept,
+        bits=bits,
+        activation_bits=activation_bits,
+        bytes=size,
+        dropped=False,
+        shape=shape,
+    )
+
+
+def _dropped(layer: LayerProfile) -> LayerCost:
+    return LayerCost(layer.name, layer.type, 0, 0, 0, 0, 0, FLOAT_BITS, FLOAT_BITS, 0, True, ())
+
+
+def _check_names(profile: Profile, levels: Levels) -> None:
+    blocks = {block.name for block in profile.blocks}
+    for name in levels.dropped:
+        if name not in blocks:
+            raise InputError(_unknown("droppable block", name, blocks))
+    for named in (levels.kept, levels.weight_bits, levels.activation_bits):
+        if not named.keys() <= profile.names:
+            name = sorted(named.keys() - profile.names)[0]
+            raise InputError(_unknown("layer", name, profile.names))
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
+    return f"levels: no {what} is called {name!r}{hint}"

@@ -1,0 +1,77 @@
+"""What a recipe of a task study always has: the top-level slots and sections, their ranges and bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from autoreg.space.nodes import Choice, Constant, Option, Range
+from autoreg.space.spec import Param, Section, choice, integer, label_of, log, slot, uniform
+
+BITS = (2, 3, 4, 5, 6, 7, 8, 32)
+"""Bits that weights and activations may have; 32 is floating point, not quantized."""
+
+
+def _bits(*searched: int, doc: str) -> Param:
+    node = Choice(tuple(Option(label_of(b), Constant(b)) for b in searched))
+    return Param(node, 32, "int", min(BITS), max(BITS), options=BITS, per_layer=True, doc=doc)
+
+
+def _epochs(low: int, high: int, default: int, doc: str) -> Param:
+    return Param(Range("int", low, high), default, "int", 0, math.inf, doc=doc)
+
+
+QUANTIZATION = Section(
+    {
+        "quantizer": slot("quantizer", "rtn", "lsq", default="rtn", doc="how values are brought to few bits"),
+        "weights": Section(
+            {
+                "bits": _bits(2, 4, 8, 32, doc="bits of a weight; 32 leaves it as it is"),
+                "granularity": choice("tensor", "channel", default="channel", doc="one scale per tensor or per output"),
+                "symmetric": choice(True, False, doc="zero point 0, or an integer zero point"),
+            },
+            doc="how weights are quantized",
+        ),
+        "activations": Section(
+            {
+                "bits": _bits(8, 32, doc="bits of the inputs of weighted layers; 32 leaves them as they are"),
+                "symmetric": choice(True, False, default=False, doc="zero point 0, or an integer zero point"),
+            },
+            doc="how the inputs of weighted layers are quantized, per tensor",
+        ),
+    },
+    doc="bits of weights and activations",
+)
+
+LAYERS = Section(
+    {
+        "train": slot("train", "all", "last", "fisher", "norm_only", default="all", doc="which parameters are trained"),
+        "drop": slot("drop", "none", "last", "angular", doc="which residual blocks are dropped"),
+    },
+    doc="which layers are trained, kept and dropped",
+)
+
+TRAINING = Section(
+    {
+        "start": choice("scratch", "pretrained", doc="initial weights, or the task's trained dense network"),
+        "lr": log(1e-4, 1e-1, default=1e-2, min=1e-8, max=10.0, doc="peak learning rate"),
+        "weight_decay": log(1e-6, 1.0, default=1e-4, min=0.0, max=10.0, doc="weight decay of the optimizer"),
+        "epochs": _epochs(5, 30, 10, "epochs of the training phase"),
+        "finetune_epochs": _epochs(0, 10, 4, "epochs of the sparsify phase"),
+        "qat_epochs": _epochs(0, 5, 2, "epochs of the quantize phase, where the quantizer learns"),
+        "optimizer": choice("sgd", "adam", "adamw", doc="optimizer of every phase"),
+        "momentum": uniform(0.8, 0.99, default=0.9, min=0.0, max=0.999, doc="momentum of sgd, first beta of adam"),
+        "batch_size": integer(16, 256, default=0, min=0, max=1_000_000, doc="samples per step; 0: as the task says"),
+    },
+    doc="how the network is trained",
+)
+
+SECTIONS: Mapping[str, Param | Section] = {
+    "regularizer": slot("regularizer", doc="a term of the loss, or another gradient"),
+    "noise": slot("noise", doc="noise on inputs or features during training"),
+    "reparam": slot("reparam", doc="how weights are computed from what is trained"),
+    "sparsity": slot("structure", doc="the structure in which weights or channels are removed"),
+    "quantization": QUANTIZATION,
+    "layers": LAYERS,
+    "training": TRAINING,
+}

@@ -1,0 +1,134 @@
+"""What a method sees of the training that it acts in, and which layers have weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_module("torch")
+
+
+@dataclass
+class State:
+    """One stretch of training, as its methods see it.
+
+    Attributes:
+        model: the model being trained.
+        optimizer: None until it is built, which is after the methods' `prepare`.
+        epoch: index of the epoch, from 0.
+        epochs: length of the stretch in epochs.
+        step: optimizer steps taken since the stretch began.
+        steps_per_epoch: optimizer steps in an epoch.
+        batch: the batch that is trained on.
+        output: what the model returned for it.
+        base_loss: scalar tensor, the task's own loss of `output`.
+        generator: source of all randomness that methods draw.
+        scratch: what methods keep during a stretch, by their own keys.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer | None = None
+    epoch: int = 0
+    epochs: int = 1
+    step: int = 0
+    steps_per_epoch: int = 1
+    batch: Any = None
+    output: Any = None
+    base_loss: Tensor | None = None
+    generator: torch.Generator | None = None
+    scratch: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def progress(self) -> float:
+        """Share of the stretch that is done, in [0, 1]; 1 where there is nothing to do."""
+        steps = self.epochs * self.steps_per_epoch
+        return min(1.0, self.step / steps) if steps > 0 else 1.0
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Names and modules of the weighted layers, in `named_modules` order."""
+        return weighted_layers(self.model)
+
+    def weights(self) -> list[tuple[str, Tensor]]:
+        """Names and live weights of the weighted layers: with masks and other parametrizations applied."""
+        return [(name, weight_of(module)) for name, module in self.layers()]
+
+    def logits(self) -> Tensor:
+        """The output's logits: the tensor itself, its `logits`, or the first entry of a tuple.
+
+        Raises:
+            InputError: if the output is none of these.
+        """
+        output = self.output
+        if isinstance(output, torch.Tensor):
+            return output
+        found = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
+        if found is None and isinstance(output, tuple | list) and output:
+            found = output[0]
+        if not isinstance(found, torch.Tensor):
+            raise InputError(
+                f"model output: no logits in a {type(output).__name__}; expected a tensor or something with `logits`"
+            )
+        return found
+
+    def random_generator(self) -> torch.Generator:
+        """The generator; a stretch without one gets one seeded with 0."""
+        if self.generator is None:
+            self.generator = torch.Generator().manual_seed(0)
+        return self.generator
+
+
+def weighted_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Names and modules of linear layers and (transposed) convolutions, in `named_modules` order.
+
+    Embeddings and norms are no weighted layers.
+    """
+    from torch.nn.modules.conv import _ConvNd
+
+    return [(n, m) for n, m in model.named_modules() if isinstance(m, _ConvNd | torch.nn.Linear)]
+
+
+def weight_of(module: nn.Module) -> Tensor:
+    """The weight of a weighted layer as its forward pass sees it."""
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight
+
+
+def raw_weight(module: nn.Module) -> nn.Parameter:
+    """The parameter beneath a layer's weight: what an optimizer changes, whatever parametrizes it."""
+    from torch.nn.utils import parametrize
+
+    if parametrize.is_parametrized(module, "weight"):
+        original = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
+        assert isinstance(original, torch.nn.Parameter)
+        return original
+    weight = module.weight
+    assert isinstance(weight, torch.nn.Parameter)
+    return weight
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether the layer is a transposed convolution, which stores its weight with the inputs first."""
+    return bool(getattr(module, "transposed", False))
+
+
+def outputs_first(weight: Tensor, module: nn.Module) -> Tensor:
+    """A layer's weight as [out, in / groups, ...]: transposed convolutions are turned, others are as they are.
+
+    Args:
+        weight: shaped like the layer's weight.
+        module: the layer.
+    """
+    if not is_transposed(module):
+        return weight
+    groups = int(module.groups)  # type: ignore[arg-type]
+    inputs, outputs, *kernel = weight.shape
+    turned = weight.reshape(groups, inputs // groups, outputs, *kernel).transpose(1, 2)
+    return turned.reshape(groups * outputs, inputs // groups, *kernel)

@@ -1,0 +1,177 @@
+"""From a recipe to the chain of phases that carries it out.
+
+Phases run in a fixed order, `train -> sparsify -> quantize -> measure`, before them `pretrain` where
+a recipe starts from trained weights. Each phase reads its own part of the recipe and is keyed by the
+content of everything up to it, so that recipes with the same beginning share their work: the trial
+stores results under these keys and the engine prices what is still unpaid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoreg.space.spec import Registry
+
+Config = Mapping[str, Any]
+
+TRAINING_KEYS = ("lr", "weight_decay", "optimizer", "momentum")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a trial.
+
+    `key` is the content hash of the recipe up to and with this phase, the task, the seed and the code;
+    `epochs` is what it costs in passes over the training data (a pass that computes the gradient twice
+    counts twice); `settings` is the part of the recipe that this phase reads.
+    """
+
+    name: str
+    key: str
+    epochs: float
+    settings: Mapping[str, Any]
+
+
+def content_hash(value: Any) -> str:
+    """Return 32 hexadecimal digits of the SHA-256 of `value` written as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def method_of(slot: Any) -> tuple[str, dict[str, Any]]:
+    """Split what stands in a method slot into the method's name and its parameters.
+
+    >>> method_of({"l1": {"strength": 0.1}})
+    ('l1', {'strength': 0.1})
+    >>> method_of("none")
+    ('none', {})
+    """
+    if isinstance(slot, str):
+        return slot, {}
+    ((name, parameters),) = slot.items()
+    return name, dict(parameters)
+
+
+def passes(config: Config, registry: Registry) -> int:
+    """Gradient computations per training step of this recipe: the most that one of its methods declares."""
+    kinds = ("regularizer", "noise", "reparam")
+    named = [(kind, method_of(config[kind])[0]) for kind in kinds]
+    return max([1] + [registry.methods[kind][name].passes for kind, name in named if name != "none"])
+
+
+def is_quantized(config: Config) -> bool:
+    """Whether any weight or activation of the recipe is held in fewer than 32 bits."""
+    quantization = config["quantization"]
+    return any(_lowest(quantization[part]["bits"]) < 32 for part in ("weights", "activations"))
+
+
+def _lowest(bits: Any) -> int:
+    if isinstance(bits, Mapping):
+        return min(int(value) for value in bits["per_layer"].values())
+    return int(bits)
+
+
+def is_compressed(config: Config) -> bool:
+    """Whether the recipe sparsifies, drops or quantizes anything."""
+    drops = method_of(config["layers"]["drop"])[0] != "none"
+    return drops or method_of(config["sparsity"])[0] != "none" or is_quantized(config)
+
+
+def compile_plan(
+    config: Config,
+    registry: Registry,
+    *,
+    base: str,
+    seed: int,
+    fold: str,
+    dense: Config,
+    resolved: Mapping[str, Any] | None = None,
+    given: bool = False,
+) -> tuple[Phase, ...]:
+    """Compile a complete recipe into its phases.
+
+    Args:
+        config: a complete recipe (every section present).
+        registry: what the methods declare (passes per step, whether a quantizer trains).
+        base: hash of what every phase depends on: task, code, library versions, dtype, device, threads.
+        seed: the replicate's seed.
+        fold: the fold of the task's data that is trained and scored.
+        dense: the task's dense recipe; its training is the `pretrain` phase of a recipe that starts pretrained.
+        resolved: the explicit levels of the recipe (JSON), where its allocation looked at a reference.
+        given: whether the task brings trained weights of its own, so that none need be trained.
+
+    Returns:
+        The phases in order. A phase that would do nothing is left out, so that recipes which differ
+        only in settings without effect have the same keys.
+    """
+    training = config["training"]
+    pretrained = training["start"] == "pretrained"
+    phases: list[Phase] = []
+
+    def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
+        before = phases[-1].key if phases else content_hash([base, seed, fold, pretrained and given])
+        phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
+
+    if pretrained and not given:
+        add("train", *_train(dense, registry))  # the dense network's own training: one phase, whoever asks for it
+    if training["epochs"] > 0:
+        add("tune" if pretrained else "train", *_train(config, registry))
+    sparsifies = method_of(config["sparsity"])[0] != "none" or method_of(config["layers"]["drop"])[0] != "none"
+    if sparsifies or training["finetune_epochs"] > 0:
+        settings = {**_train(config, registry)[1], "epochs": training["finetune_epochs"], "resolved": dict(resolved or {})}
+        settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
+        add("sparsify", training["finetune_epochs"] * passes(config, registry), settings)
+    if is_quantized(config):
+        quantizer = registry.methods["quantizer"][method_of(config["quantization"]["quantizer"])[0]]
+        epochs = training["qat_epochs"] if quantizer.trains else 0
+        settings = {name: training[name] for name in TRAINING_KEYS} if epochs else {}
+        add("quantize", epochs, {**settings, "epochs": epochs, "quantization": config["quantization"]})
+    add("measure", 0, {})
+    return tuple(phases)
+
+
+def _train(config: Config, registry: Registry) -> tuple[float, dict[str, Any]]:
+    training = config["training"]
+    settings = {name: config[name] for name in ("regularizer", "noise", "reparam")}
+    settings |= {name: training[name] for name in TRAINING_KEYS}
+    settings |= {"epochs": training["epochs"], "train": config["layers"]["train"]}
+    return training["epochs"] * passes(config, registry), settings
+
+
+def epochs_asked(phases: Sequence[Phase]) -> float:
+    """Passes over the training data that the phases would cost if nothing were shared."""
+    return sum(phase.epochs for phase in phases)
+
+
+def epochs_unpaid(phases: Sequence[Phase], stored: Collection[str] | Callable[[str], bool]) -> float:
+    """Passes still to be paid when the phases whose keys are `stored` are taken from the store."""
+    has = stored if callable(stored) else stored.__contains__
+    paid = max((i for i, phase in enumerate(phases) if has(phase.key)), default=-1)
+    return sum(phase.epochs for phase in phases[paid + 1 :])
+
+
+def identity(config: Config, registry: Registry) -> str:
+    """A key that recipes share when they do the same thing: settings without effect are left out."""
+    phases = compile_plan(config, registry, base="", seed=0, fold="", dense=config)
+    start = config["training"]["start"]
+    return content_hash([start, [phase.key for phase in phases]])
+
+
+def rung_epochs(epochs: int, reduction: int = 3) -> tuple[int, ...]:
+    """Epochs of a training phase after which a compressed copy is scored: E/9 (if at least 2), E/3, E.
+
+    >>> rung_epochs(10)
+    (3, 10)
+    >>> rung_epochs(30)
+    (3, 10, 30)
+    """
+    rungs: list[int] = []
+    at = epochs
+    while at >= 2:
+        rungs.append(at)
+        at //= reduction
+    return tuple(sorted(rungs))

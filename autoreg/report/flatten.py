@@ -1,0 +1,63 @@
+"""Configs as flat tables: one path of labels a parameter, whatever the space was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+SLOTS = frozenset(
+    ("regularizer", "noise", "reparam", "sparsity", "criterion", "allocation", "schedule", "quantizer", "train", "drop")
+)
+
+
+def flatten_configs(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Flatten configs of one study: `{"regularizer": {"l1": {"strength": 1e-4}}}` becomes
+    `{"regularizer": "l1", "regularizer.l1.strength": 1e-4}`.
+
+    Whether `{name: {...}}` is a choice among methods or a section is not written in a config; it is a
+    choice where the slot is one of autoreg's own, where it holds nothing but an empty mapping, or where
+    other configs of the study have a plain value or another single name in the same place.
+
+    Args:
+        configs: the complete configs of all trials.
+
+    Returns:
+        One flat mapping a config, in the same order; values are numbers, strings, booleans, or JSON text for lists.
+    """
+    seen: dict[str, set[str]] = {}
+    plain: set[str] = set()
+    for config in configs:
+        _survey(config, "", seen, plain)
+    choices = {path for path, labels in seen.items() if path in plain or len(labels) > 1}
+    return [dict(_items(config, "", choices)) for config in configs]
+
+
+def _survey(node: Mapping[str, Any], path: str, seen: dict[str, set[str]], plain: set[str]) -> None:
+    for key, value in node.items():
+        here = f"{path}.{key}" if path else str(key)
+        if not isinstance(value, Mapping):
+            plain.add(here)
+            continue
+        if _is_method(value):
+            seen.setdefault(here, set()).add(next(iter(value)))
+            _survey(value[next(iter(value))], f"{here}.{next(iter(value))}", seen, plain)
+        else:
+            _survey(value, here, seen, plain)
+
+
+def _is_method(value: Mapping[str, Any]) -> bool:
+    return len(value) == 1 and isinstance(next(iter(value.values())), Mapping) and "per_layer" not in value
+
+
+def _items(node: Mapping[str, Any], path: str, choices: set[str]) -> Iterable[tuple[str, Any]]:
+    for key, value in node.items():
+        here = f"{path}.{key}" if path else str(key)
+        if not isinstance(value, Mapping):
+            yield here, json.dumps(value) if isinstance(value, list | tuple) else value
+        elif _is_method(value) and (here in choices or key in SLOTS or not next(iter(value.values()))):
+            label = str(next(iter(value)))
+            yield here, label
+            yield from _items(value[label], f"{here}.{label}", choices)
+        else:
+            yield from _items(value, here, choices)

@@ -1,0 +1,145 @@
+"""A recipe in a few words: `channel 40% magnitude/uniform · 8/8 bits · l1 1e-4 · drop last 1`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SECTIONS = frozenset(("regularizer", "noise", "reparam", "sparsity", "quantization", "layers", "training"))
+
+
+def recipe_phrase(config: Mapping[str, Any]) -> str:
+    """Say what a config does, leaving out what it leaves alone.
+
+    Args:
+        config: a recipe (canonical task config), or the config of a Python objective, which is listed as `name=value`.
+
+    Returns:
+        Phrases joined by ` · `; `dense` for a recipe that changes nothing.
+    """
+    if not config:
+        return "no parameters"
+    if not _SECTIONS & set(config):
+        return " · ".join(_plain(config))
+    parts = [
+        _structure(config.get("sparsity", "none")),
+        _quantization(config.get("quantization")),
+        *(_method(config.get(slot, "none")) for slot in ("regularizer", "noise", "reparam")),
+        *_layers(config.get("layers")),
+        *_training(config.get("training")),
+        *_plain({k: v for k, v in config.items() if k not in _SECTIONS}),
+    ]
+    return " · ".join(p for p in parts if p) or "dense"
+
+
+def number(value: Any) -> str:
+    """Write a number with at most three digits: `0.4`, `1e-4`, `12`, `1.2e-5`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    mantissa, _, exponent = text.partition("e")
+    if not exponent and 0 < abs(value) < 0.001:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def _split(value: Any) -> tuple[str, Mapping[str, Any]]:
+    """Name and parameters of a choice among methods."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        name, params = next(iter(value.items()))
+        return str(name), params if isinstance(params, Mapping) else {}
+    return ("none" if value is None else str(value)), {}
+
+
+def _method(value: Any, word: str = "") -> str:
+    name, params = _split(value)
+    if name == "none":
+        return ""
+    return " ".join([*([word] if word else []), name, *(_value(v) for v in params.values())])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if "per_layer" in value:
+            return _spread(value)
+        name, params = _split(value)
+        return " ".join([name, *(_value(v) for v in params.values())])
+    return number(value)
+
+
+def _spread(value: Any, percent: bool = False) -> str:
+    """A value that may differ by layer: `40%`, `30–80% by layer`."""
+    if isinstance(value, Mapping) and isinstance(value.get("per_layer"), Mapping):
+        inner = list(value["per_layer"].values())
+        numbers = [v for v in inner if isinstance(v, int | float) and not isinstance(v, bool)]
+        if inner and len(numbers) == len(inner):
+            low, high = min(numbers), max(numbers)
+            if low == high:
+                return _spread(low, percent)
+            scale, unit = (100, "%") if percent else (1, "")
+            return f"{number(_round(low * scale))}–{number(_round(high * scale))}{unit} by layer"
+        return "/".join(dict.fromkeys(_value(v) for v in inner)) + " by layer"
+    if percent and isinstance(value, int | float):
+        return f"{number(_round(value * 100))}%"
+    return number(value)
+
+
+def _round(value: float) -> float:
+    return round(value) if value >= 10 else round(value, 1)
+
+
+def _structure(value: Any) -> str:
+    name, params = _split(value)
+    if name == "none":
+        return ""
+    words = [name]
+    if "amount" in params:
+        words.append(_spread(params["amount"], percent=True))
+    rules = [_split(params[k])[0] if isinstance(params[k], Mapping | str) else _value(params[k]) for k in ("criterion", "allocation") if k in params]
+    if rules:
+        words.append("/".join(rules))
+    schedule = _split(params.get("schedule", "one_shot"))[0]
+    if schedule not in ("one_shot", "none"):
+        words.append(schedule)
+    known = ("amount", "criterion", "allocation", "schedule")
+    words += [f"{k} {_value(v)}" for k, v in params.items() if k not in known]
+    return " ".join(words)
+
+
+def _quantization(section: Any) -> str:
+    if not isinstance(section, Mapping):
+        return ""
+    weights = section.get("weights", {}).get("bits", 32)
+    activations = section.get("activations", {}).get("bits", 32)
+    if weights == 32 and activations == 32:
+        return ""
+    quantizer = _split(section.get("quantizer", "rtn"))[0]
+    words = f"{_spread(weights)}/{_spread(activations)} bits"
+    return words if quantizer in ("rtn", "none") else f"{words} {quantizer}"
+
+
+def _layers(section: Any) -> list[str]:
+    if not isinstance(section, Mapping):
+        return []
+    train = "" if section.get("train", "all") in ("all", {"all": {}}) else _method(section["train"], "train")
+    return [train, _method(section.get("drop", "none"), "drop")]
+
+
+def _training(section: Any) -> list[str]:
+    if not isinstance(section, Mapping):
+        return []
+    return ["from pretrained"] if section.get("start") == "pretrained" else []
+
+
+def _plain(config: Mapping[str, Any], path: str = "") -> list[str]:
+    parts: list[str] = []
+    for key, value in config.items():
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping) and len(value) == 1 and isinstance(next(iter(value.values())), Mapping):
+            parts.append(f"{here}={_value(value)}")
+        elif isinstance(value, Mapping):
+            parts += _plain(value, here)
+        else:
+            parts.append(f"{here}={number(value)}")
+    return parts

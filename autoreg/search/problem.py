@@ -1,0 +1,119 @@
+"""What a study asks for: objectives, known costs and constraints, as one value that the engine's parts share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autoreg.errors import AutoregError, InputError
+from autoreg.search import constraints as rules
+from autoreg.search.front import Direction, Floats
+from autoreg.search.records import Record, State
+
+if TYPE_CHECKING:
+    from autoreg.space import Expression, Space
+
+Costs = Callable[[dict[str, Any]], Mapping[str, float] | None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The fixed part of a study.
+
+    Args:
+        space: Where recipes come from.
+        objectives: Direction of each.
+        quality: The objective that only training tells.
+        costs: Exactly known costs of a config; cheap. None where nothing is known.
+        constraints: All must hold, those of the space included.
+        reference: Metrics of the dense recipe under dotted names (`dense.flops`).
+        identity: Key under which two configs count as the same.
+    """
+
+    space: Space
+    objectives: Mapping[str, Direction]
+    quality: str
+    identity: Callable[[dict[str, Any]], str]
+    costs: Costs | None = None
+    constraints: tuple[Expression, ...] = ()
+    reference: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise InputError("a study needs at least one objective, such as {'error': 'min'}")
+        for name, direction in self.objectives.items():
+            if direction not in ("min", "max"):
+                raise InputError(f"objective {name!r}: direction {direction!r} is not allowed; allowed: min, max")
+        if self.quality not in self.objectives:
+            raise InputError(f"quality {self.quality!r} is not among the objectives: {', '.join(self.objectives)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives, in the order of the columns."""
+        return tuple(self.objectives)
+
+    @property
+    def signs(self) -> Floats:
+        """1 for an objective to minimize and -1 for one to maximize [m]."""
+        return np.array([1.0 if d == "min" else -1.0 for d in self.objectives.values()])
+
+    def known(self, config: dict[str, Any]) -> dict[str, float]:
+        """Costs of a config that are known before it runs.
+
+        Raises:
+            InputError: If the cost function fails, or gives something that is no finite number.
+        """
+        if self.costs is None:
+            return {}
+        try:
+            found = dict(self.costs(config) or {})
+        except AutoregError:
+            raise
+        except Exception as error:
+            raise InputError(f"the cost function failed: {type(error).__name__}: {error}") from error
+        for name, value in found.items():
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+                raise InputError(f"the cost function gave {name} = {value!r}; a known cost is a finite number")
+        return {str(n): float(v) for n, v in found.items()}
+
+    def violated(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The constraints that `metrics` break, and by how much."""
+        found = rules.violations(self.constraints, metrics, self.reference)
+        return {text: amount for text, amount in found.items() if amount > 0}
+
+    def values(self, metrics: Mapping[str, float]) -> tuple[float, ...] | None:
+        """Objectives of a trial in order, or None if one is missing."""
+        if any(n not in metrics for n in self.names):
+            return None
+        return tuple(float(metrics[n]) for n in self.names)
+
+    def counted(self, state: State) -> list[Record]:
+        """Trials that may be on the front: complete, and within the constraints."""
+        return [r for r in state.complete() if r.feasible is not False]
+
+    def table(self, records: Sequence[Record]) -> Floats:
+        """Objectives of complete trials [n, m], in their own units."""
+        return np.array([[r.metrics[n] for n in self.names] for r in records], dtype=float).reshape(-1, len(self.names))
+
+    def scaled(self, values: Floats, state: State) -> Floats:
+        """Objectives to be minimized: in the unit cube once the scale is fixed, in their own units before."""
+        rows = np.asarray(values, dtype=float).reshape(-1, len(self.names))
+        return state.normalizer.transform(rows) if state.normalizer is not None else rows * self.signs
+
+    def flat(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Active parameters of a config by path; empty for a baseline from outside of the space."""
+        try:
+            return dict(self.space.flatten(config))
+        except (InputError, KeyError, ValueError, TypeError):
+            return {}
+
+    def encoded(self, config: dict[str, Any]) -> Floats | None:
+        """Encoded config [p], or None for a baseline from outside of the space."""
+        try:
+            return np.asarray(self.space.encode(config), dtype=float)
+        except (InputError, KeyError, ValueError, TypeError):
+            return None

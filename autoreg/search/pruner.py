@@ -1,0 +1,132 @@
+"""Stopping trials early on several objectives: successive halving by non-dominated rank.
+
+Optuna can neither report nor prune in multi-objective studies, so the decision is ours. It reads
+recorded reports only, so that a replayed study decides as the first one did.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoreg.errors import InputError
+from autoreg.search import front
+from autoreg.search.front import Floats
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a trial goes on at a rung, and why not."""
+
+    stop: bool
+    reason: str = ""
+    audit: bool = False
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Multi-objective successive halving, asynchronous, within a recent window.
+
+    At a rung a trial is compared with the last `window` other trials that reached it, by
+    non-dominated rank of (quality at the rung, known costs), ties by hypervolume contribution; the
+    best `1/eta` go on. A trial of rank 0 goes on whatever its place. Any trial is stopped whose
+    optimistic bound is dominated at its known costs by a complete trial.
+
+    Args:
+        eta: One in `eta` goes on at each rung; rungs are `first`, `first·eta`, `first·eta²`, ...
+        first: The first rung, in steps.
+        window: How many of the latest other reports at the rung count.
+        peers: No trial is stopped before this many others have reached the rung.
+        audit: Share of stops that are not carried out, in [0, 1], to see how many were wrong.
+        optimism: Which quantile of the improvements that complete trials made after the rung
+            a trial may hope for, in [0, 1].
+
+    Reference: Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), MLSys
+    2020, arXiv 1810.05934; for several objectives Schmucker et al., "Multi-objective asynchronous
+    successive halving" (MO-ASHA), 2021, arXiv 2106.12639. A window instead of all reports, since
+    late trials of a good sampler nearly always pass a rung filled by early ones.
+    """
+
+    eta: float = 3.0
+    first: int = 1
+    window: int = 24
+    peers: int = 5
+    audit: float = 0.05
+    optimism: float = 0.95
+
+    def __post_init__(self) -> None:
+        checks = {
+            "eta": self.eta > 1,
+            "first": self.first >= 1,
+            "window": self.window >= self.peers,
+            "peers": self.peers >= 1,
+            "audit": 0 <= self.audit <= 1,
+            "optimism": 0 <= self.optimism <= 1,
+        }
+        for name, ok in checks.items():
+            if not ok:
+                raise InputError(f"early stopping: {name} = {getattr(self, name)!r} is out of range (eta > 1, first >= 1, "
+                                 "window >= peers >= 1, audit and optimism in [0, 1])")
+
+    def is_rung(self, step: int) -> bool:
+        """Whether `step` is a rung: the whole part of first·eta^k."""
+        if step < self.first:
+            return False
+        k = round(math.log(step / self.first, self.eta))
+        return any(step == math.floor(self.first * self.eta**j + 1e-9) for j in (k - 1, k, k + 1) if j >= 0)
+
+    def decide(
+        self,
+        own: Sequence[float],
+        others: Sequence[Sequence[float]],
+        *,
+        quality: int,
+        improvements: Sequence[float],
+        finals: Sequence[Sequence[float]],
+        reference: Sequence[float] | None = None,
+    ) -> Decision:
+        """Decide about one trial at a rung; every objective is to be minimized.
+
+        Args:
+            own: The trial's objectives [m]: quality at the rung, costs as known.
+            others: The same of the other trials at this rung, oldest first [n][m].
+            quality: Index of the quality among the objectives.
+            improvements: Quality at this rung minus final quality of complete trials that passed it.
+            finals: Objectives of complete trials that count, at their end [k][m].
+            reference: Point below which hypervolume is taken [m].
+        """
+        me = np.asarray(own, dtype=float)
+        recent = np.asarray(others, dtype=float).reshape(-1, len(me))[-self.window :]
+        if len(recent) < self.peers:
+            return Decision(False)
+        bound = self._bound(me, quality, improvements)
+        ended = np.asarray(finals, dtype=float).reshape(-1, len(me))
+        if bound is not None and len(ended) and bool(np.any(_dominates(ended, bound))):
+            return Decision(True, f"at its known cost even the optimistic bound {bound[quality]:.4g} is dominated")
+        points = np.vstack([recent, me])
+        level = front.ranks(points)
+        if level[-1] == 0:
+            return Decision(False)
+        place = int(np.flatnonzero(front.order(points, reference) == len(points) - 1)[0])
+        keep = max(1, math.floor(len(points) / self.eta))
+        if place < keep:
+            return Decision(False)
+        return Decision(True, f"place {place + 1} of {len(points)} at this rung, {keep} go on")
+
+    def _bound(self, own: Floats, quality: int, improvements: Sequence[float]) -> Floats | None:
+        if len(improvements) < self.peers:
+            return None
+        bound = own.copy()
+        bound[quality] -= max(float(np.quantile(np.asarray(improvements, dtype=float), self.optimism, method="higher")), 0.0)
+        return bound
+
+    def audits(self, seed: int, trial: int) -> bool:
+        """Whether a stop of this trial is not carried out; drawn once per trial."""
+        return bool(np.random.default_rng([seed, trial, 0xA0D17]).random() < self.audit)
+
+
+def _dominates(points: Floats, other: Floats) -> front.Mask:
+    return np.asarray(np.all(points <= other, axis=1) & np.any(points < other, axis=1))

@@ -1,0 +1,210 @@
+"""Who proposes the next recipe. A proposal is a pure function of recorded trials and a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from autoreg.errors import InputError
+from autoreg.search import front
+from autoreg.space.nodes import Range
+
+if TYPE_CHECKING:
+    from autoreg.space import Space
+
+Config = dict[str, Any]
+Value = float | int | str
+Domain = Range | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One recorded trial as a sampler sees it.
+
+    `flat` holds its active parameters by path; `values` its objectives, to be minimized, where it
+    is COMPLETE; `violation` is above 0 for a trial that breaks a constraint.
+    """
+
+    number: int
+    state: Literal["COMPLETE", "PRUNED", "RUNNING"]
+    flat: Mapping[str, Value]
+    values: tuple[float, ...] | None = None
+    violation: float = 0.0
+
+
+class Sampler(Protocol):
+    """Proposes configs."""
+
+    name: str
+    explain: str
+
+    def propose(self, seen: Sequence[Seen], seed: Sequence[int]) -> Config | None:
+        """Return a config, the same for the same trials and seed; None when there is no other."""
+        ...
+
+
+def uniform(domain: Domain, rng: np.random.Generator) -> Value:
+    """Draw from a domain: every label alike, a range evenly (in its logarithm where it says so)."""
+    if not isinstance(domain, Range):
+        return domain[int(rng.integers(len(domain)))]
+    if domain.step is not None:
+        count = math.floor((domain.high - domain.low) / domain.step + 1e-9)
+        value = domain.low + domain.step * int(rng.integers(count + 1))
+    elif domain.is_int and not domain.is_log:
+        value = int(rng.integers(int(domain.low), int(domain.high) + 1))
+    elif domain.is_log:
+        edge = 0.5 if domain.is_int else 0.0
+        low, high = math.log(domain.low - edge if domain.low > edge else domain.low), math.log(domain.high + edge)
+        value = math.exp(rng.uniform(low, high))
+    else:
+        value = float(rng.uniform(domain.low, domain.high))
+    value = min(max(value, domain.low), domain.high)
+    return round(value) if domain.is_int else float(value)
+
+
+def vary(space: Space, flat: Mapping[str, Value], rng: np.random.Generator, switches: int) -> Config:
+    """Return the config of `flat` with `switches` of its parameters drawn anew (and what they open)."""
+    paths = sorted(p.path for p in space.parameters if p.path in flat)
+    fresh = set(rng.choice(paths, size=min(switches, len(paths)), replace=False).tolist()) if paths else set()
+    return space.build(lambda path, domain: flat[path] if path in flat and path not in fresh else uniform(domain, rng))
+
+
+def cross(space: Space, first: Mapping[str, Value], second: Mapping[str, Value], rng: np.random.Generator) -> Config:
+    """Return a config that takes each parameter from one of two parents, each with equal chance."""
+
+    def choose(path: str, domain: Domain) -> Value:
+        mother, father = (first, second) if rng.random() < 0.5 else (second, first)
+        return mother[path] if path in mother else father[path] if path in father else uniform(domain, rng)
+
+    return space.build(choose)
+
+
+class RandomSampler:
+    """Draws from the space evenly."""
+
+    name = "random"
+    explain = "random: every recipe is drawn evenly from the space, whatever was seen."
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def propose(self, seen: Sequence[Seen], seed: Sequence[int]) -> Config | None:
+        """Draw a config that the space allows."""
+        return self._space.sample(np.random.default_rng(list(seed)))
+
+
+class GridSampler:
+    """Walks through a finite space in its own order."""
+
+    name = "grid"
+    explain = "grid: every recipe of the finite space once, in order."
+
+    def __init__(self, space: Space, limit: int = 1_000_000) -> None:
+        size = space.size()
+        if not math.isfinite(size.count) or size.count > limit:
+            raise InputError(
+                f"sampler 'grid': the space has {size.count:g} recipes; a grid needs at most {limit:,}. "
+                "Give its ranges a step, or take sampler 'auto'."
+            )
+        self._configs: Iterator[Config] = space.enumerate(limit)
+
+    def propose(self, seen: Sequence[Seen], seed: Sequence[int]) -> Config | None:
+        """Return the next config of the walk; the caller passes over those it has seen."""
+        return next(self._configs, None)
+
+
+class NSGA2Sampler:
+    """Children of the best recorded trials, by NSGA-II's selection.
+
+    The parents are the best `population` of the trials recorded up to the last full generation,
+    by non-dominated rank and then crowding distance; two binary tournaments choose a pair;
+    each parameter comes from either, and is drawn anew with a chance of one in their number.
+
+    Reference: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002.
+    """
+
+    name = "nsga2"
+
+    def __init__(self, space: Space, population: int = 20) -> None:
+        self._space = space
+        self._population = population
+        self.explain = f"nsga2: crossovers and mutations of the best {population} recorded trials, a generation at a time."
+
+    def propose(self, seen: Sequence[Seen], seed: Sequence[int]) -> Config | None:
+        """Return a child of two recorded trials, or a random config in the first generation."""
+        rng = np.random.default_rng(list(seed))
+        ended = [s for s in seen if s.values is not None and s.flat]
+        ended = ended[: len(ended) // self._population * self._population]
+        if not ended:
+            return self._space.sample(rng)
+        parents = self._parents(ended)
+        pair = [parents[min(rng.integers(len(parents), size=2))] for _ in range(2)]
+        child = self._space.flatten(cross(self._space, pair[0].flat, pair[1].flat, rng))
+        switches = int(rng.binomial(max(len(child), 1), 1 / max(len(child), 1)))
+        return vary(self._space, child, rng, switches)
+
+    def _parents(self, ended: Sequence[Seen]) -> list[Seen]:
+        feasible = [s for s in ended if s.violation <= 0]
+        broken = sorted((s for s in ended if s.violation > 0), key=lambda s: (s.violation, s.number))
+        best: list[Seen] = []
+        if feasible:
+            values = np.array([s.values for s in feasible])
+            best = [feasible[i] for i in np.lexsort((-crowding(values), front.ranks(values)))]
+        return (best + broken)[: self._population]
+
+
+def crowding(values: front.Floats) -> front.Floats:
+    """Crowding distance [n] of points [n, m] within their non-dominated rank; infinite at its ends."""
+    out = np.zeros(len(values))
+    level = front.ranks(values)
+    for k in np.unique(level):
+        members = np.flatnonzero(level == k)
+        for column in values[members].T:
+            by = members[np.argsort(column, kind="stable")]
+            spread = float(column.max() - column.min()) or 1.0
+            out[by[[0, -1]]] = math.inf
+            inner = np.sort(column, kind="stable")
+            out[by[1:-1]] += (inner[2:] - inner[:-2]) / spread
+    return out
+
+
+SAMPLERS: dict[str, str] = {
+    "auto": "tpe for now; screening by the predictor, where it is on and trusted, chooses among its draws",
+    "tpe": "Optuna's multi-objective TPE",
+    "nsga2": "crossovers and mutations of the best recorded trials",
+    "random": "evenly from the space",
+    "grid": "every recipe of a finite space",
+}
+
+
+def make_sampler(name: str, space: Space, objectives: int) -> Sampler:
+    """Return the sampler called `name`.
+
+    Args:
+        name: One of `SAMPLERS`.
+        space: The space to propose from.
+        objectives: How many objectives a study has.
+
+    Raises:
+        InputError: If there is no such sampler, or it cannot serve this space.
+    """
+    from autoreg.search.tpe import TPESampler
+
+    makers: dict[str, Callable[[], Sampler]] = {
+        "auto": lambda: TPESampler(space, objectives),
+        "tpe": lambda: TPESampler(space, objectives),
+        "nsga2": lambda: NSGA2Sampler(space),
+        "random": lambda: RandomSampler(space),
+        "grid": lambda: GridSampler(space),
+    }
+    if name not in makers:
+        import difflib
+
+        near = difflib.get_close_matches(str(name), makers, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"sampler {name!r} is not known; allowed: {', '.join(makers)}.{hint}")
+    return makers[name]()

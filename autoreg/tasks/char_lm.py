@@ -1,0 +1,173 @@
+"""A small transformer over the characters of a text; quality is bits per character."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autoreg.errors import InputError
+from autoreg.tasks.base import Task, bits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+# the text is cut in this order, so that validation and test lie apart from each other
+SHARES = {"train": 0.90, "calibration": 0.02, "validation": 0.04, "test": 0.04}
+EVAL_BATCH = 64
+
+
+class CharLMTask(Task):
+    """The next character of a text, from a file; bits per character ("bpc") of a causal transformer.
+
+    The text is cut into four stretches, one after the other: training 90 %, calibration 2 %,
+    validation 4 %, test 4 %. Training draws windows at random places, an epoch being `steps`
+    batches of them; the other splits are cut into windows that do not overlap, at most
+    `eval_chars` characters of each. The alphabet is that of the training stretch, with one more
+    sign for any character that is not in it.
+
+    Args:
+        path: a text file, UTF-8.
+        context: characters in a window, >= 2.
+        width: features per position, a multiple of `heads`.
+        layers: attention and feed-forward blocks, a pair each.
+        heads: attention heads.
+        steps: batches per epoch.
+        batch_size: windows in a training batch.
+        eval_chars: most characters of validation and of test that are used, and of calibration.
+    """
+
+    name = "char_lm"
+    quality = "bpc"
+    training = {
+        "lr": 3e-3,
+        "weight_decay": 1e-2,
+        "epochs": 8,
+        "finetune_epochs": 2,
+        "qat_epochs": 1,
+        "optimizer": "adamw",
+    }
+    latency_batch = 4
+    needs = {"path": "a text file"}
+
+    def __init__(
+        self,
+        path: str,
+        context: int = 64,
+        width: int = 64,
+        layers: int = 3,
+        heads: int = 4,
+        steps: int = 50,
+        batch_size: int = 32,
+        eval_chars: int = 32_768,
+    ) -> None:
+        if min(context - 1, width, layers, heads, steps, batch_size, eval_chars - context) < 1:
+            raise InputError(f"task char_lm: {self!r}: context is at least 2, eval_chars more than context, others at least 1")
+        if width % heads:
+            raise InputError(f"task char_lm: width is {width}; expected a multiple of heads ({heads})")
+        self.path, self.context, self.width, self.layers, self.heads = Path(path), context, width, layers, heads
+        self.steps, self.batch_size, self.eval_chars = steps, batch_size, eval_chars
+        stretches(self._text, context)
+
+    @cached_property
+    def _text(self) -> str:
+        return read_text(self.path)
+
+    @cached_property
+    def _parts(self) -> dict[str, Tensor]:
+        """Characters of each split as numbers, int64 [n]."""
+        import torch
+
+        parts = stretches(self._text, self.context)
+        alphabet = {sign: index for index, sign in enumerate(sorted(set(parts["train"])))}
+        unknown = len(alphabet)
+        return {k: torch.tensor([alphabet.get(sign, unknown) for sign in part]) for k, part in parts.items()}
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of characters, the unknown one included."""
+        return int(self._parts["train"].max()) + 2
+
+    @cached_property
+    def chance(self) -> float:  # type: ignore[override]
+        """Bits per character of a model that knows no more than the frequency of each character."""
+        return entropy_bits(np.bincount(self._parts["train"].numpy()))
+
+    def build_model(self) -> nn.Module:
+        """A causal pre-norm transformer."""
+        from autoreg.tasks.models import CharTransformer
+
+        return CharTransformer(self.vocabulary, self.context, self.width, self.layers, self.heads)
+
+    def loaders(self, fold: str = "all") -> dict[str, Any]:
+        """The four splits; batches (characters [n, context], the characters that follow each [n, context])."""
+        from autoreg.tasks.loader import BatchLoader
+
+        made: dict[str, Any] = {}
+        for split, part in self._parts.items():
+            if split == "train":
+                x, y = windows(part, self.context, 1)
+                made[split] = BatchLoader(
+                    x, y, batch_size=self.batch_size, shuffle=True, samples=self.steps * self.batch_size
+                )
+            else:
+                x, y = windows(part[: self.eval_chars], self.context, self.context)
+                made[split] = BatchLoader(x, y, batch_size=EVAL_BATCH)
+        return made
+
+    def metrics(self, outputs: list[Any], batches: list[Any]) -> dict[str, float]:
+        """"bpc", bits per character; "error", the share of characters not guessed; "loss" in nats."""
+        figures = super().metrics(outputs, batches)
+        return {"bpc": bits(figures["loss"]), **figures}
+
+
+def stretches(text: str, context: int) -> dict[str, str]:
+    """The four consecutive parts of a text, by split.
+
+    Raises:
+        InputError: if a part is too short for one window.
+    """
+    ends = [round(end * len(text)) for end in np.cumsum(list(SHARES.values()))]
+    parts = {split: text[a:b] for split, a, b in zip(SHARES, [0, *ends], ends, strict=False)}
+    shortest = min(len(part) for part in parts.values())
+    if shortest < context + 1:
+        need = int(np.ceil((context + 1) / min(SHARES.values()))) + 1
+        raise InputError(f"task char_lm: {len(text)} characters; a context of {context} needs at least {need}")
+    return parts
+
+
+def windows(part: Tensor, context: int, step: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of all windows that start at multiples of `step`, as views of the text.
+
+    Args:
+        part: characters, int64 [n] with n > context.
+        context: length of a window.
+        step: characters from one start to the next.
+
+    Returns:
+        Two int64 [m, context]; the second is one character further on.
+    """
+    return part[:-1].unfold(0, context, step), part[1:].unfold(0, context, step)
+
+
+def entropy_bits(counts: NDArray[np.int64]) -> float:
+    """Entropy of the distribution that `counts` gives, in bits."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        InputError: if there is no such file or it is not UTF-8.
+    """
+    if not path.is_file():
+        raise InputError(f"task char_lm: no file {str(path)!r}; say where the text is with -p path=...")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"task char_lm: {path.name} is not UTF-8 text ({error})") from error

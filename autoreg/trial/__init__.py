@@ -1,0 +1,1 @@
+"""Carries a recipe out on a task: phases, hooks, checkpoints, evaluation."""

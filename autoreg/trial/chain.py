@@ -1,0 +1,329 @@
+"""One recipe carried through its phases on one fold, with every finished phase taken from or left in the store."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoreg.costs.levels import Levels
+from autoreg.methods import create
+from autoreg.methods.layers.selectors import select_parameters
+from autoreg.tasks.splits import seed_loaders
+from autoreg.plan import Phase, compile_plan, epochs_asked, method_of, rung_epochs
+from autoreg.trial.carried import Carried, baked_copy, freeze_except, pack, unpack
+from autoreg.trial.compress import Masker, drop, quantize, remove_to
+from autoreg.trial.loop import (
+    evaluate,
+    fit,
+    forward,
+    make_optimizer,
+    phase_seed,
+    re_estimate,
+    seeded,
+    steps_in,
+)
+from autoreg.trial.reference import Reference, calibration_batches, score_weights
+from autoreg.trial.resolve import resolve
+from autoreg.trial.run import Run
+from autoreg.trial.setup import Setup
+
+FINETUNE_RATE = 0.3  # of the training rate: weights that are already good, and a schedule of its own
+QAT_RATE = 0.1
+
+OnRung = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass
+class Paid:
+    """What a chain cost: epochs asked for and paid, seconds by phase."""
+
+    asked: float = 0.0
+    paid: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A carried model at the end of its chain, re-normalized, with its validation metrics."""
+
+    carried: Carried
+    model: nn.Module
+    metrics: Mapping[str, float]
+    levels: Levels
+    paid: Paid
+
+
+class Chain:
+    """Carries one recipe through its phases.
+
+    Args:
+        setup: task, stores, machine.
+        reference: the dense reference that levels are resolved on.
+        config: a complete recipe.
+        seed: the replicate's seed.
+        fold: the fold that is trained and scored.
+        on_rung: called with (epoch, metrics of a compressed copy) at the rungs of the training phase; may raise to stop.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        reference: Reference,
+        config: Mapping[str, Any],
+        *,
+        seed: int,
+        fold: str,
+        on_rung: OnRung | None = None,
+    ) -> None:
+        self.setup, self.config, self.seed, self.fold = setup, config, seed, fold
+        self.levels = resolve(config, setup, reference)
+        self.phases = compile_plan(
+            config,
+            setup.registry,
+            base=setup.base,
+            seed=seed,
+            fold=fold,
+            dense=setup.dense,
+            resolved=self.levels.to_dict(),
+            given=setup.given_weights is not None,
+        )
+        self.on_rung = on_rung
+        self.paid = Paid(asked=epochs_asked(self.phases))
+        self.loaders = setup.loaders(fold)
+
+    def run(self) -> Outcome:
+        """Carry the recipe out and score it on the validation split."""
+        carried = self._start()
+        for phase in self.phases[:-1]:
+            carried = self._phase(phase, carried)
+        begun = time.perf_counter()
+        model = self._normalized(carried.model)
+        metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
+        self.paid.seconds["measure"] = time.perf_counter() - begun
+        return Outcome(carried, model, metrics, self.levels, self.paid)
+
+    def trained(self) -> Carried:
+        """Carry out the training phases only."""
+        carried = self._start()
+        for phase in self.phases:
+            if phase.name in ("train", "tune"):
+                carried = self._phase(phase, carried)
+        return carried
+
+    def _start(self) -> Carried:
+        model = self.setup.fresh_model(phase_seed(self.seed, "init"))
+        given = self.setup.given_weights
+        if given is not None and self.config["training"]["start"] == "pretrained":
+            model.load_state_dict(dict(given))
+        return Carried(model.to(self.setup.device))
+
+    def _phase(self, phase: Phase, carried: Carried) -> Carried:
+        store = self.setup.store
+        if not self.setup.options.cache:
+            return self._work(phase, carried)
+        with store.writing(phase.key):
+            entry = store.get(phase.key)
+            if entry is not None and all(store.has(self._rung_key(phase, e)) for e in self._rungs(phase)[:-1]):
+                done = unpack(entry, self.setup)
+                self._replay(phase, done)
+                return done
+            done = self._work(phase, carried)
+            store.put(phase.key, pack(done))
+            return done
+
+    def _work(self, phase: Phase, carried: Carried) -> Carried:
+        begun = time.perf_counter()
+        with seeded(phase_seed(self.seed, self.fold, phase.name)) as generator:
+            work = {"train": self._train, "tune": self._train, "sparsify": self._sparsify, "quantize": self._quantize}
+            done = work[phase.name](phase, carried, generator)
+        self.paid.seconds[phase.name] = self.paid.seconds.get(phase.name, 0.0) + time.perf_counter() - begun
+        return done
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    def _train(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+        settings = phase.settings
+        carried = self._select(settings, carried)
+        run = self._run(settings, carried, settings["epochs"], 1.0, generator)
+        rungs = self._rungs(phase)
+        curve: list[float] = []
+        begin = 0
+        for rung in [*rungs, settings["epochs"]]:
+            curve += self._fit(run, phase, range(begin, rung))
+            begin = rung
+            if rung in rungs[:-1]:
+                here = carried.with_model(baked_copy(run.state.model))
+                if self.setup.options.cache:
+                    self.setup.store.put(self._rung_key(phase, rung), pack(here))
+                self._rung(rung, here)
+        model = run.finish()
+        done = carried.with_model(model, curve=(*carried.curve, *curve))
+        if rungs:
+            self._rung(rungs[-1], done)
+        return done
+
+    def _select(self, settings: Mapping[str, Any], carried: Carried) -> Carried:
+        name, parameters = method_of(settings["train"])
+        if name == "all":
+            freeze_except(carried.model, None)
+            return carried
+        selector = create("train", name, parameters)
+        task = self.setup.task
+        batches = calibration_batches(self.setup, self.fold)
+        names = select_parameters(selector, carried.model, batches, lambda m, b: forward(m, task, b), task.loss)
+        trained = tuple(sorted(names))
+        freeze_except(carried.model, trained)
+        return carried.with_model(carried.model, trained=trained)
+
+    def _run(
+        self,
+        settings: Mapping[str, Any],
+        carried: Carried,
+        epochs: int,
+        rate: float,
+        generator: torch.Generator,
+        extra: tuple[Any, ...] = (),
+    ) -> Run:
+        """A run of the recipe's methods over a phase; its optimizer is built after the methods changed the model."""
+        kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
+        methods = [create(kind, *method_of(settings[kind])) for kind in kinds if settings[kind] != "none"]
+        steps = steps_in(self.loaders["train"])
+        run = Run(
+            carried.model, None, (*methods, *extra), epochs=epochs, steps_per_epoch=steps, generator=generator
+        )
+        freeze_except(carried.model, carried.trained)
+        run.state.optimizer = make_optimizer(carried.model, settings, rate)
+        return run
+
+    def _fit(self, run: Run, phase: Phase, epochs: range) -> list[float]:
+        setup, loader = self.setup, self.loaders["train"]
+        curve: list[float] = []
+        for epoch in epochs:  # seeded epoch by epoch, so that what happens between epochs changes nothing
+            seed_loaders(loader, phase_seed(self.seed, self.fold, phase.name, epoch))
+            one = range(epoch, epoch + 1)
+            curve += fit(run, setup.task, loader, epochs=one, device=setup.device, between=setup.lock.shared)
+            self.paid.paid += phase.epochs / int(phase.settings["epochs"])
+        return curve
+
+    # -- rungs ----------------------------------------------------------------------------------------------------
+
+    def _rungs(self, phase: Phase) -> tuple[int, ...]:
+        """Rungs of the recipe's own training phase."""
+        own = [p for p in self.phases if p.name in ("train", "tune")]
+        if self.on_rung is None or not own or phase.key != own[-1].key:
+            return ()
+        if phase.name == "train" and self.config["training"]["start"] == "pretrained":
+            return ()
+        return rung_epochs(int(phase.settings["epochs"]))
+
+    def _rung_key(self, phase: Phase, epoch: int) -> str:
+        return f"{phase.key[:-4]}{epoch:04d}"
+
+    def _rung(self, epoch: int, carried: Carried) -> None:
+        """Score a compressed, re-normalized copy: the error of the dense network says nothing of the sparse one."""
+        assert self.on_rung is not None
+        with seeded(phase_seed(self.seed, self.fold, "rung", epoch)) as generator:
+            here = carried.with_model(copy.deepcopy(carried.model))
+            here = self._sparse_at_once(here, generator)
+            here = self._quantized(here, learned=False)
+            model = self._normalized(here.model)
+        metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
+        self.on_rung(epoch, metrics)
+
+    def _replay(self, phase: Phase, done: Carried) -> None:
+        rungs = self._rungs(phase)
+        for epoch in rungs[:-1]:
+            entry = self.setup.store.get(self._rung_key(phase, epoch))
+            if entry is not None:
+                self._rung(epoch, unpack(entry, self.setup))
+        if rungs:
+            self._rung(rungs[-1], done)
+
+    # -- sparsifying and quantizing -------------------------------------------------------------------------------
+
+    def _score(self, generator: torch.Generator) -> Callable[[nn.Module], Mapping[str, torch.Tensor]]:
+        _, parameters = method_of(self.config["sparsity"])
+        criterion = method_of(parameters["criterion"])
+        seed = generator.initial_seed()
+
+        def score(model: nn.Module) -> Mapping[str, torch.Tensor]:
+            training = model.training
+            scores = score_weights(model, self.setup, *criterion, seed=seed, fold=self.fold)
+            model.train(training)
+            return scores
+
+        return score
+
+    def _sparse_at_once(self, carried: Carried, generator: torch.Generator) -> Carried:
+        carried = drop(carried, self.levels)
+        if self.levels.channels:
+            seed = generator.initial_seed()
+            carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, 1.0, seed)
+        if self.levels.kept:
+            masker = Masker(self.config, self.levels, self._score(generator))
+            masker.attach(carried.model)
+            masker.update(carried.model, 1.0)
+        return carried
+
+    def _sparsify(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+        epochs = int(phase.settings["epochs"])
+        if epochs == 0:
+            return self._sparse_at_once(carried, generator)
+        carried = drop(carried, self.levels)
+        if self.levels.channels:
+            return self._remove_while_training(phase, carried, epochs, generator)
+        extra: tuple[Any, ...] = ()
+        if self.levels.kept:
+            extra = (Masker(self.config, self.levels, self._score(generator)),)
+        run = self._run(phase.settings, carried, epochs, FINETUNE_RATE, generator, extra)
+        curve = self._fit(run, phase, range(epochs))
+        return carried.with_model(run.finish(), curve=(*carried.curve, *curve))
+
+    def _remove_while_training(
+        self, phase: Phase, carried: Carried, epochs: int, generator: torch.Generator
+    ) -> Carried:
+        """Remove channels between epochs, as far as the schedule says; each removal starts a fresh optimizer."""
+        schedule = create("structure", *method_of(self.config["sparsity"])).schedule
+        curve: list[float] = []
+        seed = generator.initial_seed()
+        run: Run | None = None
+        for epoch in range(epochs):
+            fraction = 1.0 if epoch == epochs - 1 else schedule.fraction(epoch / epochs)
+            before = carried.removed
+            carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, fraction, seed)
+            if run is None or carried.removed != before:
+                if run is not None:
+                    run.finish()
+                run = self._run(phase.settings, carried, epochs, FINETUNE_RATE, generator)
+                run.state.step = epoch * run.state.steps_per_epoch
+            curve += self._fit(run, phase, range(epoch, epoch + 1))
+        if run is not None:
+            run.finish()
+        return carried.with_model(carried.model, curve=(*carried.curve, *curve))
+
+    def _quantized(self, carried: Carried, *, learned: bool) -> Carried:
+        bits = (*self.levels.weight_bits.values(), *self.levels.activation_bits.values())
+        if all(b >= 32 for b in bits):
+            return carried
+        return quantize(carried, self.config, self.levels, self.setup, self.fold, learned=learned)
+
+    def _quantize(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+        epochs = int(phase.settings["epochs"])
+        if epochs == 0:
+            model = self._normalized(carried.model)  # ranges are calibrated on the network as it will be scored
+            return self._quantized(carried.with_model(model), learned=False)
+        carried = self._quantized(carried, learned=True)
+        run = self._run(phase.settings, carried, epochs, QAT_RATE, generator)
+        curve = self._fit(run, phase, range(epochs))
+        return carried.with_model(run.finish(), curve=(*carried.curve, *curve))
+
+    def _normalized(self, model: nn.Module) -> nn.Module:
+        with seeded(phase_seed(self.seed, self.fold, "repair")):
+            seed_loaders(self.loaders["train"], phase_seed(self.seed, self.fold, "repair"))
+            return re_estimate(model, self.setup.task, self.loaders["train"], self.setup.device)

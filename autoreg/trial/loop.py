@@ -1,0 +1,203 @@
+"""Training, scoring and batch-norm re-estimation: the loops of a trial, one page."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoreg.tasks.base import Task
+from autoreg.tasks.batches import call_model, to_device
+from autoreg.tasks.splits import named_sets
+from autoreg.trial.run import Run
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training loss became NaN or infinite: the trial has failed."""
+
+
+def phase_seed(seed: int, *parts: object) -> int:
+    """A seed for one phase, from the replicate's seed and the phase's name and index (63 bits)."""
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """Run a phase with its own randomness; torch's global generator is put back afterwards.
+
+    Dropout and ordinary data loaders draw from the global generator, which takes no argument: it is
+    seeded here and restored, and what can be passed a generator gets the one that is yielded.
+    """
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield torch.Generator().manual_seed(seed ^ 0x5DEECE66D)
+
+
+def make_optimizer(model: nn.Module, settings: Mapping[str, Any], rate: float = 1.0) -> torch.optim.Optimizer:
+    """Build the optimizer of a phase over the parameters that are trained.
+
+    Weight decay acts on tensors of two and more dimensions only: decaying gains, biases and learned
+    quantizer steps changes what they mean (catalogue 279).
+
+    Args:
+        model: its parameters with `requires_grad` are trained.
+        settings: lr, weight_decay, optimizer (sgd, adam, adamw) and momentum of the recipe.
+        rate: factor on lr.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings["weight_decay"]},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    lr = settings["lr"] * rate
+    if settings["optimizer"] == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=settings["momentum"])
+    family = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings["optimizer"]]
+    return family(groups, lr=lr, betas=(settings["momentum"], 0.999))
+
+
+def learning_rate(progress: float) -> float:
+    """Factor on the learning rate at `progress` in [0, 1]: 5 % linear warm-up, then half a cosine to 0.01."""
+    if progress < 0.05:
+        return (progress + 0.01) / 0.06
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
+
+
+def fit(
+    run: Run,
+    task: Task,
+    loader: Iterable[Any],
+    *,
+    epochs: Iterable[int],
+    device: torch.device,
+    between: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> list[float]:
+    """Train for the given epochs of a run and return the mean loss of each.
+
+    Args:
+        run: methods, model and optimizer; its length gives the learning rate's schedule.
+        task: gives the inputs and the loss of a batch.
+        loader: batches of the training split; shuffles by itself.
+        epochs: indices of the epochs to train, counted from 0 within the run.
+        device: where batches go.
+        between: a context manager that is held during each epoch (latency is timed between epochs).
+
+    Raises:
+        NonFiniteLossError: the loss of a step is NaN or infinite.
+    """
+    state = run.state
+    optimizer = state.optimizer
+    assert optimizer is not None
+    rates = [group["lr"] for group in optimizer.param_groups]
+    steps = max(1, state.epochs * state.steps_per_epoch)
+    curve: list[float] = []
+    for epoch in epochs:
+        total, count = 0.0, 0
+        with between():
+            state.model.train()
+            for batch in loader:
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * learning_rate(min(1.0, state.step / steps))
+                here = run.batch(to_device(batch, device))
+                loss = run.step(_closure(run, task, here))
+                value = float(loss)
+                if not math.isfinite(value):
+                    raise NonFiniteLossError(f"the training loss became {value} in epoch {epoch + 1}")
+                total, count = total + value, count + 1
+        curve.append(total / max(1, count))
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    return curve
+
+
+def _closure(run: Run, task: Task, batch: Any) -> Callable[[], torch.Tensor]:
+    def closure() -> torch.Tensor:
+        state = run.state
+        assert state.optimizer is not None
+        state.optimizer.zero_grad()
+        output = forward(state.model, task, batch)
+        loss = run.loss(output, task.loss(output, batch))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    return closure
+
+
+def forward(model: nn.Module, task: Task, batch: Any) -> Any:
+    """Call the model with the inputs of a batch: a tensor, a tuple of arguments or a mapping of them."""
+    return call_model(model, task.inputs(batch))
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, task: Task, split: Any, device: torch.device) -> dict[str, float]:
+    """Score a model on a split: the task's metrics over all its batches, dropout and hooks off.
+
+    Args:
+        model: put into evaluation mode.
+        task: gives inputs and metrics.
+        split: a loader, or a mapping from names to loaders (held-out speakers, domains), scored by its mean.
+        device: where batches go; metrics are computed on the CPU.
+    """
+    model.eval()
+    scores = []
+    for loader in named_sets(split).values():
+        outputs, batches = [], []
+        for batch in loader:
+            batches.append(to_device(batch, "cpu"))
+            outputs.append(to_device(forward(model, task, to_device(batch, device)), "cpu"))
+        scores.append({name: float(value) for name, value in task.metrics(outputs, batches).items()})
+    return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}
+
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def re_estimate(
+    model: nn.Module, task: Task, loader: Iterable[Any], device: torch.device, *, batches: int = 16
+) -> nn.Module:
+    """Return a copy of the model whose batch-norm statistics are those of its present weights.
+
+    The statistics of a dense network say nothing of the same network with weights missing, so every model
+    is re-normalized before it is scored (catalogue 66, 106); on a copy, so that scoring never changes training.
+
+    Args:
+        model: left as it is.
+        task: gives the inputs of a batch.
+        loader: batches of training data.
+        device: where batches go.
+        batches: at most so many are averaged.
+    """
+    model = copy.deepcopy(model)
+    norms = [m for m in model.modules() if isinstance(m, _NORMS) and m.track_running_stats]
+    if not norms:
+        return model.eval()
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average over the batches
+        norm.train()
+    with torch.no_grad():
+        for index, batch in enumerate(loader):
+            if index == batches:
+                break
+            forward(model, task, to_device(batch, device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model.eval()
+
+
+def steps_in(loader: Iterable[Any]) -> int:
+    """Number of batches in a loader."""
+    try:
+        return len(loader)  # type: ignore[arg-type]
+    except TypeError:
+        return sum(1 for _ in loader)

@@ -1,0 +1,241 @@
+"""A task as an objective: a recipe in, metrics and costs out. This is what a worker of a study runs."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from autoreg.costs.count import count
+from autoreg.costs.latency import measure
+from autoreg.costs.predict import Costs, predict
+from autoreg.costs.structure import apply_structure
+from autoreg.methods.sparsity.masks import masks
+from autoreg.plan import identity
+from autoreg.tasks import Task, load_task
+from autoreg.tasks.splits import named_sets
+from autoreg.trial.chain import Chain, Outcome
+from autoreg.trial.loop import evaluate
+from autoreg.trial.reference import Reference
+from autoreg.trial.resolve import resolve
+from autoreg.trial.setup import Options, Setup
+
+FOLD_STEP = 1000  # steps below it are epochs of the first fold; k * FOLD_STEP says that k folds are done
+
+
+class Reporter(Protocol):
+    """What a task needs of a trial: a seed, reports that are answered, and a record."""
+
+    seed: int
+    info: dict[str, Any]
+
+    def report(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Tell how the trial does."""
+
+    def should_stop(self) -> bool:
+        """Whether the trial should end now."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the trial was told to stop
+    """Raised within a chain when the trial was told to stop."""
+
+
+@dataclass(frozen=True)
+class TaskRef:
+    """How a worker finds the task: by name and parameters, after importing the user's modules."""
+
+    name: Any
+    params: Mapping[str, Any]
+    imports: tuple[str, ...] = ()
+
+    def load(self) -> Task:
+        """Import what is to be imported and make the task."""
+        for module in self.imports:
+            importlib.import_module(module)
+        return load_task(self.name, dict(self.params))
+
+
+class TaskObjective:
+    """Evaluates recipes on a task; a copy of it lives in every worker.
+
+    Args:
+        ref: the task.
+        options: where results are kept, device and threads.
+        latency: whether latency is measured.
+        rungs: whether compressed copies are scored while the first fold trains.
+    """
+
+    def __init__(self, ref: TaskRef, options: Options, *, latency: bool = True, rungs: bool = True) -> None:
+        self.ref, self.options, self.latency, self.rungs = ref, options, latency, rungs
+        self._setup: Setup | None = None
+        self._reference: Reference | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_setup": None, "_reference": None}
+
+    @property
+    def setup(self) -> Setup:
+        """The task made ready, once per process."""
+        if self._setup is None:
+            self._setup = Setup(self.ref.load(), self.options)
+        return self._setup
+
+    @property
+    def reference(self) -> Reference:
+        """The dense reference, trained or taken from the store when it is first asked a question."""
+        if self._reference is None:
+            setup = self.setup
+
+            def train() -> Any:
+                fold, seed = setup.task.folds[0], self.options.reference_seed
+                chain = Chain(setup, self._reference_unasked(), setup.dense, seed=seed, fold=fold)
+                return chain.trained().model
+
+            self._reference = Reference(setup, train)
+        return self._reference
+
+    def _reference_unasked(self) -> Reference:
+        return Reference(self.setup, _no_reference)
+
+    def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
+        """What a complete recipe costs, exactly, without training it (the dense reference apart)."""
+        return cost_metrics(predict(self.setup.profile, resolve(config, self.setup, self.reference)))
+
+    def identity(self, config: Mapping[str, Any]) -> str:
+        """A key that recipes share when they do the same thing to this task."""
+        return identity(config, self.setup.registry)
+
+    def __call__(self, config: Mapping[str, Any], trial: Reporter) -> dict[str, float]:
+        """Carry a complete recipe out on every fold and return the mean of its metrics, with its costs."""
+        setup = self.setup
+        begun = time.perf_counter()
+        outcomes: list[Outcome] = []
+        chains: list[Chain] = []
+        costs: dict[str, float] = {}
+
+        def note() -> None:
+            trial.info.update(
+                epochs_asked=sum(chain.paid.asked for chain in chains) / max(1, len(chains)),
+                epochs_paid=sum(chain.paid.paid for chain in chains) / len(setup.task.folds),
+                seconds=time.perf_counter() - begun,
+                phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
+            )
+
+        try:
+            for index, fold in enumerate(setup.task.folds):
+                on_rung = self._on_rung(trial, config) if self.rungs and index == 0 else None
+                chains.append(Chain(setup, self.reference, config, seed=trial.seed, fold=fold, on_rung=on_rung))
+                outcomes.append(chains[-1].run())
+                metrics = mean_metrics([outcome.metrics for outcome in outcomes])
+                if not costs:
+                    costs = self._finish(outcomes[0], trial)
+                if index + 1 < len(setup.task.folds) and self.rungs:
+                    self._tell(trial, FOLD_STEP * (index + 1), {**metrics, **costs})
+        except Stopped:
+            note()
+            partial = mean_metrics([outcome.metrics for outcome in outcomes]) if outcomes else {}
+            return {**partial, **costs}
+        note()
+        if len(outcomes) > 1:
+            quality = setup.task.quality
+            trial.info["folds"] = {f: o.metrics[quality] for f, o in zip(setup.task.folds, outcomes, strict=True)}
+        return {**metrics, **costs}
+
+    def test(self, config: Mapping[str, Any], seed: int) -> dict[str, dict[str, float]]:
+        """Score a recipe on the test sets: by set name, the mean of the metrics over the folds' models."""
+        by_set: dict[str, list[Mapping[str, float]]] = {}
+        for fold in self.setup.task.folds:
+            outcome = Chain(self.setup, self.reference, config, seed=seed, fold=fold).run()
+            for name, loader in named_sets(self.setup.loaders(fold)["test"], "test").items():
+                metrics = evaluate(outcome.model, self.setup.task, loader, self.setup.device)
+                by_set.setdefault(name, []).append(metrics)
+        return {name: mean_metrics(found) for name, found in by_set.items()}
+
+    def _on_rung(self, trial: Reporter, config: Mapping[str, Any]) -> Callable[[int, Mapping[str, float]], None]:
+        known = self.costs(config)
+
+        def on_rung(epoch: int, metrics: Mapping[str, float]) -> None:
+            self._tell(trial, epoch, {**metrics, **known})
+
+        return on_rung
+
+    def _tell(self, trial: Reporter, step: int, metrics: Mapping[str, float]) -> None:
+        trial.report(step, dict(metrics))
+        if trial.should_stop():
+            raise Stopped
+
+    def _finish(self, outcome: Outcome, trial: Reporter) -> dict[str, float]:
+        """Count the finished model, compare with what was predicted, and time its skeleton."""
+        setup = self.setup
+        counted = self.count(outcome)
+        predicted = predict(setup.profile, outcome.levels)
+        costs = cost_metrics(counted)
+        notes = list(outcome.carried.notes)
+        for name, value in cost_metrics(predicted).items():
+            if costs[name] != value:
+                notes.append(f"{name}: predicted {value:,.0f}, counted {costs[name]:,.0f}")
+        trial.info["notes"] = notes
+        trial.info["layers"] = layer_rows(counted, outcome)
+        trial.info["curve"] = [round(loss, 5) for loss in outcome.carried.curve]
+        if self.latency:
+            timed = self._latency(outcome)
+            costs["latency_ms"] = timed.ms
+            trial.info["latency"] = {"ms": timed.ms, "low": timed.low, "high": timed.high, "runs": timed.runs}
+            trial.info["latency"] |= {"batch": timed.batch, "threads": timed.threads, "device": timed.device}
+            trial.info["latency"] |= {"runtime": timed.runtime, "noisy": timed.noisy}
+        return costs
+
+    def count(self, outcome: Outcome) -> Costs:
+        """Count what the finished model costs."""
+        return count(outcome.carried.model, self.setup.example_input, masks(outcome.carried.model), outcome.levels)
+
+    def _latency(self, outcome: Outcome) -> Any:
+        setup = self.setup
+        skeleton = setup.skeleton()
+        removed = {group: list(indices) for group, indices in outcome.carried.removed.items()}
+        apply_structure(skeleton, setup.example_input, list(outcome.carried.dropped), removed)
+        return measure(skeleton.eval(), setup.task.latency_input(), setup.latency, setup.lock)
+
+
+def _no_reference() -> Any:
+    raise AssertionError("the dense recipe needs no reference")
+
+
+def cost_metrics(costs: Costs) -> dict[str, float]:
+    """The totals of a recipe's costs, as metrics."""
+    names = ("flops", "effective_flops", "bops", "weights", "params", "bytes")
+    return {name: float(getattr(costs, name)) for name in names}
+
+
+def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric."""
+    return {name: sum(metrics[name] for metrics in found) / len(found) for name in found[0]}
+
+
+def layer_rows(costs: Costs, outcome: Outcome) -> list[dict[str, Any]]:
+    """What the report shows of each layer: structure, density, bits, whether it is trained and still there."""
+    trained = outcome.carried.trained
+    return [
+        {
+            "name": layer.name,
+            "type": layer.type,
+            "shape": list(layer.shape),
+            "macs": layer.macs,
+            "density": layer.kept / layer.weight_count if layer.weight_count else 0.0,
+            "weight_bits": layer.bits,
+            "activation_bits": layer.activation_bits,
+            "dropped": layer.dropped,
+            "trained": trained is None or f"{layer.name}.weight" in trained,
+        }
+        for layer in costs.per_layer
+    ]
+
+
+def _sum_by_key(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in found:
+        for name, value in part.items():
+            total[name] = total.get(name, 0.0) + value
+    return total

@@ -1,0 +1,85 @@
+"""The dense reference of a task: trained once, kept, asked for scores and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoreg.methods import create
+from autoreg.methods.layers.drop import block_distances
+from autoreg.methods.sparsity.criteria import collect
+from autoreg.methods.state import weighted_layers
+from autoreg.tasks.batches import to_device
+from autoreg.trial.loop import forward, phase_seed
+from autoreg.trial.setup import Setup
+
+
+class Reference:
+    """Scores and distances of the dense network, computed when first asked for.
+
+    Args:
+        setup: task and device.
+        train: returns the trained dense network; called once.
+    """
+
+    def __init__(self, setup: Setup, train: Callable[[], nn.Module]) -> None:
+        self._setup = setup
+        self._train = train
+        self._model: nn.Module | None = None
+        self._scores: dict[str, dict[str, Tensor]] = {}
+        self._distances: dict[str, float] | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained dense network."""
+        if self._model is None:
+            self._model = self._train()
+        return self._model
+
+    def scores(self, criterion: tuple[str, Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Scores of every weight of the reference by a criterion, by layer; shaped like the weights."""
+        key = repr(criterion)
+        if key not in self._scores:
+            self._scores[key] = score_weights(self.model, self._setup, *criterion, seed=0)
+        return self._scores[key]
+
+    def block_distances(self) -> dict[str, float]:
+        """Angular distance between input and output of every droppable block, in [0, 1]."""
+        if self._distances is None:
+            setup = self._setup
+            fold = setup.task.folds[0]
+            batches = calibration_batches(setup, fold)
+            blocks = [block.name for block in setup.profile.blocks]
+            self.model.eval()
+            self._distances = block_distances(self.model, blocks, batches, lambda m, b: forward(m, setup.task, b))
+        return self._distances
+
+
+def calibration_batches(setup: Setup, fold: str) -> list[Any]:
+    """All batches of the calibration split of a fold, on the device."""
+    return [to_device(batch, setup.device) for batch in setup.loaders(fold)["calibration"]]
+
+
+def score_weights(
+    model: nn.Module, setup: Setup, name: str, parameters: Mapping[str, Any], *, seed: int, fold: str | None = None
+) -> dict[str, Tensor]:
+    """Score the weights of a model by a criterion on the calibration split.
+
+    Returns:
+        By layer name, a tensor shaped like the layer's weight; what is small can go.
+    """
+    task = setup.task
+    criterion = create("criterion", name, parameters)
+    stats: Mapping[str, Any] = {}
+    if criterion.needs:
+        batches = calibration_batches(setup, fold or task.folds[0])
+        model.eval()
+        stats = collect(model, batches, lambda m, b: forward(m, task, b), task.loss, criterion.needs)
+    generator = torch.Generator().manual_seed(phase_seed(seed, "score", name))
+    return {
+        layer: criterion.score(module.weight.detach(), stats.get(layer), generator)
+        for layer, module in weighted_layers(model)
+    }

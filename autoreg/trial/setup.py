@@ -1,0 +1,151 @@
+"""What all trials of a study share in one process: the task, its profile, the stores, the machine."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoreg.costs.latency import LatencyCache, MeasureLock
+from autoreg.costs.profile import Profile, profile
+from autoreg.methods import registry
+from autoreg.plan import content_hash
+from autoreg.space import LayerInfo, complete_recipe
+from autoreg.space.spec import Registry
+from autoreg.tasks import Task
+from autoreg.trial.store import Store
+
+# Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
+_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs/structure.py")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How trials are carried out, beside task and recipe.
+
+    Attributes:
+        store: folder of finished phases.
+        cache: whether finished phases are taken from the store.
+        device: `cpu`, `cuda` or `auto`.
+        threads: CPU threads of a trial.
+        reference_seed: seed of the dense reference that allocations look at.
+    """
+
+    store: str
+    cache: bool = True
+    device: str = "auto"
+    threads: int = 1
+    reference_seed: int = 0
+
+
+class Setup:
+    """A task made ready for trials in this process.
+
+    Args:
+        task: model, data, loss and metrics.
+        options: where results are kept and where the work is done.
+    """
+
+    def __init__(self, task: Task, options: Options) -> None:
+        torch.set_num_threads(options.threads)
+        self.task = task
+        self.options = options
+        self.registry: Registry = registry()
+        wanted = options.device
+        if wanted == "auto":
+            wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(wanted)
+        self.store = Store(options.store)
+        self.lock = MeasureLock(Path(options.store) / "measure.lock")
+        self.latency = LatencyCache(Path(options.store) / "latency")
+        self._loaders: dict[str, Mapping[str, Any]] = {}
+
+    @cached_property
+    def example_input(self) -> Any:
+        """One sample as the model takes it."""
+        return self.task.example_input()
+
+    @cached_property
+    def given_weights(self) -> Mapping[str, Any] | None:
+        """The task's own trained weights (a state dict), or None where it brings none."""
+        pretrained = getattr(self.task, "pretrained", None)
+        return None if pretrained is None else dict(pretrained())
+
+    @cached_property
+    def profile(self) -> Profile:
+        """Layers, channel groups and blocks of the dense network."""
+        return profile(self.fresh_model(0), self.example_input)
+
+    @cached_property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """The weighted layers, in the order of the network."""
+        return tuple(LayerInfo(layer.name, layer.type) for layer in self.profile.layers)
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The task's training settings, by their path in a recipe."""
+        return {f"training.{name}": value for name, value in self.task.training.items()}
+
+    @cached_property
+    def dense(self) -> dict[str, Any]:
+        """The task's dense recipe: its own training settings, nothing regularized, removed or quantized."""
+        return self.complete({})
+
+    def complete(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a recipe against methods and task and fill in what it does not say."""
+        return complete_recipe(recipe, self.registry, self.layers, self.defaults)
+
+    @cached_property
+    def base(self) -> str:
+        """Hash of what every phase depends on beside the recipe."""
+        return content_hash(
+            {
+                "task": self.task.fingerprint(),
+                "source": source_digest(),
+                "torch": torch.__version__,
+                "dtype": str(torch.get_default_dtype()),
+                "device": self.device.type,
+                "threads": self.options.threads,
+            }
+        )
+
+    def fresh_model(self, seed: int) -> nn.Module:
+        """Build the task's model with initial weights that depend on `seed` alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.task.build_model()
+
+    @functools.cached_property
+    def _skeleton(self) -> nn.Module:
+        return self.fresh_model(0)
+
+    def skeleton(self) -> nn.Module:
+        """A dense model whose weights do not matter."""
+        return copy.deepcopy(self._skeleton)
+
+    def loaders(self, fold: str) -> Mapping[str, Any]:
+        """The splits of a fold, read once per process."""
+        if fold not in self._loaders:
+            self._loaders[fold] = self.task.loaders(fold)
+        return self._loaders[fold]
+
+
+@functools.cache
+def source_digest() -> str:
+    """Digest of the sources that results depend on."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for part in _SOURCES:
+        path = root / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(root).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,123 @@
+"""The store of finished phases: tensors and their description under the content hash of what made them.
+
+Layout: `FOLDER/ab/abcdef.../{tensors.safetensors, meta.json}`. An entry appears whole or not at all (it is
+written beside and renamed), and one process at a time computes a key. When the store outgrows its cap the
+entries that were least recently used go first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_CAP = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a finished phase left: tensors by name (on the CPU) and a JSON description."""
+
+    tensors: Mapping[str, torch.Tensor]
+    meta: Mapping[str, Any]
+
+
+class Store:
+    """Entries by key in a folder that several processes share.
+
+    Args:
+        folder: where the entries live; made when the first is written.
+        cap: bytes that the store may hold before the least recently used entries are removed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, cap: int = DEFAULT_CAP) -> None:
+        self.folder = Path(folder)
+        self.cap = cap
+
+    def path(self, key: str) -> Path:
+        """The folder of entry `key`."""
+        return self.folder / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Whether entry `key` is there."""
+        return (self.path(key) / "meta.json").exists()
+
+    def get(self, key: str) -> Entry | None:
+        """Entry `key`, marked as just used; None where there is none or it went while being read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = self.path(key)
+        try:
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            tensors = load_file(folder / "tensors.safetensors")
+            os.utime(folder / "meta.json")
+        except (FileNotFoundError, SafetensorError, json.JSONDecodeError):
+            return None
+        return Entry(tensors, meta)
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Store `entry` under `key`.
+
+        A full disk does not end the trial: the entry is dropped and work goes on unshared.
+        """
+        from safetensors.torch import save_file
+
+        folder = self.path(key)
+        beside = folder.with_name(f".{key}.{uuid.uuid4().hex}")
+        try:
+            beside.mkdir(parents=True)
+            save_file({k: v.detach().cpu().contiguous().clone() for k, v in entry.tensors.items()}, beside / "tensors.safetensors")
+            (beside / "meta.json").write_text(json.dumps(entry.meta, allow_nan=False), encoding="utf-8")
+            os.replace(beside, folder)
+        except OSError:  # no space left, or another process was first: a directory is never replaced by a full one
+            shutil.rmtree(beside, ignore_errors=True)
+            return
+        self._evict(keep=key)
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator[None]:
+        """Hold the right to compute `key`; other processes on this machine wait until it is released."""
+        try:
+            import fcntl
+        except ImportError:  # no advisory locks here: at worst two processes compute the same entry
+            yield
+            return
+        locks = self.folder / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with open(locks / key[:3], "ab") as handle:  # a fixed set of files, so that locks need no clean-up
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _evict(self, keep: str) -> None:
+        sizes: list[tuple[float, int, Path]] = []
+        for meta in self.folder.glob("??/*/meta.json"):
+            with contextlib.suppress(FileNotFoundError):
+                size = sum(part.stat().st_size for part in meta.parent.iterdir())
+                sizes.append((meta.stat().st_mtime, size, meta.parent))
+        total = sum(size for _, size, _ in sizes)
+        for used, size, folder in sorted(sizes):
+            if total <= self.cap:
+                break
+            if folder.name == keep or time.time() - used < 60:
+                continue  # an entry that was just used is likely about to be used again
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= size
+
+
+def default_store() -> Path:
+    """The folder used when none is named: `$AUTOREG_STORE`, else `autoreg` in the user's cache folder."""
+    named = os.environ.get("AUTOREG_STORE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "autoreg"
