@@ -123,7 +123,7 @@ class Study:
         for row in self.engine.trials():
             config = row["config"]
             flat = {"number": row["number"], "state": row["state"], "source": row["source"]}
-            flat |= dict(self.engine.space.flatten(config))
+            flat |= self.engine.problem.flat(config)
             flat |= row["metrics"]
             rows.append({**flat, "feasible": row.get("feasible"), "reason": row["reason"]})
         return pd.DataFrame(rows)
@@ -134,7 +134,7 @@ class Study:
         trials = self.trials
         if trials.empty:
             return trials
-        first, direction = next(iter(self.engine.objectives.items()))
+        first, direction = next(iter(self.engine.problem.objectives.items()))
         front = trials[trials["number"].isin(self.engine.front())]
         return front.sort_values(first, ascending=direction == "min").reset_index(drop=True)
 
@@ -155,7 +155,7 @@ class Study:
         Example:
             `study.best(error=0.02, by="flops")` is the cheapest network with an error of at most 2 %.
         """
-        directions = self.engine.objectives
+        directions = self.engine.problem.objectives
         for name in (by, *bounds):
             if name not in directions:
                 raise InputError(f"best: {name!r} is no objective of this study; allowed are {', '.join(directions)}")
@@ -198,6 +198,6 @@ class Study:
         config = self.config(number)
         if self.folder is None:
             raise InputError("load: this study was kept in memory and keeps no models")
-        from autoreg.tasks_study import load_model
+        from autoreg.task_study import load_model
 
         return load_model(self.folder, config)

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from autoreg.costs._surgery import Role, axis_of, depthwise, role
 from autoreg.costs.shapes import ChannelGroup
 from autoreg.costs.trace import WEIGHTED, hooked, tensors, type_name, weighted_layers
 
@@ -42,7 +43,7 @@ class _Draft:
 
     id: str
     size: int
-    positions: dict[tuple[str, str], list[list[int]]] = field(default_factory=dict)
+    positions: dict[tuple[str, Role], list[list[int]]] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
 
@@ -95,19 +96,35 @@ def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched:
 def _untraced(model: nn.Module, reason: str) -> Dependencies:
     groups = tuple(
         ChannelGroup(
-            name, _channels(layer), ((name, "channel" if _depthwise(layer) else "out"),), ((0, 1),), False, reason
+            id=name,
+            size=_width(layer, "out"),
+            members=((name, axis_of(layer, "channel" if depthwise(layer) else "out")),),
+            produced=(name,),
+            spans=((0, 1),),
+            removable=False,
+            reason=reason,
         )
         for name, layer in weighted_layers(model).items()
     )
     return Dependencies(groups, {})
 
 
-def _channels(layer: nn.Module) -> int:
-    return int(layer.out_channels if isinstance(layer, _ConvNd) else layer.out_features)  # type: ignore[arg-type]
+def _width(module: nn.Module, dim: Role) -> int:
+    """Positions along dimension `dim` of a module."""
+    for attribute in _WIDTHS["in" if dim == "in" else "out"]:
+        if hasattr(module, attribute):
+            return int(getattr(module, attribute))
+    raise TypeError(f"a {type(module).__name__} has no channels")
 
 
-def _depthwise(layer: nn.Module) -> bool:
-    return isinstance(layer, _ConvNd) and 1 < layer.groups == layer.out_channels == layer.in_channels
+_WIDTHS = {
+    "in": ("in_channels", "in_features"),
+    "out": ("out_channels", "out_features", "num_features", "num_parameters", "embedding_dim"),
+}
+
+
+def _produces(module: nn.Module, dim: Role) -> bool:
+    return dim != "in" and isinstance(module, WEIGHTED)
 
 
 def _drafts(model: nn.Module, graph: Any) -> list[_Draft]:
@@ -118,7 +135,7 @@ def _drafts(model: nn.Module, graph: Any) -> list[_Draft]:
     for name, layer in layers.items():
         if name in seen or layer not in graph.module2node:
             continue
-        draft = _Draft(name, _channels(layer))
+        draft = _Draft(name, _width(layer, "out"))
         pruner = graph.get_pruner_of_module(layer)
         group = graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(draft.size)))
         for item in group:
@@ -137,14 +154,18 @@ def _add(draft: _Draft, item: Any, names: Mapping[nn.Module, str], graph: Any) -
         draft.reasons.append("a bare parameter of the model runs along these channels")
         return
     name = names.get(module)
-    if name is None:
-        return  # an operation of the graph: it holds nothing to cut
+    if name is None:  # an operation of the graph: it holds nothing to cut
+        operation = str(getattr(module, "_grad_fn", "")).lower()
+        if any(part in operation for part in ("scaleddotproduct", "bmm", "softmax")):
+            draft.reasons.insert(0, "these channels pass through a matrix product or softmax (attention heads)")
+        return
     if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
         draft.reasons.append(f"{name!r} ({type_name(module)}) normalizes over these channels")
         return
     if isinstance(module, WEIGHTED):
         pruner = graph.get_pruner_of_module(module)
-        dim = "channel" if _depthwise(module) else "out" if handler == pruner.prune_out_channels else "in"
+        out = handler == pruner.prune_out_channels
+        dim: Role = "channel" if depthwise(module) else "out" if out else "in"
     elif isinstance(module, PER_CHANNEL):
         if isinstance(module, nn.PReLU) and module.num_parameters == 1:
             return
@@ -169,14 +190,15 @@ def _check(draft: _Draft, model: nn.Module) -> None:
     tied = _shared(model)
     for (name, dim), places in draft.positions.items():
         module = model.get_submodule(name)
-        if isinstance(module, _ConvNd) and module.groups > 1 and not _depthwise(module):
+        if isinstance(module, _ConvNd) and module.groups > 1 and not depthwise(module):
             draft.reasons.append(f"{name!r} is a grouped convolution")
         if tied & {id(p) for p in module.parameters(recurse=False)}:
             draft.reasons.append(f"{name!r} shares its weight with another module")
         span = _span(places)
-        if span is None or (dim != "in" and not isinstance(module, PER_CHANNEL) and span != (0, 1)):
+        width = _width(module, dim)
+        if span is None or span[0] + span[1] * draft.size > width or (_produces(module, dim) and span != (0, 1)):
             draft.reasons.append(f"channels do not map one to one to {name!r} (sliced, padded or mixed)")
-        elif dim != "in" and isinstance(module, WEIGHTED) and _channels(module) != draft.size:
+        elif _produces(module, dim) and width != draft.size:
             draft.reasons.append(f"only a part of the channels of {name!r} belongs here (sliced, padded or joined)")
 
 
@@ -218,14 +240,17 @@ def _check_overlap(drafts: Sequence[_Draft]) -> None:
 
 
 def _finish(draft: _Draft, model: nn.Module) -> ChannelGroup:
-    order = {name: place for place, (name, _) in enumerate(model.named_modules())}
+    modules = dict(model.named_modules())
+    order = {name: place for place, name in enumerate(modules)}
     members = sorted(draft.positions, key=lambda member: (order[member[0]], member[1] == "in"))
     spans = [_span(draft.positions[member]) for member in members]
     reasons = list(dict.fromkeys(draft.reasons))
     return ChannelGroup(
         id=draft.id,
         size=draft.size,
-        members=tuple(members),
+        members=tuple((name, axis_of(modules[name], dim)) for name, dim in members),
+        produced=tuple(name for name, dim in members if _produces(modules[name], dim)),
+        consumed=tuple(name for name, dim in members if dim == "in"),
         spans=() if None in spans else tuple(span for span in spans if span is not None),
         removable=not reasons,
         reason="; ".join(reasons[:3]),
@@ -237,7 +262,12 @@ def _joins(
 ) -> dict[str, Joined]:
     """Compare the channel groups before and behind each block."""
     nodes = {node.grad_fn: node for node in graph.module2node.values()}
-    produced = {name: group.id for group in groups for name, dim in group.members if dim != "in"}
+    produced = {
+        name: group.id
+        for group in groups
+        for name, axis in group.members
+        if role(model.get_submodule(name), axis) != "in"
+    }
     names = {module: name for name, module in model.named_modules()}
     joined: dict[str, Joined] = {}
     for block, ends in watched.items():
@@ -251,9 +281,7 @@ def _joins(
     return joined
 
 
-def _producers(
-    node: Any, produced: Mapping[str, str], names: Mapping[nn.Module, str]
-) -> tuple[list[str], bool]:
+def _producers(node: Any, produced: Mapping[str, str], names: Mapping[nn.Module, str]) -> tuple[list[str], bool]:
     """Groups of the layers whose output arrives at a node of the graph, and whether it arrives unchanged."""
     from torch_pruning.ops import OPTYPE
 
@@ -265,7 +293,7 @@ def _producers(
             continue
         seen.add(current)
         name = names.get(current.module)
-        if name in produced and isinstance(current.module, (*WEIGHTED, nn.Embedding)):
+        if name is not None and name in produced and isinstance(current.module, (*WEIGHTED, nn.Embedding)):
             found.append(produced[name])
             continue
         sure = sure and current.type in plain

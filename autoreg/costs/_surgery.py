@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,33 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from autoreg.costs.shapes import ChannelGroup
+from autoreg.costs.trace import WEIGHTED
 
-Cuts = dict[tuple[str, str], set[int]]
+Cuts = dict[tuple[str, int], set[int]]
+Role = Literal["out", "in", "channel"]
+
+
+def depthwise(module: nn.Module) -> bool:
+    """Whether every channel has a filter of its own, so that in and out go together."""
+    return isinstance(module, _ConvNd) and 1 < module.groups == module.out_channels == module.in_channels
+
+
+def role(module: nn.Module, axis: int) -> Role:
+    """What an axis of a module's weight stands for: outputs, inputs, or channels that only pass through."""
+    if not isinstance(module, WEIGHTED) or depthwise(module):
+        return "channel"
+    return "out" if axis == int(isinstance(module, _ConvTransposeNd)) else "in"
+
+
+def axis_of(module: nn.Module, role: Role) -> int:
+    """The inverse of `role`."""
+    if role == "channel":
+        return int(isinstance(module, nn.Embedding))
+    return int(isinstance(module, _ConvTransposeNd) is (role == "out"))
 
 
 def cuts(groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> Cuts:
-    """Positions to cut by (module, dimension), when `removed` channels leave each group."""
+    """Positions to cut by (module, axis of its weight), when `removed` channels leave each group."""
     found: Cuts = {}
     for group in groups:
         for number, member in enumerate(group.members if group.id in removed else ()):
@@ -28,22 +50,22 @@ def cuts(groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -
 
 def cut(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> None:
     """Remove channels from every module of their groups, in place; parameters become new objects."""
-    for (name, dim), places in cuts(groups, removed).items():
-        module = model.get_submodule(name)
+    found = {key: (model.get_submodule(key[0]), places) for key, places in cuts(groups, removed).items()}
+    roles = {key: role(module, key[1]) for key, (module, _) in found.items()}  # before the first cut changes a shape
+    for key, (module, places) in found.items():
         if isinstance(module, _ConvNd):
-            _cut_conv(module, dim, places)
+            _cut_conv(module, roles[key], places)
         elif isinstance(module, nn.Linear):
-            _cut_linear(module, dim, places)
+            _cut_linear(module, roles[key], places)
         else:
             _cut_other(module, places)
 
 
 def silence(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> None:
     """Make every consumer ignore channels, in place: what `cut` must equal."""
-    for (name, dim), places in cuts(groups, removed).items():
-        if dim == "in":
-            module = model.get_submodule(name)
-            axis = 0 if isinstance(module, _ConvTransposeNd) else 1
+    for (name, axis), places in cuts(groups, removed).items():
+        module = model.get_submodule(name)
+        if role(module, axis) == "in":
             weight = module.weight
             assert isinstance(weight, Tensor)
             with torch.no_grad():
@@ -63,7 +85,7 @@ def _select(module: nn.Module, name: str, axis: int, keep: list[int]) -> None:
     setattr(module, name, nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new)
 
 
-def _cut_conv(module: _ConvNd, dim: str, places: set[int]) -> None:
+def _cut_conv(module: _ConvNd, dim: Role, places: set[int]) -> None:
     out_axis, in_axis = (1, 0) if isinstance(module, _ConvTransposeNd) else (0, 1)
     if dim == "channel":  # depthwise: one filter per channel along the first axis, in either storage order
         keep = _keep(module.out_channels, places)
@@ -81,7 +103,7 @@ def _cut_conv(module: _ConvNd, dim: str, places: set[int]) -> None:
         module.in_channels = len(keep)
 
 
-def _cut_linear(module: nn.Linear, dim: str, places: set[int]) -> None:
+def _cut_linear(module: nn.Linear, dim: Role, places: set[int]) -> None:
     if dim == "out":
         keep = _keep(module.out_features, places)
         _select(module, "weight", 0, keep)

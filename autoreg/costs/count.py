@@ -8,44 +8,37 @@ from typing import Any
 from torch import Tensor, nn
 
 from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
-from autoreg.costs.levels import Granularity
-from autoreg.costs.profile import other_numbers
+from autoreg.costs.levels import Levels
+from autoreg.costs.profile import other_numbers, stored_weight
 from autoreg.costs.trace import trace, type_name, warn, weighted_layers
 from autoreg.errors import InputError
 
 __all__ = ["Costs", "LayerCost", "count"]
+
+_FLOAT = Levels()
 
 
 def count(
     model: nn.Module,
     example_input: Any,
     masks: Mapping[str, Tensor] | None = None,
-    *,
-    weight_bits: Mapping[str, int] | None = None,
-    activation_bits: Mapping[str, int] | None = None,
-    granularity: Granularity = "channel",
-    symmetric: bool = True,
+    levels: Levels = _FLOAT,
 ) -> Costs:
-    """Count a finished model: blocks dropped, channels removed, masks and reparametrizations baked.
+    """Count a finished model: blocks dropped and channels removed for real.
 
     Args:
         model: The model as it would be deployed.
         example_input: What it is called with.
         masks: Boolean mask of a layer's weight by layer name, True where the weight is kept.
-        weight_bits: Bits of a weight by layer name, 32 where silent.
-        activation_bits: Bits of the activations that enter a layer, 32 where silent.
-        granularity: Scales per "tensor" or per output "channel".
-        symmetric: Whether there are no zero points.
+        levels: Bits, granularity and symmetry; only those are read, all else is counted on the model.
 
     Raises:
-        InputError: When a name is no layer of the model or a mask does not fit its weight.
+        InputError: When a mask belongs to no layer of the model or does not fit its weight.
     """
     layers = weighted_layers(model)
-    named = {"masks": masks or {}, "weight_bits": weight_bits or {}, "activation_bits": activation_bits or {}}
-    for what, values in named.items():
-        for name in values:
-            if name not in layers:
-                raise InputError(f"count: {what} names {name!r}; the model's layers are {', '.join(layers)}")
+    for name in masks or {}:
+        if name not in layers:
+            raise InputError(f"count: a mask is named {name!r}; the model's layers are {', '.join(layers)}")
     found = trace(model, example_input)
     warn(found.warnings)
     stored: set[int] = set()
@@ -56,13 +49,14 @@ def count(
         assert isinstance(weight, Tensor)
         numel = weight.numel()
         kept = _kept(name, weight, (masks or {}).get(name))
-        bits = (weight_bits or {}).get(name, FLOAT_BITS)
-        input_bits = (activation_bits or {}).get(name, FLOAT_BITS)
+        bits = levels.weight_bits.get(name, FLOAT_BITS)
+        input_bits = levels.activation_bits.get(name, FLOAT_BITS)
         size = 0 if bias is None else FLOAT_BYTES * bias.numel()
-        if id(weight) not in stored:
-            stored.add(id(weight))
+        if stored_weight(layer) not in stored:
+            stored.add(stored_weight(layer))
             weights += numel
-            size += packed_bytes(numel, kept, bits) + scale_bytes(_out_channels(layer), bits, granularity, symmetric)
+            size += packed_bytes(numel, kept, bits)
+            size += scale_bytes(_out_channels(layer), bits, levels.granularity, levels.symmetric)
         biases += 0 if bias is None else bias.numel()
         positions = found.positions[name]
         per_layer.append(

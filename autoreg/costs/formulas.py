@@ -97,7 +97,9 @@ def scale_bytes(out_channels: int, bits: int, granularity: str, symmetric: bool)
     return scales * (SCALE_BYTES if symmetric else SCALE_BYTES + ZERO_POINT_BYTES)
 
 
-def total(per_layer: Sequence[LayerCost], weights: int, functional: int, biases: int, others: int, buffers: int) -> Costs:
+def total(
+    per_layer: Sequence[LayerCost], weights: int, functional: int, biases: int, others: int, buffers: int
+) -> Costs:
     """Add up the costs of a model.
 
     Args:

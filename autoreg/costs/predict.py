@@ -86,9 +86,9 @@ def _united(profile: Profile, dropped: Collection[str]) -> list[tuple[ChannelGro
         classes.setdefault(find(group.id), []).append(group)
     found: list[tuple[ChannelGroup, tuple[str, ...]]] = []
     for root, parts in classes.items():
-        group = _unite(parts, prefixes, order, fixed=find(_FIXED) == root)
-        if group is not None:
-            found.append((group, tuple(part.id for part in parts)))
+        united = _unite(parts, prefixes, order, fixed=find(_FIXED) == root)
+        if united is not None:
+            found.append((united, tuple(part.id for part in parts)))
     return sorted(found, key=lambda item: order[item[0].id])
 
 
@@ -98,16 +98,26 @@ def _unite(
     spans = [span for part in parts for span in (part.spans or ((0, 0),) * len(part.members))]
     members = [member for part in parts for member in part.members]
     left = [(m, s) for m, s in zip(members, spans, strict=True) if not m[0].startswith(prefixes)]
-    producers = sorted((name for (name, dim), _ in left if dim != "in" and name in order), key=order.__getitem__)
-    if not producers:
+    produced, consumed = (
+        tuple(
+            sorted(
+                (name for part in parts for name in getattr(part, end) if not name.startswith(prefixes)),
+                key=order.__getitem__,
+            )
+        )
+        for end in ("produced", "consumed")
+    )
+    if not produced:
         return None
     reasons = [part.reason for part in parts if not part.removable]
     if fixed:
         reasons.append("a dropped block leads from these channels to some that cannot be removed")
     return ChannelGroup(
-        id=producers[0],
+        id=produced[0],
         size=parts[0].size,
         members=tuple(member for member, _ in left),
+        produced=produced,
+        consumed=consumed,
         spans=tuple(span for _, span in left) if all(part.spans for part in parts) else (),
         removable=not reasons,
         reason="; ".join(reasons),

@@ -8,7 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.utils.parametrize import is_parametrized
 
+from autoreg.costs._surgery import role
 from autoreg.costs.shapes import Block, ChannelGroup, Functional, LayerProfile, OtherParams, Profile
 from autoreg.costs.structure import Analysis, analyze
 from autoreg.costs.trace import Trace, trace, type_name, warn, weighted_layers
@@ -59,10 +61,10 @@ def profile(model: nn.Module, example_input: Any) -> Profile:
 def other_numbers(model: nn.Module) -> dict[str, tuple[int, int]]:
     """(parameters, running statistics) by module, outside of weighted layers; what is shared counts once."""
     layers = weighted_layers(model)
-    seen = {id(p) for layer in layers.values() for p in layer.parameters(recurse=False)}
+    seen = {id(parameter) for layer in layers.values() for parameter in layer.parameters()}
     found: dict[str, tuple[int, int]] = {}
     for name, module in model.named_modules():
-        if name in layers:
+        if name in layers or name.rpartition(".parametrizations")[0] in layers:
             continue
         params = 0
         for parameter in module.parameters(recurse=False):
@@ -77,19 +79,26 @@ def other_numbers(model: nn.Module) -> dict[str, tuple[int, int]]:
     return found
 
 
+def stored_weight(layer: nn.Module) -> int:
+    """Identity of the tensor that holds a layer's weight, parametrized or not."""
+    if is_parametrized(layer, "weight"):
+        return id(layer.parametrizations.weight.original)  # type: ignore[union-attr]
+    return id(layer.weight)
+
+
 def tied_weights(layers: Mapping[str, nn.Module]) -> dict[str, str]:
     """For layers that share one weight tensor: the name of the first of them, by layer."""
     owners: dict[int, list[str]] = {}
     for name, layer in layers.items():
-        owners.setdefault(id(layer.weight), []).append(name)
+        owners.setdefault(stored_weight(layer), []).append(name)
     return {name: names[0] for names in owners.values() if len(names) > 1 for name in names}
 
 
 def _layers(model: nn.Module, found: Trace, analysis: Analysis) -> tuple[LayerProfile, ...]:
     modules = weighted_layers(model)
     tied = tied_weights(modules)
-    feeds = _feeds(analysis.groups)
-    produced = {name: group.id for group in analysis.groups for name, dim in group.members if dim != "in"}
+    feeds = _feeds(model, analysis.groups)
+    produced = {name: group.id for group in analysis.groups for name in group.produced}
     return tuple(
         LayerProfile(
             name=name,
@@ -112,18 +121,18 @@ def _weight(module: nn.Module) -> Tensor:
     return module.weight
 
 
-def _feeds(groups: Sequence[ChannelGroup]) -> dict[str, list[tuple[str, int]]]:
+def _feeds(model: nn.Module, groups: Sequence[ChannelGroup]) -> dict[str, list[tuple[str, int]]]:
     """(group id, positions per channel) of the groups that feed a layer's input or a norm, by module."""
     feeds: dict[str, list[tuple[str, int]]] = {}
     for group in groups:
-        for (name, dim), (_, repeat) in zip(group.members, group.spans, strict=False):
-            if dim != "out":
+        for (name, axis), (_, repeat) in zip(group.members, group.spans, strict=False):
+            if role(model.get_submodule(name), axis) != "out":
                 feeds.setdefault(name, []).append((group.id, repeat))
     return feeds
 
 
 def _others(model: nn.Module, analysis: Analysis) -> tuple[OtherParams, ...]:
-    feeds = _feeds(analysis.groups)
+    feeds = _feeds(model, analysis.groups)
     widths = {name: _width(module) for name, module in model.named_modules() if name in feeds}
     return tuple(
         OtherParams(

@@ -99,14 +99,18 @@ class ChannelGroup:
     """Channels that can only be removed together.
 
     `id` is the name of the first layer, in `named_modules` order, that produces them. `members` lists
-    (module name, dimension): "out" and "in" are those of a layer's weight, "channel" is the only one of a
-    depthwise convolution, norm or embedding. `spans`, aligned with it, says where channel c lies there:
-    positions start + c * repeat ... start + (c + 1) * repeat - 1. `reason` says why a group is not removable.
+    (module name, axis of its weight): of convolutions and linear layers, 0 is what they produce and 1 what they
+    consume (the other way round for transposed ones; a depthwise convolution has only axis 0); norms have axis 0,
+    embeddings axis 1. `spans`, aligned with it, says where channel c lies there: positions start + c * repeat ...
+    start + (c + 1) * repeat - 1. `produced` and `consumed` name the layers whose outputs and inputs the group is.
+    `reason` says why a group is not removable.
     """
 
     id: str
     size: int
-    members: tuple[tuple[str, str], ...]
+    members: tuple[tuple[str, int], ...]
+    produced: tuple[str, ...] = ()
+    consumed: tuple[str, ...] = ()
     spans: tuple[tuple[int, int], ...] = ()
     removable: bool = True
     reason: str = ""

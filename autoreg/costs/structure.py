@@ -8,7 +8,6 @@ when those channels are ignored. What fails the probe is reported with the reaso
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 from autoreg.costs._dependency import Joined, dependencies
 from autoreg.costs._probe import probe
@@ -164,7 +160,10 @@ def _check_indices(group: ChannelGroup, indices: Sequence[int]) -> None:
 
 
 def apply_structure(
-    model: nn.Module, example_input: Any, dropped: Collection[str] = (), removed: Mapping[str, Sequence[int]] | None = None
+    model: nn.Module,
+    example_input: Any,
+    dropped: Collection[str] = (),
+    removed: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """Replay a record of surgery on a fresh model, in place: drop blocks, then remove channels.
 

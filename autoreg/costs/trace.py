@@ -10,25 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 WEIGHTED = (_ConvNd, nn.Linear)
-KNOWN = (
-    _BatchNorm,
-    _InstanceNorm,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    nn.PReLU,
-    nn.Embedding,
-    nn.EmbeddingBag,
-    nn.RNNBase,
-    nn.MultiheadAttention,
-)
 
 
 @dataclass(frozen=True)
@@ -104,23 +91,27 @@ def trace(model: nn.Module, example_input: Any) -> Trace:
     applied = dict.fromkeys(layers, 0)
     formula: dict[str, int] = {}
     own: dict[str, int] = {}
+    running: list[tuple[str, nn.Module]] = []
     counter = FlopCounterMode(display=False)
     handles = [
         *[layer.register_forward_hook(_applied(name, applied)) for name, layer in layers.items()],
         *_special_hooks(model, applied, formula),
-        *_ledger(model, counter.get_total_flops, own),
+        *_ledger(model, counter.get_total_flops, own, running),
     ]
+    unknown = _Unknown(running)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it hides the layers inside from hooks and counters
     try:
         # The mathematical kernel shows its two matrix products to the counter; fused CPU kernels do not.
-        with hooked(handles), evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        with hooked(handles), evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter, unknown:
             call(model, example_input)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    functional = _functional(model, own, {name: _numel(layer) * applied[name] for name, layer in layers.items()}, formula)
+    functional = _functional(
+        model, own, {name: _numel(layer) * applied[name] for name, layer in layers.items()}, formula
+    )
     notes = [f"layer {name!r} is never called" for name, times in applied.items() if times == 0]
-    notes += _uncounted(model, functional)
+    notes += unknown.notes
     return Trace(
         positions={name: times // batch for name, times in applied.items()},
         functional={name: macs // batch for name, macs in functional.items() if macs >= batch},
@@ -179,15 +170,25 @@ def _special_hooks(model: nn.Module, applied: dict[str, int], formula: dict[str,
     return handles
 
 
-def _ledger(model: nn.Module, flops: Callable[[], int], own: dict[str, int]) -> list[Any]:
-    """Hooks that write into `own` the FLOPs each module does itself, outside of the modules it calls."""
+def _ledger(
+    model: nn.Module, flops: Callable[[], int], own: dict[str, int], running: list[tuple[str, nn.Module]]
+) -> list[Any]:
+    """Hooks that write into `own` the FLOPs each module does itself, outside of the modules it calls.
+
+    `running` holds the modules that are being called, innermost last.
+    """
     stack: list[list[int]] = []  # FLOPs when a running module began, FLOPs of what it called
 
-    def begin(module: nn.Module, inputs: Any) -> None:
-        stack.append([flops(), 0])
+    def begin(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any) -> None:
+            running.append((name, module))
+            stack.append([flops(), 0])
+
+        return hook
 
     def end(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            running.pop()
             start, called = stack.pop()
             spent = flops() - start
             own[name] = own.get(name, 0) + spent - called
@@ -198,7 +199,7 @@ def _ledger(model: nn.Module, flops: Callable[[], int], own: dict[str, int]) -> 
 
     handles: list[Any] = []
     for name, module in model.named_modules():
-        handles += [module.register_forward_pre_hook(begin), module.register_forward_hook(end(name))]
+        handles += [module.register_forward_pre_hook(begin(name)), module.register_forward_hook(end(name))]
     return handles
 
 
@@ -217,13 +218,28 @@ def _functional(
     return {name: macs for name, macs in found.items() if macs > 0}
 
 
-def _uncounted(model: nn.Module, functional: Mapping[str, int]) -> list[str]:
-    """Name the modules whose work or weights no rule here covers."""
-    notes = []
-    for name, module in model.named_modules():
-        if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
-            notes.append(f"{name!r} ({type_name(module)}): its input projection is work and size but no layer")
-        matrices = [p for p in module.parameters(recurse=False) if p.dim() > 1]
-        if matrices and not isinstance(module, (*WEIGHTED, *KNOWN)) and not functional.get(name):
-            notes.append(f"{name or 'model'!r} ({type_name(module)}): no rule for the work of its own parameters")
-    return notes
+class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes products of tensors that the FLOP counter has no formula for, by the module that does them."""
+
+    def __init__(self, running: list[tuple[str, nn.Module]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.running = running
+        self.notes: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        namespace, _, operation = func.name().partition("::")
+        operation = operation.partition(".")[0]
+        known = namespace in ("aten", "prim", "prims") and not operation.startswith(_PRODUCTS)
+        if not known and not any(isinstance(module, nn.RNNBase) for _, module in self.running):
+            where = next((name for name, _ in reversed(self.running) if name), "model")
+            note = f"operation {namespace}::{operation} in {where!r}"
+            if note not in self.notes:
+                self.notes.append(note)
+        return func(*args, **(kwargs or {}))
+
+
+# ATen operations that multiply and add along a dimension and are unknown to `torch.utils.flop_counter`.
+_PRODUCTS = (
+    "mv", "addmv", "dot", "vdot", "_trilinear", "_cdist", "_fft", "lstm", "gru", "rnn", "mkldnn_rnn", "_thnn_fused",
+    "_flash_attention", "_sparse", "sparse", "mkldnn_linear", "quantized", "fbgemm", "_weight_int", "_int_mm",
+)  # fmt: skip

@@ -1,15 +1,15 @@
 """Methods: one technique, one small class. Declaring them loads no torch; their mathematics does.
 
-    from autoreg.methods import Paper, log, method
+from autoreg.methods import Paper, log, method
 
-    @method("my_penalty", kind="regularizer", paper=Paper("Title", "Authors", 2024))
-    class MyPenalty:
-        '''What it does, in one sentence.'''
+@method("my_penalty", kind="regularizer", paper=Paper("Title", "Authors", 2024))
+class MyPenalty:
+    '''What it does, in one sentence.'''
 
-        strength: float = log(1e-5, 1e-2)
+    strength: float = log(1e-5, 1e-2)
 
-        def loss(self, state):
-            return self.strength * sum(w.square().mean() for _, w in state.weights())
+    def loss(self, state):
+        return self.strength * sum(w.square().mean() for _, w in state.weights())
 """
 
 from autoreg.methods.base import (

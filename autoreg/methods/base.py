@@ -10,10 +10,10 @@ import inspect
 import math
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 from autoreg.errors import InputError
-from autoreg.space.spec import MethodSpec, Paper, Param, Registry, choice, fixed, integer, log, slot, uniform
+from autoreg.space.spec import MethodSpec, Paper, Param, Registry
 
 T = TypeVar("T")
 
@@ -40,9 +40,7 @@ _CLASSES: dict[tuple[str, str], type[Any]] = {}
 _FOUND: set[str] = set()
 
 
-@dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(uniform, log, integer, choice, fixed, slot)
-)
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 def method(
     name: str,
     *,
@@ -225,11 +223,8 @@ def _check_values(self: Any) -> None:
     for name, param in spec.params.items():
         place = f"{spec.kind} {spec.name!r}: {name}"
         value = getattr(self, name)
-        if param.type == "slot":
-            value = _check_slot(place, param, value)
-        else:
-            value = check_value(place, param, value)
-        object.__setattr__(self, name, value)
+        checked = _check_slot(place, param, value) if param.type == "slot" else check_value(place, param, value)
+        object.__setattr__(self, name, checked)
     check = getattr(self, "check", None)
     if callable(check):
         check()
@@ -258,8 +253,12 @@ def _check_declaration(cls: type[Any], place: str, name: str, kind: str) -> None
 def _take_parameters(cls: type[Any], place: str) -> dict[str, Param]:
     """Read the declared parameters off the class and leave their plain defaults in their place."""
     params: dict[str, Param] = {}
-    for name, annotation in cls.__dict__.get("__annotations__", {}).items():
-        declared = cls.__dict__.get(name)
+    annotations: dict[str, Any] = {}
+    for base in reversed(cls.__mro__[:-1]):  # a plain base class may declare what several methods share
+        annotations |= inspect.get_annotations(base)
+    cls.__annotations__ = annotations
+    for name, annotation in annotations.items():
+        declared = getattr(cls, name, None)
         if isinstance(declared, Param):
             params[name] = declared
             setattr(cls, name, declared.default)  # a slot's name becomes an instance when one is made
@@ -321,5 +320,3 @@ def _walk(path: Iterable[str], prefix: str) -> list[str]:
 def _nearest(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, [str(n) for n in names], 1)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-

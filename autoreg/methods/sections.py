@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from autoreg.space.nodes import Choice, Constant, Option, Range
-from autoreg.space.spec import Param, Section, choice, integer, label_of, log, slot, uniform
+from autoreg.space.spec import Param, Section, choice, label_of, log, slot, uniform
 
 BITS = (2, 3, 4, 5, 6, 7, 8, 32)
 """Bits that weights and activations may have; 32 is floating point, not quantized."""
@@ -46,7 +46,7 @@ QUANTIZATION = Section(
 LAYERS = Section(
     {
         "train": slot("train", "all", "last", "fisher", "norm_only", default="all", doc="which parameters are trained"),
-        "drop": slot("drop", "none", "last", "angular", doc="which residual blocks are dropped"),
+        "drop": slot("drop", doc="which residual blocks are dropped"),
     },
     doc="which layers are trained, kept and dropped",
 )
@@ -61,7 +61,6 @@ TRAINING = Section(
         "qat_epochs": _epochs(0, 5, 2, "epochs of the quantize phase, where the quantizer learns"),
         "optimizer": choice("sgd", "adam", "adamw", doc="optimizer of every phase"),
         "momentum": uniform(0.8, 0.99, default=0.9, min=0.0, max=0.999, doc="momentum of sgd, first beta of adam"),
-        "batch_size": integer(16, 256, default=0, min=0, max=1_000_000, doc="samples per step; 0: as the task says"),
     },
     doc="how the network is trained",
 )

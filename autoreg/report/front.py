@@ -49,6 +49,7 @@ class FrontRow:
         hv_contribution: the hypervolume that only this member brings.
         front_probability: how often it is on the front when the seeds are drawn anew.
         replicated: whether it was re-trained with other seeds.
+        on_final_front: whether it is still on the front by the means over fresh seeds; None when not re-measured.
     """
 
     trial: int
@@ -62,16 +63,17 @@ class FrontRow:
     hv_contribution: float | None = None
     front_probability: float | None = None
     replicated: bool = False
+    on_final_front: bool | None = None
 
 
 def front_rows(data: StudyData) -> list[FrontRow]:
     """The members of the front, best quality first, with what final.json knows of each."""
-    members = {m.get("trial"): m for m in data.final.get("members") or [] if isinstance(m, Mapping)}
+    members = {m.get("trial"): m for m in data.members}
     rows: list[FrontRow] = []
     for _, trial in data.front.iterrows():
         number = int(trial["number"])
         member = members.get(number, {})
-        config = data.record(number).config
+        config = data.state.records[number].config
         rows.append(
             FrontRow(
                 trial=number,
@@ -85,6 +87,7 @@ def front_rows(data: StudyData) -> list[FrontRow]:
                 hv_contribution=member.get("hv_contribution"),
                 front_probability=member.get("front_probability"),
                 replicated=bool(member.get("replicated")),
+                on_final_front=member.get("on_final_front"),
             )
         )
     return rows
@@ -96,8 +99,8 @@ def format_front(data: StudyData, format: str = "table", width: int | None = Non
     `json` is one object: `study`, `objectives` {name: min or max}, `front`: a list of members, best quality
     first, each with the fields of `FrontRow`. `csv` has one line a member: `trial`, `source`, one column a
     metric, `validation.NAME.mean`, `validation.NAME.std`, `test.NAME.mean`, `test.NAME.std` for every
-    quality objective that was re-measured, `hv_contribution`, `front_probability`, `replicated`, `phrase`,
-    and `recipe` (the config as JSON). Unknown numbers are null in JSON and empty in CSV. Both only gain
+    quality objective that was re-measured, `hv_contribution`, `front_probability`, `replicated`,
+    `on_final_front`, `phrase`, and `recipe` (the config as JSON). Unknown numbers are null in JSON and empty in CSV. Both only gain
     fields in later versions. `table` is for people and may change.
 
     Args:
@@ -158,11 +161,11 @@ def _csv(data: StudyData, rows: Sequence[FrontRow]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     spread = [f"{kind}.{name}.{part}" for kind, name in blocks for part in ("mean", "std")]
-    last = ["hv_contribution", "front_probability", "replicated", "phrase", "recipe"]
+    last = ["hv_contribution", "front_probability", "replicated", "on_final_front", "phrase", "recipe"]
     writer.writerow(["trial", "source", *data.metrics, *spread, *last])
     for r in rows:
         found = [(getattr(r, kind).get(part) or {}).get(name) for kind, name in blocks for part in ("mean", "std")]
-        tail = [r.hv_contribution, r.front_probability, r.replicated, r.phrase, json.dumps(r.recipe)]
+        tail = [r.hv_contribution, r.front_probability, r.replicated, r.on_final_front, r.phrase, json.dumps(r.recipe)]
         cells = [r.trial, r.source, *(r.metrics.get(m) for m in data.metrics), *found, *tail]
         writer.writerow(["" if c is None else c for c in cells])
     return out.getvalue()

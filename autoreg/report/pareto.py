@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.errors import InputError
+from autoreg.report.table import COSTS, numbers
 from autoreg.search.front import Direction, Normalizer, hypervolume_history, minimized, nondominated
 
 if TYPE_CHECKING:
     from autoreg.report.load import StudyData
+    from autoreg.search.records import State
 
 Array = NDArray[np.float64]
 
@@ -25,7 +28,7 @@ def front_mask(values: Array, directions: Sequence[str]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Trace:
-    """Hypervolume after each finished trial.
+    """Hypervolume after each ended trial.
 
     Attributes:
         hypervolume: [n], in [0, 1], never falling.
@@ -37,14 +40,16 @@ class Trace:
 
 
 def normalizer_of(data: StudyData) -> Normalizer | None:
-    """The scale on which hypervolume is taken: the one fixed in study.json or in the log's start, else the dense
-    cost and the chance level, else the spread of what was seen; None when nothing was seen.
-    """
-    from autoreg.report.load import COSTS
+    """The scale on which hypervolume is taken.
 
+    The one that the study fixed; else the dense cost and the chance level; else the spread of what was seen.
+    None when nothing was seen.
+    """
     fixed = data.study.get("normalizer")
     if isinstance(fixed, Mapping) and fixed:
         return Normalizer.from_dict(fixed)
+    if data.state.normalizer is not None:
+        return data.state.normalizer
     objectives = cast("dict[str, Direction]", data.objectives)
     chance = data.study.get("chance")
     if len(data.quality) == 1 and isinstance(chance, int | float):
@@ -55,34 +60,33 @@ def normalizer_of(data: StudyData) -> Normalizer | None:
     rows = data.complete
     if rows.empty:
         return None
-    return Normalizer.from_values(objectives, rows[list(objectives)].to_numpy(dtype=float), [o for o in objectives if o in COSTS])
+    values = rows[list(objectives)].to_numpy(dtype=float)
+    return Normalizer.from_values(objectives, values, [o for o in objectives if o in COSTS])
 
 
 def search_trace(data: StudyData, normalizer: Normalizer) -> Trace:
     """Hypervolume of the search itself, trials in the order in which they ended."""
-    by_number = data.trials.set_index("number")
-    rows = by_number.loc[list(data.finished)]
+    rows = data.ended
     counts = ((rows["state"] == "COMPLETE") & rows["feasible"]).to_numpy(dtype=bool)
-    return _trace(rows[list(data.objectives)].to_numpy(dtype=float), counts, rows["epochs_paid"].to_numpy(dtype=float), normalizer)
+    values = rows[list(data.objectives)].to_numpy(dtype=float)
+    return _trace(values, counts, rows["epochs_paid"].to_numpy(dtype=float), normalizer)
 
 
 def random_trace(data: StudyData, normalizer: Normalizer) -> Trace | None:
-    """The same of the random-search arm, where final.json has one.
-
-    `random` holds `trials`: a list of `{"state", "metrics": {...}, "epochs_paid"}` in the order in which they ended.
-    """
-    trials: Any = (data.final.get("random") or {}).get("trials")
-    if not isinstance(trials, list) or not trials:
-        return None
-    names = list(data.objectives)
-    values = np.array([[_float((t.get("metrics") or {}).get(n)) for n in names] for t in trials])
-    counts = np.array([t.get("state", "COMPLETE") == "COMPLETE" and t.get("feasible", True) for t in trials])
-    paid = np.array([_float(t.get("epochs_paid")) for t in trials])
-    return _trace(values, counts, paid, normalizer)
+    """The same of the random-search arm, where it was run."""
+    if data.random is not None and data.random.told:
+        return state_trace(data.random, data.objectives, normalizer)
+    history = (data.final.get("random") or {}).get("history")
+    return Trace(np.array(history, dtype=float), None) if history else None
 
 
-def _float(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+def state_trace(state: State, objectives: Mapping[str, str], normalizer: Normalizer) -> Trace:
+    """Hypervolume over the trials of a folded log."""
+    ended = state.ended()
+    found = [numbers(r.costs) | numbers(r.metrics) for r in ended]
+    values = np.array([[row.get(n, math.nan) for n in objectives] for row in found])
+    counts = np.array([r.state == "COMPLETE" and r.feasible is not False for r in ended], dtype=bool)
+    return _trace(values, counts, np.array([r.epochs_paid for r in ended]), normalizer)
 
 
 def _trace(values: Array, counts: NDArray[np.bool_], paid: Array, normalizer: Normalizer) -> Trace:

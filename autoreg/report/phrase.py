@@ -96,7 +96,11 @@ def _structure(value: Any) -> str:
     words = [name]
     if "amount" in params:
         words.append(_spread(params["amount"], percent=True))
-    rules = [_split(params[k])[0] if isinstance(params[k], Mapping | str) else _value(params[k]) for k in ("criterion", "allocation") if k in params]
+    rules = [
+        _split(params[k])[0] if isinstance(params[k], Mapping | str) else _value(params[k])
+        for k in ("criterion", "allocation")
+        if k in params
+    ]
     if rules:
         words.append("/".join(rules))
     schedule = _split(params.get("schedule", "one_shot"))[0]

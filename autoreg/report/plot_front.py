@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoreg.report.front import front_rows, title
-from autoreg.report.load import COSTS
+from autoreg.report.table import COSTS, numbers
 from autoreg.report.pareto import front_mask
-from autoreg.report.style import AGAIN, BASELINE, FAINT, FRONT, STOPPED, heading, legend_below, new_axes, new_figure, place_labels, scale_axis
+from autoreg.report.style import (
+    AGAIN,
+    BASELINE,
+    FAINT,
+    FRONT,
+    STOPPED,
+    heading,
+    legend_below,
+    new_axes,
+    new_figure,
+    place_labels,
+    scale_axis,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,14 +49,13 @@ def direction(data: StudyData, name: str) -> str:
     return data.objectives.get(name, "min")
 
 
-def baselines_of(data: StudyData) -> list[tuple[str, dict[str, Any]]]:
+def baselines_of(data: StudyData) -> list[tuple[str, dict[str, float]]]:
     """Baselines by name: those of final.json, else the trials that the search itself began with."""
-    found = [(str(b.get("name")), dict(b.get("metrics") or {})) for b in data.final.get("baselines") or []]
+    found = [(str(b.get("name")), numbers(b["metrics"])) for b in data.baselines if b.get("metrics")]
     if found:
         return found
-    sources = ("dense", "int8", "uniform", "baseline")
-    rows = data.trials[data.trials["source"].isin(sources) & (data.trials["state"] == "COMPLETE")]
-    return [(str(row["source"]), {m: row[m] for m in data.metrics if row[m] == row[m]}) for _, row in rows.iterrows()]
+    began = [r for r in data.state.complete() if r.source in ("dense", "int8") or r.source.startswith("uniform")]
+    return [(r.source, numbers(r.costs) | numbers(r.metrics)) for r in began]
 
 
 def thin(rows: pd.DataFrame, limit: int = FAINT_LIMIT) -> pd.DataFrame:
@@ -72,11 +83,31 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
     label = "on the front of all objectives" if len(data.objectives) > 2 else "front"
     only = best[~best["on_front"]]
     if len(only):
-        ax.plot(only[x], only[y], "o", ms=5, mfc="white", mec=FRONT, mew=1.1, label="on the front of this pair only", zorder=4)
+        ax.plot(
+            only[x],
+            only[y],
+            "o",
+            ms=5,
+            mfc="white",
+            mec=FRONT,
+            mew=1.1,
+            label="on the front of this pair only",
+            zorder=4,
+        )
     ax.plot(members[x], members[y], "o", ms=6, color=FRONT, mec="white", mew=0.8, label=label, zorder=5)
     _fresh_seeds(ax, again)
     if baselines:
-        ax.plot([b[1] for b in baselines], [b[2] for b in baselines], "D", ms=6.5, color=BASELINE, mec="white", mew=0.8, label="baseline", zorder=6)
+        ax.plot(
+            [b[1] for b in baselines],
+            [b[2] for b in baselines],
+            "D",
+            ms=6.5,
+            color=BASELINE,
+            mec="white",
+            mew=0.8,
+            label="baseline",
+            zorder=6,
+        )
     scale_axis(ax, "x", x, xs, log=x in COSTS)
     scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COSTS else limits, log=y in COSTS)
     ax.set_ylim(*_padded(limits, y in COSTS and ax.get_yscale() == "log"))
@@ -148,20 +179,40 @@ def _faint(ax: Axes, groups: tuple[pd.DataFrame, ...], x: str, y: str, limits: S
         values = shown[y].to_numpy(dtype=float)
         inside = (values >= limits[0]) & (values <= limits[1])
         label = name if len(shown) == len(rows) else f"{name} (1 in {-(-len(rows) // FAINT_LIMIT)})"
-        ax.plot(shown[x][inside], values[inside], marker, ms=4.5, color=color, alpha=alpha, mew=1.1 if marker == "x" else 0, label=label, zorder=2)
+        ax.plot(
+            shown[x][inside],
+            values[inside],
+            marker,
+            ms=4.5,
+            color=color,
+            alpha=alpha,
+            mew=1.1 if marker == "x" else 0,
+            label=label,
+            zorder=2,
+        )
         for out, edge, caret in ((values > limits[1], limits[1], "^"), (values < limits[0], limits[0], "v")):
             ax.plot(shown[x][out], np.full(int(out.sum()), edge), caret, ms=4, color=color, alpha=alpha, zorder=2)
     return beyond
 
 
-def _staircase(ax: Axes, best: pd.DataFrame, x: str, y: str, data: StudyData, limits: Sequence[float], right: float) -> None:
+def _staircase(
+    ax: Axes, best: pd.DataFrame, x: str, y: str, data: StudyData, limits: Sequence[float], right: float
+) -> None:
     """The line that no trial crosses: horizontal until the next member is reached."""
     if best.empty:
         return
     xs, ys = best[x].to_numpy(dtype=float), best[y].to_numpy(dtype=float)
     if direction(data, x) == "min":
         worst = limits[1] if direction(data, y) == "min" else limits[0]
-        ax.step([xs[0], *xs, max(right, xs[-1])], [worst, *ys, ys[-1]], where="post", color=FRONT, lw=1.4, alpha=0.8, zorder=3)
+        ax.step(
+            [xs[0], *xs, max(right, xs[-1])],
+            [worst, *ys, ys[-1]],
+            where="post",
+            color=FRONT,
+            lw=1.4,
+            alpha=0.8,
+            zorder=3,
+        )
     else:
         ax.step(xs, ys, where="pre", color=FRONT, lw=1.4, alpha=0.8, zorder=3)
 

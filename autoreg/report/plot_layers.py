@@ -40,7 +40,7 @@ class Cell:
 
 def layer_names(data: StudyData) -> tuple[str, ...]:
     """Layers in the order of the network: those of the trial that names the most, then any others."""
-    lists = [[str(x["name"]) for x in _layers(r.info)] for r in data.records]
+    lists = [[str(x["name"]) for x in _layers(r.info)] for r in data.state.records]
     longest = max(lists, key=len, default=[])
     return tuple(dict.fromkeys([*longest, *(name for names in lists for name in names)]))
 
@@ -48,7 +48,7 @@ def layer_names(data: StudyData) -> tuple[str, ...]:
 def layer_cells(data: StudyData, trial: int) -> dict[str, Cell]:
     """What trial `trial` did to each layer, against the largest shape that the layer has in any trial."""
     full = _full_shapes(data)
-    return {str(x["name"]): _cell(x, full.get(str(x["name"]), ())) for x in _layers(data.record(trial).info)}
+    return {str(x["name"]): _cell(x, full.get(str(x["name"]), ())) for x in _layers(data.state.records[trial].info)}
 
 
 def _layers(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -58,7 +58,7 @@ def _layers(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _full_shapes(data: StudyData) -> dict[str, tuple[int, ...]]:
     full: dict[str, tuple[int, ...]] = {}
-    for record in data.records:
+    for record in data.state.records:
         for layer in _layers(record.info):
             shape = tuple(int(n) for n in layer.get("shape") or ())
             name = str(layer["name"])
@@ -104,7 +104,11 @@ def plot_layers(data: StudyData) -> Figure:
     labels = [_row_label(data, m.trial, m.metrics) for m in shown]
     _frame(ax, names, labels)
     _colour_bar(figure, ax)
-    rest = "" if len(shown) == len(members) else f" ({len(shown)} of {len(members)} members, those that bring most hypervolume)"
+    rest = (
+        ""
+        if len(shown) == len(members)
+        else f" ({len(shown)} of {len(members)} members, those that bring most hypervolume)"
+    )
     below = "text: output channels left, bits of weights/activations; hatched: dropped; grey corner: not trained"
     heading(ax, f"What was done to each layer{rest}", below)
     return figure
@@ -119,7 +123,13 @@ def _frame(ax: Axes, names: Sequence[str], labels: Sequence[str]) -> None:
     ax.set_xlim(-0.5, len(names) - 0.5)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     step = max(1, math.ceil(len(names) / 60))
-    ax.set_xticks(range(0, len(names), step), [names[i] for i in range(0, len(names), step)], rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_xticks(
+        range(0, len(names), step),
+        [names[i] for i in range(0, len(names), step)],
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+    )
     ax.set_yticks(range(len(labels)), labels)
     ax.tick_params(length=0, labelsize=8.5)
     ax.set_ylabel("trial (quality)", color=MUTED)

@@ -8,7 +8,19 @@ import numpy as np
 
 from autoreg.report.front import title
 from autoreg.report.pareto import Trace, normalizer_of, random_trace, search_trace
-from autoreg.report.style import AGAIN, BASELINE, FAINT, FRONT, MUTED, SERIES, heading, legend_below, new_axes, new_figure, sentence_figure
+from autoreg.report.style import (
+    AGAIN,
+    BASELINE,
+    FAINT,
+    FRONT,
+    MUTED,
+    SERIES,
+    heading,
+    legend_below,
+    new_axes,
+    new_figure,
+    sentence_figure,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +33,9 @@ LEAST_PREDICTIONS = 5
 
 
 def plot_hypervolume(data: StudyData) -> Figure:
-    """Hypervolume over finished trials and over epochs paid, beside random search where it was run."""
+    """Hypervolume over ended trials and over epochs paid, beside random search where it was run."""
     normalizer = normalizer_of(data)
-    if normalizer is None or not data.finished:
+    if normalizer is None or not data.state.told:
         return sentence_figure("Hypervolume: no trial has finished yet.")
     search, other = search_trace(data, normalizer), random_trace(data, normalizer)
     arms = [("search", FRONT, "-", search)] + ([("random search", BASELINE, "--", other)] if other else [])
@@ -31,8 +43,16 @@ def plot_hypervolume(data: StudyData) -> Figure:
     figure = new_figure(9.0 if with_epochs else 6.0, 3.7)
     left = new_axes(figure, 1, 2 if with_epochs else 1, 1)
     for label, color, line, trace in arms:
-        left.step(np.arange(1, len(trace.hypervolume) + 1), trace.hypervolume, line, where="post", color=color, lw=1.8, label=label)
-    left.set_xlabel("finished trials")
+        left.step(
+            np.arange(1, len(trace.hypervolume) + 1),
+            trace.hypervolume,
+            line,
+            where="post",
+            color=color,
+            lw=1.8,
+            label=label,
+        )
+    left.set_xlabel("ended trials")
     left.set_ylabel("hypervolume")
     heading(left, "Hypervolume over trials", f"share of the scale fixed at the start; now {search.hypervolume[-1]:.3f}")
     if with_epochs:
@@ -55,7 +75,7 @@ def _tight_from_zero(ax: Axes, arms: list[tuple[str, str, str, Trace]]) -> None:
 
 def plot_cost(data: StudyData) -> Figure:
     """What the search cost: epochs asked for and paid, and trial-seconds by who proposed the trial."""
-    rows = data.trials.set_index("number").loc[list(data.finished)]
+    rows = data.ended
     seconds = rows["seconds"].fillna(0.0)
     asked, paid = rows["epochs_asked"].fillna(0.0).cumsum(), rows["epochs_paid"].fillna(0.0).cumsum()
     panels = [p for p, there in (("epochs", asked.any()), ("seconds", seconds.any())) if there]
@@ -76,11 +96,13 @@ def _epochs(ax: Axes, asked: Any, paid: Any) -> None:
     ax.step(x, asked, where="post", color=FAINT, lw=1.8, label="asked for")
     ax.step(x, paid, where="post", color=FRONT, lw=1.8, label="paid")
     ax.fill_between(x, paid, asked, step="post", color=FAINT, alpha=0.2, lw=0)
-    ax.set_xlabel("finished trials")
+    ax.set_xlabel("ended trials")
     ax.set_ylabel("epochs, cumulated")
     ax.set_ylim(bottom=0)
     share = 1 - paid[-1] / asked[-1] if asked[-1] else 0.0
-    heading(ax, "Epochs", f"{asked[-1]:,.0f} asked for, {paid[-1]:,.0f} paid: {share:.0%} saved by sharing and stopping")
+    heading(
+        ax, "Epochs", f"{asked[-1]:,.0f} asked for, {paid[-1]:,.0f} paid: {share:.0%} saved by sharing and stopping"
+    )
     ax.legend(fontsize=8.5, frameon=False, loc="upper left")
 
 
@@ -144,7 +166,9 @@ def plot_predictor(data: StudyData) -> Figure:
     scores = [s for s in predictor_scores(data) if s["count"] >= LEAST_PREDICTIONS]
     if not scores:
         count = len(data.predictions.dropna(subset=["observed"]))
-        return sentence_figure(f"Predictor: {count} predictions met an observed value; at least {LEAST_PREDICTIONS} are needed to judge it.")
+        return sentence_figure(
+            f"Predictor: {count} predictions met an observed value; at least {LEAST_PREDICTIONS} are needed to judge it."
+        )
     figure = new_figure(4.9 * len(scores), 4.6)
     for i, score in enumerate(scores, start=1):
         rows = data.predictions.dropna(subset=["observed"])
@@ -154,14 +178,16 @@ def plot_predictor(data: StudyData) -> Figure:
 
 
 def _foretold(ax: Axes, rows: pd.DataFrame, score: dict[str, Any]) -> None:
-    trusted = rows["trusted"].map(lambda t: bool(t) if t == t and t is not None else False).to_numpy(dtype=bool)
+    trusted = rows["trusted"].map(lambda t: t is True).to_numpy(dtype=bool)
     for mask, color, label in ((~trusted, FAINT, "not trusted"), (trusted, AGAIN, "trusted")):
         part = rows[mask]
         if part.empty:
             continue
         if part[["lower", "upper"]].notna().all(axis=None):
             spread = np.clip([part["mean"] - part["lower"], part["upper"] - part["mean"]], 0, None)
-            ax.errorbar(part["observed"], part["mean"], yerr=spread, fmt="none", ecolor=color, elinewidth=0.8, alpha=0.5)
+            ax.errorbar(
+                part["observed"], part["mean"], yerr=spread, fmt="none", ecolor=color, elinewidth=0.8, alpha=0.5
+            )
         ax.plot(part["observed"], part["mean"], "o", ms=5, color=color, mec="white", mew=0.6, label=label)
     both = [*rows["observed"], *rows["mean"]]
     low, high = min(both), max(both)

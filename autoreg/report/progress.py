@@ -59,7 +59,9 @@ class SearchProgress:
         '3/60 trials · front 2 · hypervolume 0.2500\\n'
     """
 
-    def __init__(self, stream: TextIO | None = None, every: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, every: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._every = every
         self._clock = clock
@@ -93,7 +95,9 @@ class SearchProgress:
         if self._shown_at is None or now - self._shown_at >= self._every:
             self._write(now)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif self._last and self._last != self._shown:

@@ -47,7 +47,9 @@ def heading(ax: Axes, text: str, below: str = "") -> None:
     """A bold heading above the axes, and a muted line under it."""
     ax.set_title(text + ("\n" if below else ""), loc="left", fontsize=11, fontweight="bold", color=INK, pad=8)
     if below:
-        ax.annotate(below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=MUTED)
+        ax.annotate(
+            below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=MUTED
+        )
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -86,24 +88,36 @@ def _wide(values: Sequence[float]) -> bool:
 def log_ticks(low: float, high: float) -> list[float]:
     """Ticks between `low` and `high` (both > 0) with one decade to spare: 1, 2, 5 or whole decades."""
     decades = math.log10(high / low)
-    steps = (1, 1.5, 2, 3, 4, 5, 7) if decades < 0.9 else (1, 2, 5) if decades < 2 else (1, 3) if decades < 3.5 else (1,)
+    steps = (
+        (1, 1.5, 2, 3, 4, 5, 7) if decades < 0.9 else (1, 2, 5) if decades < 2 else (1, 3) if decades < 3.5 else (1,)
+    )
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     return [step * 10.0**p for p in powers for step in steps]
 
 
 def tick_text(value: float) -> str:
     """A tick label: `0.05`, `200`, `1.5M`."""
-    return short_number(value) if abs(value) >= 10_000 else f"{value:.10g}" if value == 0 or abs(value) >= 0.001 else f"{value:.0e}"
+    return (
+        short_number(value)
+        if abs(value) >= 10_000
+        else f"{value:.10g}"
+        if value == 0 or abs(value) >= 0.001
+        else f"{value:.0e}"
+    )
 
 
 def legend_below(figure: Figure, ax: Axes, columns: int = 3) -> None:
     """The legend under the axes, where it covers nothing."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8, frameon=False, labelcolor=INK)
+        figure.legend(
+            handles, labels, loc="outside lower left", ncols=columns, fontsize=8, frameon=False, labelcolor=INK
+        )
 
 
-def place_labels(ax: Axes, points: Sequence[tuple[float, float, str, str]], avoid: Sequence[tuple[float, float]] = ()) -> int:
+def place_labels(
+    ax: Axes, points: Sequence[tuple[float, float, str, str]], avoid: Sequence[tuple[float, float]] = ()
+) -> int:
     """Write labels beside points, each where it covers neither an earlier label nor a marker, else nowhere.
 
     Args:
@@ -121,11 +135,25 @@ def place_labels(ax: Axes, points: Sequence[tuple[float, float, str, str]], avoi
     markers = [tuple(ax.transData.transform(p)) for p in [*((x, y) for x, y, _, _ in points), *avoid]]
     taken: list[Any] = []
     written = 0
-    offsets = ((6, 4, "left", "bottom"), (6, -4, "left", "top"), (-6, 4, "right", "bottom"), (-6, -4, "right", "top"), (0, 8, "center", "bottom"))
+    offsets = (
+        (6, 4, "left", "bottom"),
+        (6, -4, "left", "top"),
+        (-6, 4, "right", "bottom"),
+        (-6, -4, "right", "top"),
+        (0, 8, "center", "bottom"),
+    )
     for x, y, text, color in points:
         for dx, dy, horizontal, vertical in offsets:
             label = ax.annotate(
-                text, (x, y), (dx, dy), textcoords="offset points", fontsize=8, color=color, ha=horizontal, va=vertical, zorder=9
+                text,
+                (x, y),
+                (dx, dy),
+                textcoords="offset points",
+                fontsize=8,
+                color=color,
+                ha=horizontal,
+                va=vertical,
+                zorder=9,
             )
             box = label.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 30 and frame.y0 <= box.y0 and box.y1 <= frame.y1 + 6

@@ -49,5 +49,6 @@ def check_names(constraints: Sequence[Expression], reference: Mapping[str, float
             near = difflib.get_close_matches(name, allowed, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise InputError(
-                f"constraint {str(constraint)!r}: there is no metric {name!r}; known: {', '.join(allowed) or 'none'}.{hint}"
+                f"constraint {str(constraint)!r}: there is no metric {name!r}; "
+                f"known: {', '.join(allowed) or 'none'}.{hint}"
             )

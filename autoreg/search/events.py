@@ -157,7 +157,9 @@ class EventLog:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StudyError(f"{path}: another process is writing this study; one study has one writer at a time") from None
+            raise StudyError(
+                f"{path}: another process is writing this study; one study has one writer at a time"
+            ) from None
         except OSError:  # pragma: no cover - file systems without locks
             return
 

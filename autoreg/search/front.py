@@ -27,7 +27,7 @@ COST_FLOOR = 1e-3
 def minimized(values: ArrayLike, directions: Sequence[Direction]) -> Floats:
     """Return values [n, m] with the objectives that are to be large negated."""
     signs = np.array([1.0 if d == "min" else -1.0 for d in directions])
-    return np.asarray(values, dtype=float).reshape(-1, len(signs)) * signs
+    return np.asarray(np.asarray(values, dtype=float).reshape(-1, len(signs)) * signs)
 
 
 def nondominated(values: ArrayLike) -> Mask:
@@ -146,10 +146,13 @@ class Axis:
         if not (math.isfinite(self.ideal) and math.isfinite(self.reference) and ok):
             side = "below" if self.direction == "min" else "above"
             raise InputError(
-                f"objective {self.name!r} ({self.direction}): the ideal {self.ideal:g} must lie {side} the reference {self.reference:g}"
+                f"objective {self.name!r} ({self.direction}): the ideal {self.ideal:g} must lie {side} "
+                f"the reference {self.reference:g}"
             )
         if self.log and min(self.ideal, self.reference) <= 0:
-            raise InputError(f"objective {self.name!r}: a log scale needs positive bounds, not {self.ideal:g} and {self.reference:g}")
+            raise InputError(
+                f"objective {self.name!r}: a log scale needs positive bounds, not {self.ideal:g} and {self.reference:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -191,13 +194,24 @@ class Normalizer:
                 continue
             value = dense.get(name)
             if value is None or not math.isfinite(value) or value <= 0:
-                raise InputError(f"objective {name!r}: the dense recipe has no positive {name} to measure against (found {value!r})")
-            axes.append(Axis(name, direction, *((value * floor, value) if direction == "min" else (value / floor, value)), log=True))
+                raise InputError(
+                    f"objective {name!r}: the dense recipe has no positive {name} to measure against (found {value!r})"
+                )
+            axes.append(
+                Axis(
+                    name,
+                    direction,
+                    *((value * floor, value) if direction == "min" else (value / floor, value)),
+                    log=True,
+                )
+            )
         return cls(tuple(axes))
 
     @classmethod
-    def from_values(cls, objectives: Mapping[str, Direction], values: ArrayLike, logs: Iterable[str] = ()) -> Normalizer:
-        """Fix the scale by the trials seen so far: from a tenth of their spread beyond the best to as much beyond the worst.
+    def from_values(
+        cls, objectives: Mapping[str, Direction], values: ArrayLike, logs: Iterable[str] = ()
+    ) -> Normalizer:
+        """Fix the scale by trials: from a tenth of their spread beyond the best to a tenth beyond the worst.
 
         Args:
             objectives: Direction of every objective.
@@ -215,20 +229,25 @@ class Normalizer:
             if not log and low >= 0:  # an error or a size is never negative
                 ends[0] = max(ends[0], 0.0)
             ends = [math.exp(e) for e in ends] if log else ends
-            axes.append(Axis(name, direction, *(ends if direction == "min" else ends[::-1]), log=log))
+            ideal, reference = ends if direction == "min" else ends[::-1]
+            axes.append(Axis(name, direction, ideal, reference, log))
         return cls(tuple(axes))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Mapping[str, Any]]) -> Normalizer:
         """Make a normalizer of what `to_dict` returned."""
         return cls(
-            tuple(Axis(n, a["direction"], float(a["ideal"]), float(a["reference"]), bool(a["log"])) for n, a in data.items())
+            tuple(
+                Axis(n, a["direction"], float(a["ideal"]), float(a["reference"]), bool(a["log"]))
+                for n, a in data.items()
+            )
         )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return JSON data: per objective direction, ideal, reference and log."""
         return {
-            a.name: {"direction": a.direction, "ideal": a.ideal, "reference": a.reference, "log": a.log} for a in self.axes
+            a.name: {"direction": a.direction, "ideal": a.ideal, "reference": a.reference, "log": a.log}
+            for a in self.axes
         }
 
     @property

@@ -42,11 +42,11 @@ class RankGaussian:
 
     def forward(self, values: ArrayLike) -> Floats:
         """Normal scores of `values`; what lies beyond those seen takes the outermost score."""
-        return np.interp(np.asarray(values, dtype=float), self.values, self.scores)
+        return np.asarray(np.interp(np.asarray(values, dtype=float), self.values, self.scores))
 
     def back(self, scores: ArrayLike) -> Floats:
         """Values at `scores`; never beyond those seen."""
-        return np.interp(np.asarray(scores, dtype=float), self.scores, self.values)
+        return np.asarray(np.interp(np.asarray(scores, dtype=float), self.scores, self.values))
 
 
 class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -57,31 +57,31 @@ class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from configs X [n, p], NaN where a parameter is not active, and quality y [n]."""
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", y_numeric=True, dtype=np.float64)
         self.warp_ = RankGaussian(y)
-        self._fit(X, self.warp_.forward(y))
+        self._fit(cast(Floats, X), self.warp_.forward(y))
         return self
 
-    def score_of(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def score_of(self, X: ArrayLike) -> Floats:
         """Predicted normal scores [n]; small means a small target."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
         return self._scores(cast(Floats, X))
 
-    def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def predict(self, X: ArrayLike) -> Floats:
         """Predicted quality [n], in its own units."""
         return self.warp_.back(self.score_of(X)) if hasattr(self, "warp_") else self.score_of(X)
 
-    def _fit(self, X: Floats, scores: Floats) -> None:  # noqa: N803
+    def _fit(self, X: Floats, scores: Floats) -> None:
         raise NotImplementedError
 
-    def _scores(self, X: Floats) -> Floats:  # noqa: N803
+    def _scores(self, X: Floats) -> Floats:
         raise NotImplementedError
 
 
-def masked(X: Floats, has_gap: NDArray[np.bool_]) -> Floats:  # noqa: N803
+def masked(X: Floats, has_gap: NDArray[np.bool_]) -> Floats:
     """Return X [n, p] with NaN as 0, and an indicator column for each column that has gaps."""
     return np.hstack([np.nan_to_num(X, nan=0.0), ~np.isnan(X[:, has_gap])])
 
@@ -96,14 +96,14 @@ class RidgePredictor(_Ranked):
     def __init__(self, alpha: float = 3.0) -> None:
         self.alpha = alpha
 
-    def _fit(self, X: Floats, scores: Floats) -> None:  # noqa: N803
-        self.has_gap_ = np.isnan(X).any(axis=0)
+    def _fit(self, X: Floats, scores: Floats) -> None:
+        self.has_gap_: NDArray[np.bool_] = np.asarray(np.isnan(X).any(axis=0))
         wide = masked(X, self.has_gap_)
         self.center_, spread = wide.mean(axis=0), wide.std(axis=0)
         self.spread_ = np.where(spread > 1e-12, spread, 1.0)
         self.ridge_ = Ridge(alpha=self.alpha).fit((wide - self.center_) / self.spread_, scores)
 
-    def _scores(self, X: Floats) -> Floats:  # noqa: N803
+    def _scores(self, X: Floats) -> Floats:
         wide = (masked(X, self.has_gap_) - self.center_) / self.spread_
         return np.asarray(self.ridge_.predict(np.clip(wide, -10, 10)), dtype=float)
 
@@ -129,14 +129,14 @@ class BoostPredictor(_Ranked):
         self.eta = eta
         self.seed = seed
 
-    def _fit(self, X: Floats, scores: Floats) -> None:  # noqa: N803
+    def _fit(self, X: Floats, scores: Floats) -> None:
         import xgboost
 
         settings = {"max_depth": self.depth, "eta": self.eta, "subsample": 0.8, "colsample_bytree": 0.8}
         fixed = {"min_child_weight": 1, "nthread": 1, "seed": self.seed, "tree_method": "exact", "verbosity": 0}
         self.booster_ = xgboost.train(settings | fixed, xgboost.DMatrix(X, scores, nthread=1), self.rounds)
 
-    def _scores(self, X: Floats) -> Floats:  # noqa: N803
+    def _scores(self, X: Floats) -> Floats:
         import xgboost
 
         return np.asarray(self.booster_.predict(xgboost.DMatrix(X, nthread=1)), dtype=float)
@@ -156,12 +156,12 @@ class MeanPredictor(_Ranked):
         self.rounds = rounds
         self.seed = seed
 
-    def _fit(self, X: Floats, scores: Floats) -> None:  # noqa: N803
+    def _fit(self, X: Floats, scores: Floats) -> None:
         self.experts_ = [RidgePredictor(self.alpha), BoostPredictor(self.rounds, seed=self.seed)]
         for expert in self.experts_:
             expert.fit(X, scores)
 
-    def _scores(self, X: Floats) -> Floats:  # noqa: N803
+    def _scores(self, X: Floats) -> Floats:
         return np.asarray(np.mean([expert._scores(X) for expert in self.experts_], axis=0))
 
 
@@ -174,15 +174,18 @@ class CostNull(_Ranked):
     Reference: isotonic regression, Barlow et al. 1972.
     """
 
-    def _fit(self, X: Floats, scores: Floats) -> None:  # noqa: N803
+    def _fit(self, X: Floats, scores: Floats) -> None:
         X = np.nan_to_num(X)
         self.lines_ = [
-            IsotonicRegression(increasing=_rising(column, scores), out_of_bounds="clip").fit(column, scores) for column in X.T
+            IsotonicRegression(increasing=_rising(column, scores), out_of_bounds="clip").fit(column, scores)
+            for column in X.T
         ]
 
-    def _scores(self, X: Floats) -> Floats:  # noqa: N803
+    def _scores(self, X: Floats) -> Floats:
         columns = np.nan_to_num(X).T
-        return np.asarray(np.mean([line.predict(c) for line, c in zip(self.lines_, columns, strict=True)], axis=0), dtype=float)
+        return np.asarray(
+            np.mean([line.predict(c) for line, c in zip(self.lines_, columns, strict=True)], axis=0), dtype=float
+        )
 
 
 def _rising(column: Floats, scores: Floats) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from autoreg.errors import InputError
 from autoreg.search import front
@@ -68,8 +69,10 @@ class Halving:
         }
         for name, ok in checks.items():
             if not ok:
-                raise InputError(f"early stopping: {name} = {getattr(self, name)!r} is out of range (eta > 1, first >= 1, "
-                                 "window >= peers >= 1, audit and optimism in [0, 1])")
+                raise InputError(
+                    f"early stopping: {name} = {getattr(self, name)!r} is out of range (eta > 1, first >= 1, "
+                    "window >= peers >= 1, audit and optimism in [0, 1])"
+                )
 
     def is_rung(self, step: int) -> bool:
         """Whether `step` is a rung: the whole part of first·eta^k."""
@@ -80,13 +83,13 @@ class Halving:
 
     def decide(
         self,
-        own: Sequence[float],
-        others: Sequence[Sequence[float]],
+        own: ArrayLike,
+        others: ArrayLike,
         *,
         quality: int,
         improvements: Sequence[float],
-        finals: Sequence[Sequence[float]],
-        reference: Sequence[float] | None = None,
+        finals: ArrayLike,
+        reference: ArrayLike | None = None,
     ) -> Decision:
         """Decide about one trial at a rung; every objective is to be minimized.
 
@@ -120,7 +123,9 @@ class Halving:
         if len(improvements) < self.peers:
             return None
         bound = own.copy()
-        bound[quality] -= max(float(np.quantile(np.asarray(improvements, dtype=float), self.optimism, method="higher")), 0.0)
+        bound[quality] -= max(
+            float(np.quantile(np.asarray(improvements, dtype=float), self.optimism, method="higher")), 0.0
+        )
         return bound
 
     def audits(self, seed: int, trial: int) -> bool:

@@ -113,7 +113,9 @@ class State:
             try:
                 handler(event)
             except (KeyError, IndexError, TypeError) as error:
-                raise StudyError(f"the events of the study do not fit together: {str(event)[:120]} ({error!r})") from error
+                raise StudyError(
+                    f"the events of the study do not fit together: {str(event)[:120]} ({error!r})"
+                ) from error
         self.seconds = max(self.seconds, _number(event.get("at")))
 
     def running(self) -> list[Record]:
@@ -151,7 +153,9 @@ class State:
     def _on_ask(self, event: Event) -> None:
         number = event["trial"]
         if number != len(self.records):
-            raise StudyError(f"the events of the study do not fit together: trial {number} follows trial {len(self.records) - 1}")
+            raise StudyError(
+                f"the events of the study do not fit together: trial {number} follows trial {len(self.records) - 1}"
+            )
         costs, predicted = event.get("costs") or {}, event.get("predicted")
         at = _number(event.get("at"))
         self.records.append(

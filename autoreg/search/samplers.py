@@ -132,7 +132,9 @@ class NSGA2Sampler:
     def __init__(self, space: Space, population: int = 20) -> None:
         self._space = space
         self._population = population
-        self.explain = f"nsga2: crossovers and mutations of the best {population} recorded trials, a generation at a time."
+        self.explain = (
+            f"nsga2: crossovers and mutations of the best {population} recorded trials, a generation at a time."
+        )
 
     def propose(self, seen: Sequence[Seen], seed: Sequence[int]) -> Config | None:
         """Return a child of two recorded trials, or a random config in the first generation."""

@@ -46,7 +46,9 @@ def could_extend(problem: Problem, state: State, costs: Mapping[str, float]) -> 
 def _place(problem: Problem, state: State, costs: Mapping[str, float], otherwise: Floats) -> Floats:
     """Objectives of a candidate in the unit cube [m]: its known costs, and `otherwise` for the rest."""
     assert state.normalizer is not None
-    raw = np.array([[costs.get(n, axis.reference) for n, axis in zip(problem.names, state.normalizer.axes, strict=True)]])
+    raw = np.array(
+        [[costs.get(n, axis.reference) for n, axis in zip(problem.names, state.normalizer.axes, strict=True)]]
+    )
     return np.where([n in costs for n in problem.names], state.normalizer.transform(raw)[0], otherwise)
 
 
@@ -118,12 +120,14 @@ class Learner:
 
         problem = self._problem
         encoded = np.array([self._row(r) for r in records])
-        names = [n for n in problem.names if all(n in r.costs for r in records)] if records else []
-        logs = np.log(np.maximum([[r.costs[n] for n in names] for r in records], 1e-12)).reshape(len(records), len(names))
+        names = [n for n in problem.names if n != problem.quality and all(n in r.costs for r in records)]
+        logs = np.log(np.maximum([[r.costs[n] for n in names] for r in records], 1e-12)).reshape(
+            len(records), len(names)
+        )
         groups = None if self._group is None else [self._group(r.config) for r in records]
         models = {}
         for name, sign in zip(problem.names, problem.signs, strict=True):
-            if name in names and name != problem.quality:
+            if name in names:
                 continue
             target = sign * np.array([r.metrics[name] for r in records])
             models[name] = judge(encoded, target, logs, groups=groups, least=self._least, seed=self._seed)
@@ -131,7 +135,11 @@ class Learner:
 
 
 def expected_gains(
-    problem: Problem, state: State, learned: Learned, configs: Sequence[dict[str, Any]], costs: Sequence[Mapping[str, float]]
+    problem: Problem,
+    state: State,
+    learned: Learned,
+    configs: Sequence[dict[str, Any]],
+    costs: Sequence[Mapping[str, float]],
 ) -> Floats:
     """Expected hypervolume improvement [n] of candidates of known cost, over five quantiles of what is predicted."""
     assert state.normalizer is not None
@@ -139,16 +147,16 @@ def expected_gains(
     seen = problem.scaled(problem.table(counted), state)
     encoded = np.array([problem.encoded(c) for c in configs], dtype=float)
     foretold = {
-        n: learned.quantiles(n, encoded, sign) for n, sign in zip(problem.names, problem.signs, strict=True) if n in learned.models
+        n: learned.quantiles(n, encoded, sign)
+        for n, sign in zip(problem.names, problem.signs, strict=True)
+        if n in learned.models
     }
     total = np.zeros(len(configs))
     for level in range(len(LEVELS)):
-        raw = np.array(
-            [
-                [c[n] if n in c and n != problem.quality else foretold[n][k, level] for n in problem.names]
-                for k, c in enumerate(costs)
-            ]
-        )
+        raw = np.empty((len(configs), len(problem.names)))
+        for m, (name, axis) in enumerate(zip(problem.names, state.normalizer.axes, strict=True)):
+            guess = foretold[name][:, level] if name in foretold else np.full(len(configs), axis.reference)
+            raw[:, m] = [g if name == problem.quality else c.get(name, g) for c, g in zip(costs, guess, strict=True)]
         total += front.improvements(problem.scaled(raw, state), seen, state.normalizer.corner)
     return total / len(LEVELS)
 

@@ -48,15 +48,17 @@ def contains(value: Value, domain: Domain) -> bool:
     """Whether a value belongs to a domain; baselines may lie outside of what is searched."""
     if not isinstance(domain, Range):
         return value in domain
-    return isinstance(value, int | float) and math.isclose(float(on_grid(value, domain)), float(value), rel_tol=1e-9, abs_tol=1e-12)
+    return isinstance(value, int | float) and math.isclose(
+        float(on_grid(value, domain)), float(value), rel_tol=1e-9, abs_tol=1e-12
+    )
 
 
 class _Rows(optuna.storages.InMemoryStorage):
     """A storage that holds exactly the trials it is handed, so that no running trial is left behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: list[FrozenTrial]) -> None:
         super().__init__()
-        self.rows: list[FrozenTrial] = []
+        self.rows = rows
 
     def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
         return [t for t in self.rows if states is None or t.state in states]
@@ -76,29 +78,32 @@ class TPESampler:
     def __init__(self, space: Space, objectives: int, startup: int = 10) -> None:
         self._space = space
         self._startup = startup
-        self._storage = _Rows()
-        self._study = optuna.create_study(storage=self._storage, directions=["minimize"] * objectives)
+        self._objectives = objectives
+        self._study: optuna.Study | None = None
         self._domains = {p.path: p.domain for p in space.parameters}
         self._distributions = {path: distribution(domain) for path, domain in self._domains.items()}
         self._frozen: dict[int, tuple[Seen, FrozenTrial]] = {}
         self._seen: Sequence[Seen] | None = None
         self.explain = (
-            f"tpe: Optuna's multi-objective TPE on normalized objectives; the first {startup} recipes are drawn evenly. "
-            "Stopped trials count as bad, failed ones are not seen."
+            f"tpe: Optuna's multi-objective TPE on normalized objectives; the first {startup} recipes are drawn "
+            "evenly. Stopped trials count as bad, failed ones are not seen."
         )
 
     def propose(self, seen: Sequence[Seen], seed: Sequence[int]) -> Config | None:
         """Draw a config where good trials are dense and bad ones are not."""
-        if seen is not self._seen:
-            self._storage.rows = [self._row(s) for s in seen if s.flat]
+        if seen is not self._seen or self._study is None:
+            rows = [self._row(s) for s in seen if s.flat]
+            # a new study each time: Optuna caches the trials of a study within a thread
+            self._study = optuna.create_study(storage=_Rows(rows), directions=["minimize"] * self._objectives)
             self._seen = seen
+        study = self._study
         number = int(np.random.default_rng(list(seed)).integers(2**31))
         sampler = optuna.samplers.TPESampler(seed=number, multivariate=False, n_startup_trials=self._startup)
         blank = create_trial(state=TrialState.FAIL)
         blank.number = 2**31 - 1  # of no trial: the constant liar leaves out the trial it draws for
 
         def choose(path: str, domain: Domain) -> Value:
-            drawn = sampler.sample_independent(self._study, blank, path, self._distributions[path])
+            drawn = sampler.sample_independent(study, blank, path, self._distributions[path])
             return on_grid(drawn, self._domains[path])
 
         return self._space.build(choose)

@@ -90,7 +90,9 @@ class Trial:
             InputError: If `step` is negative or does not grow, or a metric is no number.
         """
         if self.reports and step <= self.reports[-1][0]:
-            raise InputError(f"trial {self.number}: step {step} was reported after step {self.reports[-1][0]}; steps must grow")
+            raise InputError(
+                f"trial {self.number}: step {step} was reported after step {self.reports[-1][0]}; steps must grow"
+            )
         if step < 0:
             raise InputError(f"trial {self.number}: a step is at least 0, not {step}")
         numbers = as_numbers(metrics, f"trial {self.number}, step {step}")
@@ -161,7 +163,9 @@ def cache_key(key: Any) -> str:
     try:
         text = json.dumps(key, sort_keys=True, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
-        raise InputError(f"trial.cached: the key must be JSON data (strings, numbers, lists, mappings): {key!r:.80}") from error
+        raise InputError(
+            f"trial.cached: the key must be JSON data (strings, numbers, lists, mappings): {key!r:.80}"
+        ) from error
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', text)[:24].strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 

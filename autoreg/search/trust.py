@@ -53,7 +53,10 @@ def folds(count: int, parts: int, seed: int, groups: ArrayLike | None = None) ->
 
 
 def held_out(
-    estimator: Any, X: ArrayLike, y: ArrayLike, fold: NDArray[np.int64]  # noqa: N803
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    fold: NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
     """Scores [n] of every trial by a model that did not see its fold, and its true score on the same scale."""
     X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
@@ -104,15 +107,19 @@ class Judged:
     quality: Quality
     residuals: Floats
 
-    def quantiles(self, X: ArrayLike, levels: ArrayLike) -> Floats:  # noqa: N803
+    def quantiles(self, X: ArrayLike, levels: ArrayLike) -> Floats:
         """Quality [n, levels] at the given levels of its predictive distribution, in its own units."""
-        shifts = np.quantile(self.residuals, np.asarray(levels, dtype=float)) if len(self.residuals) else np.zeros(np.size(levels))
+        shifts = (
+            np.quantile(self.residuals, np.asarray(levels, dtype=float))
+            if len(self.residuals)
+            else np.zeros(np.size(levels))
+        )
         warp: RankGaussian = self.model.warp_
         return warp.back(self.model.score_of(X)[:, None] + shifts[None, :])
 
 
 def judge(
-    X: ArrayLike,  # noqa: N803
+    X: ArrayLike,
     y: ArrayLike,
     costs: ArrayLike,
     *,
@@ -164,5 +171,8 @@ def judge(
 def _verdict(tau: float, tau_null: float, error: float, margin: float, errors: float) -> tuple[bool, str]:
     lead, need = tau - tau_null, max(margin, errors * error)
     if tau <= 0 or lead <= need:
-        return False, f"ranks at equal cost with tau {tau:.2f} against {tau_null:.2f} from cost alone; a lead of {need:.2f} is needed"
+        return (
+            False,
+            f"ranks at equal cost with tau {tau:.2f} against {tau_null:.2f} from cost alone; needed: {need:.2f} more",
+        )
     return True, f"ranks at equal cost with tau {tau:.2f} against {tau_null:.2f} from cost alone"

@@ -29,6 +29,7 @@ TRAINING: dict[str, Any] = {
     "qat_epochs": 2,
     "optimizer": "sgd",
 }
+OPTIONAL_TRAINING = ("start", "momentum", "batch_size")
 
 
 class Task:
@@ -53,7 +54,7 @@ class Task:
     name: ClassVar[str] = "task"
     quality: str = "error"
     folds: tuple[str, ...] = ("all",)
-    training: Mapping[str, Any] = TRAINING
+    training: ClassVar[Mapping[str, Any]] = TRAINING
     latency_batch: int = 64
     needs: ClassVar[Mapping[str, str]] = {}
     locations: ClassVar[tuple[str, ...]] = ("path",)
@@ -67,13 +68,15 @@ class Task:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__.removesuffix("Task") or "Task").lower()
         given = vars(cls).get("training")
         if isinstance(given, Mapping):
+            allowed = (*TRAINING, *OPTIONAL_TRAINING)
             for key in given:
-                if key not in TRAINING:
-                    raise InputError(f"task {cls.name}: training has no {key!r}{nearest(key, TRAINING)}")
+                if key not in allowed:
+                    raise InputError(f"task {cls.name}: training has no {key!r}{nearest(key, allowed)}")
             inherited = next(base.training for base in cls.__mro__[1:] if hasattr(base, "training"))
             cls.training = {**inherited, **given}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make the object and keep the arguments, for `parameters` and `fingerprint`."""
         if cls.__init__ is object.__init__ and (args or kwargs):
             raise TypeError(f"{cls.__name__} takes no arguments")
         self = super().__new__(cls)

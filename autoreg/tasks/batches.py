@@ -113,7 +113,7 @@ def call_model(model: torch.nn.Module, inputs: Any) -> Any:
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits of a model's output: a tensor, an object with `logits`, a mapping with `logits`, or a tuple's first entry."""
+    """The logits of a model's output: the tensor itself, its `logits` (attribute or key), or a tuple's first entry."""
     if isinstance(output, torch.Tensor):
         return output
     logits = getattr(output, "logits", None)
@@ -122,5 +122,7 @@ def logits_of(output: Any) -> Tensor:
     if logits is None and isinstance(output, (tuple, list)) and output:
         logits = output[0]
     if not isinstance(logits, torch.Tensor):
-        raise InputError(f"model output: no logits in a {type(output).__name__}; expected a tensor or an object with `.logits`")
+        raise InputError(
+            f"model output: no logits in a {type(output).__name__}; expected a tensor or an object with `.logits`"
+        )
     return logits

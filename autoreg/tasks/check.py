@@ -55,10 +55,14 @@ def check_task(task: Task, *, samples: int = 20_000) -> list[str]:
 
 def _check_splits(place: str, loaders: Any) -> None:
     if not isinstance(loaders, Mapping):
-        raise InputError(f"{place}: loaders() gave a {type(loaders).__name__}; expected a mapping of {', '.join(SPLITS)}")
+        raise InputError(
+            f"{place}: loaders() gave a {type(loaders).__name__}; expected a mapping of {', '.join(SPLITS)}"
+        )
     for split in SPLITS:
         if split not in loaders:
-            raise InputError(f"{place}: no split {split!r} among {', '.join(map(str, loaders))}; expected {', '.join(SPLITS)}")
+            raise InputError(
+                f"{place}: no split {split!r} among {', '.join(map(str, loaders))}; expected {', '.join(SPLITS)}"
+            )
     for split in loaders:
         if split not in SPLITS:
             raise InputError(f"{place}: split {split!r} is unknown{nearest(split, SPLITS)}")
@@ -102,9 +106,9 @@ def _rows(loader: Any) -> tuple[Any, set[int]] | None:
     """The data that a loader draws from and the rows it takes, if it can say so."""
     data = getattr(loader, "dataset", None)
     indices = getattr(data, "indices", None)
-    if indices is None:
+    if data is None or indices is None:
         return None
-    rows = {int(i) for i in indices}
+    rows = set(indices.tolist() if hasattr(indices, "tolist") else map(int, indices))
     if hasattr(data, "tensors"):
         return tuple((t.data_ptr(), t.shape) for t in data.tensors), rows
     return id(getattr(data, "dataset", None)), rows
@@ -154,7 +158,9 @@ def _check_model(task: Task) -> None:
         batch = next(iter(next(iter(named_sets(loaders["validation"]).values()))))
         metrics = task.metrics([_run(f"{place}: the model on a validation batch", model, task.inputs(batch))], [batch])
     if task.quality not in metrics:
-        raise InputError(f"{place}: metrics() gave no {task.quality!r}, the task's quality{nearest(task.quality, metrics)}")
+        raise InputError(
+            f"{place}: metrics() gave no {task.quality!r}, the task's quality{nearest(task.quality, metrics)}"
+        )
     for name, value in metrics.items():
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise InputError(f"{place}: metrics() gave {name} = {value!r}; expected a finite number")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoreg.errors import InputError
 from autoreg.tasks.base import Task
@@ -32,11 +33,15 @@ class DigitsTask(Task):
 
     name = "digits"
     chance = 0.9
-    training = {"lr": 0.1, "weight_decay": 5e-4, "epochs": 10, "finetune_epochs": 4, "qat_epochs": 2}
+    training: ClassVar[Mapping[str, Any]] = {
+        "lr": 0.05,
+        "weight_decay": 5e-4,
+        "epochs": 10,
+        "finetune_epochs": 4,
+        "qat_epochs": 2,
+    }
 
-    def __init__(
-        self, train_images: int = 400, batch_size: int = 32, width: int = 16, split_seed: int = 0
-    ) -> None:
+    def __init__(self, train_images: int = 400, batch_size: int = 32, width: int = 16, split_seed: int = 0) -> None:
         if not 20 <= train_images <= LARGEST_TRAIN:
             raise InputError(f"task digits: train_images is {train_images}; expected 20 to {LARGEST_TRAIN}")
         if batch_size < 2 or width < 1:

@@ -81,8 +81,8 @@ def _loader_digest(loader: Iterable[Any], known: dict[Any, str]) -> str:
     rows = getattr(loader, "rows", None)
     if rows is None:
         return _digest_of(tensor_digest(tensor) for batch in loader for tensor in tensors_of(batch))
-    sampler: Any = getattr(loader, "sampler", None)
-    parts = [f"{sampler.batch_size} {sampler.shuffle} {sampler.samples}", tensor_digest(rows.indices)]
+    order = loader.order  # type: ignore[attr-defined]
+    parts = [f"{order.batch_size} {order.shuffle} {order.samples}", tensor_digest(rows.indices)]
     for tensor in rows.tensors:
         key = tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
         if key not in known:
@@ -100,7 +100,7 @@ def tensor_digest(tensor: Tensor) -> str:
     shape = f"{value.dtype} {tuple(value.shape)}"
     if value.untyped_storage().nbytes() < value.numel() * value.element_size():
         shape += f" {value.stride()} {value.storage_offset()}"
-        value = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())  # type: ignore[call-overload]
+        value = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())
     digest = hashlib.sha256(shape.encode())
     digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

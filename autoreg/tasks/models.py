@@ -51,14 +51,15 @@ class ConvNet(nn.Module):
         classes: number of classes.
         widths: channels of each stage; each stage after the first halves height and width.
         blocks: blocks per stage, >= 1; the first of a stage changes the shape (but for the first stage's).
-        stem_stride: stride of the stem's convolution, which has one input channel.
+        halvings: how often the stem halves height and width: 0, 1 (stride) or 2 (stride and pooling).
     """
 
-    def __init__(self, classes: int, widths: Sequence[int], blocks: Sequence[int], stem_stride: int = 1) -> None:
+    def __init__(self, classes: int, widths: Sequence[int], blocks: Sequence[int], halvings: int = 0) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], 3, stem_stride, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
-        )
+        first = nn.Conv2d(1, widths[0], 3, 2 if halvings else 1, 1, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU())
+        if halvings > 1:
+            self.stem.append(nn.MaxPool2d(2))
         layers: list[nn.Module] = []
         channels = widths[0]
         for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -188,7 +189,7 @@ class CharTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary)
         for embedding in (self.token, self.position):
-            nn.init.normal_(embedding.weight, std=0.02)
+            nn.init.normal_(embedding.weight, std=0.2)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Characters [batch, length], int64, to logits [batch, length, vocabulary]."""

@@ -134,13 +134,13 @@ def _signature(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters that a caller gives; a class is asked for its `__init__`, since `Task.__new__` takes anything."""
     if not inspect.isclass(factory):
         return dict(inspect.signature(factory).parameters)
-    if factory.__init__ is object.__init__:  # type: ignore[misc]
+    if factory.__init__ is object.__init__:
         return {}
-    return dict(list(inspect.signature(factory.__init__).parameters.items())[1:])  # type: ignore[misc]
+    return dict(list(inspect.signature(factory.__init__).parameters.items())[1:])
 
 
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
-    function = factory.__init__ if inspect.isclass(factory) else factory  # type: ignore[misc]
+    function = factory.__init__ if inspect.isclass(factory) else factory
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):  # annotations that name what only a type checker imports

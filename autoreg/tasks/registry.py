@@ -39,7 +39,9 @@ def task_spec(value: Any) -> tuple[Any, dict[str, Any]]:
     if not isinstance(value, Mapping):
         return value, {}
     if len(value) != 1:
-        raise InputError(f"task: found {len(value)} keys ({', '.join(map(str, value))}); expected NAME or {{NAME: {{parameters}}}}")
+        raise InputError(
+            f"task: found {len(value)} keys ({', '.join(map(str, value))}); expected NAME or {{NAME: {{parameters}}}}"
+        )
     name, params = next(iter(value.items()))
     if params is not None and not isinstance(params, Mapping):
         raise InputError(f"task {name}: found {params!r} ({type(params).__name__}); expected a mapping of parameters")
@@ -60,12 +62,18 @@ def load_task(name_or_object: str | Task | Callable[..., Task], params: Mapping[
     given = dict(params or {})
     if isinstance(name_or_object, Task):
         if given:
-            raise InputError(f"task {name_or_object.name}: given as an object; it takes no parameters ({', '.join(given)})")
+            raise InputError(
+                f"task {name_or_object.name}: given as an object; it takes no parameters ({', '.join(given)})"
+            )
         return name_or_object
     if not isinstance(name_or_object, str):
         if not callable(name_or_object):
-            raise InputError(f"task: found a {type(name_or_object).__name__}; expected a name, an import path or a Task")
-        return _make(getattr(name_or_object, "name", getattr(name_or_object, "__name__", "task")), name_or_object, given)
+            raise InputError(
+                f"task: found a {type(name_or_object).__name__}; expected a name, an import path or a Task"
+            )
+        return _make(
+            getattr(name_or_object, "name", getattr(name_or_object, "__name__", "task")), name_or_object, given
+        )
     return _make(name_or_object, _find(name_or_object), given)
 
 
@@ -74,7 +82,9 @@ def _make(name: str, factory: Any, params: dict[str, Any]) -> Task:
     if isinstance(factory, Task):
         return load_task(factory, params)
     if not callable(factory):
-        raise InputError(f"{place}: found a {type(factory).__name__}; expected a subclass of Task or a function that returns one")
+        raise InputError(
+            f"{place}: found a {type(factory).__name__}; expected a subclass of Task or a function that returns one"
+        )
     task = factory(**check_params(place, factory, params))
     if not isinstance(task, Task):
         raise InputError(f"{place}: made a {type(task).__name__}; expected an instance of autoreg.tasks.Task")
@@ -92,7 +102,8 @@ def _find(name: str) -> Any:
     found = _entry_points().get(name)
     if found is None:
         raise InputError(
-            f"task: no task {name!r}{nearest(name, task_names())}; a task of your own is given as package.module:factory"
+            f"task: no task {name!r}{nearest(name, task_names())}; "
+            "a task of your own is given as package.module:factory"
         )
     return found.load()
 
@@ -127,7 +138,9 @@ def _import_module(name: str, where: str) -> ModuleType:
         raise InputError(f"task {name}: no module {missing!r}, neither installed nor in the current folder") from error
     except (ValueError, TypeError) as error:
         if not all(part.isidentifier() for part in where.split(".")):
-            raise InputError(f"task {name}: {where!r} is not a module's name; expected package.module:factory") from error
+            raise InputError(
+                f"task {name}: {where!r} is not a module's name; expected package.module:factory"
+            ) from error
         raise
 
 

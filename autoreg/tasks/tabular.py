@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from autoreg.errors import InputError
 from autoreg.tasks.base import Task
@@ -28,7 +29,13 @@ class TabularTask(Task):
     """
 
     name = "tabular"
-    training = {"lr": 0.02, "weight_decay": 1e-3, "epochs": 15, "finetune_epochs": 5, "qat_epochs": 3}
+    training: ClassVar[Mapping[str, Any]] = {
+        "lr": 0.02,
+        "weight_decay": 1e-3,
+        "epochs": 15,
+        "finetune_epochs": 5,
+        "qat_epochs": 3,
+    }
     latency_batch = 256
 
     def __init__(
@@ -44,7 +51,13 @@ class TabularTask(Task):
                 f"task tabular: batch_size is {batch_size}, width {width}, blocks {blocks}; "
                 "expected at least 2, 1 and 0"
             )
-        self.data, self.batch_size, self.width, self.blocks, self.split_seed = data, batch_size, width, blocks, split_seed
+        self.data, self.batch_size, self.width, self.blocks, self.split_seed = (
+            data,
+            batch_size,
+            width,
+            blocks,
+            split_seed,
+        )
 
     @cached_property
     def _table(self) -> tuple[Any, Any]:

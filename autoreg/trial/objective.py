@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,10 +13,10 @@ from autoreg.costs.latency import measure
 from autoreg.costs.predict import Costs, predict
 from autoreg.costs.structure import apply_structure
 from autoreg.methods.sparsity.masks import masks
-from autoreg.plan import identity
+from autoreg.plan import compile_plan, identity
 from autoreg.tasks import Task, load_task
 from autoreg.tasks.splits import named_sets
-from autoreg.trial.chain import Chain, Outcome
+from autoreg.trial.chain import Chain, OnRung, Outcome
 from autoreg.trial.loop import evaluate
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
@@ -107,6 +107,16 @@ class TaskObjective:
         """A key that recipes share when they do the same thing to this task."""
         return identity(config, self.setup.registry)
 
+    def prefix(self, config: Mapping[str, Any]) -> str:
+        """A label that recipes share when they share their training, and with it its luck."""
+        phases = compile_plan(config, self.setup.registry, base="", seed=0, fold="", dense=self.setup.dense)
+        trained = [phase.key for phase in phases if phase.name in ("train", "tune")]
+        return trained[-1] if trained else ""
+
+    def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
+        """The chain of phases of a complete recipe on one fold."""
+        return Chain(self.setup, self.reference, config, seed=seed, fold=fold, on_rung=on_rung)
+
     def __call__(self, config: Mapping[str, Any], trial: Reporter) -> dict[str, float]:
         """Carry a complete recipe out on every fold and return the mean of its metrics, with its costs."""
         setup = self.setup
@@ -126,7 +136,7 @@ class TaskObjective:
         try:
             for index, fold in enumerate(setup.task.folds):
                 on_rung = self._on_rung(trial, config) if self.rungs and index == 0 else None
-                chains.append(Chain(setup, self.reference, config, seed=trial.seed, fold=fold, on_rung=on_rung))
+                chains.append(self.chain(config, seed=trial.seed, fold=fold, on_rung=on_rung))
                 outcomes.append(chains[-1].run())
                 metrics = mean_metrics([outcome.metrics for outcome in outcomes])
                 if not costs:
@@ -147,13 +157,13 @@ class TaskObjective:
         """Score a recipe on the test sets: by set name, the mean of the metrics over the folds' models."""
         by_set: dict[str, list[Mapping[str, float]]] = {}
         for fold in self.setup.task.folds:
-            outcome = Chain(self.setup, self.reference, config, seed=seed, fold=fold).run()
+            outcome = self.chain(config, seed=seed, fold=fold).run()
             for name, loader in named_sets(self.setup.loaders(fold)["test"], "test").items():
                 metrics = evaluate(outcome.model, self.setup.task, loader, self.setup.device)
                 by_set.setdefault(name, []).append(metrics)
         return {name: mean_metrics(found) for name, found in by_set.items()}
 
-    def _on_rung(self, trial: Reporter, config: Mapping[str, Any]) -> Callable[[int, Mapping[str, float]], None]:
+    def _on_rung(self, trial: Reporter, config: Mapping[str, Any]) -> OnRung:
         known = self.costs(config)
 
         def on_rung(epoch: int, metrics: Mapping[str, float]) -> None:

@@ -7,20 +7,21 @@ for every seed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from autoreg.costs.levels import Levels
-from autoreg.costs.profile import ChannelGroup, LayerProfile
+from autoreg.costs.predict import groups_after
+from autoreg.costs.shapes import ChannelGroup, LayerProfile
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.sparsity.allocations import LayerShape
-from autoreg.methods.sparsity.counts import kept_channels, kept_count
+from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.structures import group_scores
 from autoreg.plan import method_of
-from autoreg.space import layer_values
+from autoreg.space import LayerInfo, layer_values
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Setup
 
@@ -45,7 +46,7 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
     kept: dict[str, int] = {}
     channels: dict[str, int] = {}
     if name == "channel":
-        channels = _channels(parameters, setup, reference, layers)
+        channels = _channels(parameters, setup, reference, layers, dropped)
     elif name != "none":
         kept = _kept(name, parameters, layers, reference)
     quantization = config["quantization"]
@@ -93,57 +94,53 @@ def _kept(
         return {shape.name: count for shape in shapes if (count := structure.kept(shape.shape)) is not None}
     allocation = structure.allocation
     scores = reference.scores(method_of(parameters["criterion"])) if allocation.needs_weights else None
-    amounts = allocation.levels(shapes, _amount(structure.amount, layers), scores)
-    return {layer.name: kept_count(_numel(layer), amounts[layer.name]) for layer in layers}
+    named = [LayerInfo(layer.name, layer.type) for layer in layers]
+    amounts = allocation.levels(shapes, _amount(structure.amount, named), scores)
+    return {layer.name: kept_count(layer.weights, amounts[layer.name]) for layer in layers}
 
 
-def _amount(amount: Any, layers: list[LayerProfile]) -> Any:
-    if isinstance(amount, Mapping):
-        from autoreg.space import LayerInfo
-
-        return layer_values(amount, [LayerInfo(layer.name, layer.type) for layer in layers])
-    return amount
-
-
-def _numel(layer: LayerProfile) -> int:
-    count = 1
-    for size in layer.weight_shape:
-        count *= size
-    return count
-
-
-def removable_groups(setup: Setup, layers: list[LayerProfile]) -> list[ChannelGroup]:
-    """The channel groups that can be removed from what is left of the network."""
-    names = {layer.name for layer in layers}
-    return [g for g in setup.profile.channel_groups if g.removable and any(layer in names for layer, _ in g.members)]
+def _amount(amount: Any, layers: Sequence[LayerInfo]) -> Any:
+    return layer_values(amount, layers) if isinstance(amount, Mapping) else amount
 
 
 def _channels(
-    parameters: Mapping[str, Any], setup: Setup, reference: Reference, layers: list[LayerProfile]
+    parameters: Mapping[str, Any],
+    setup: Setup,
+    reference: Reference,
+    layers: list[LayerProfile],
+    dropped: tuple[str, ...],
 ) -> dict[str, int]:
-    groups = removable_groups(setup, layers)
+    known = groups_after(setup.profile, dropped)
+    groups = [group for group in known if group.removable]
     if not groups:
-        reasons = sorted({g.reason for g in setup.profile.channel_groups if g.reason}) or ["no coupled channels found"]
+        reasons = sorted({group.reason for group in known if group.reason}) or ["no coupled channels found"]
         raise InputError(
             f"sparsity: channel removes coupled channels, but the task {setup.task.name!r} has none that can go "
             f"({'; '.join(reasons)}); use another structure"
         )
     structure = create("structure", "channel", parameters)
-    sizes = {layer.name: _numel(layer) for layer in setup.profile.layers}
-    names = {layer.name for layer in layers}
-    shapes = []
-    for group in groups:
-        weights = sum(sizes[layer] // group.size for layer, dim in group.members if dim == 0 and layer in names)
-        shapes.append(LayerShape(group.id, (group.size, max(1, weights)), 1))
+    sizes = {layer.name: layer.weights for layer in layers}
+    shapes = [LayerShape(group.id, (group.size, _weights_per_channel(group, sizes))) for group in groups]
     scores = None
     if structure.allocation.needs_weights:
         per_weight = reference.scores(method_of(parameters["criterion"]))
         scores = {group.id: channel_scores(group, per_weight) for group in groups}
-    amounts = structure.allocation.levels(shapes, structure.amount, scores)
-    return {g.id: kept_channels(g.size, amounts[g.id], structure.round_to) for g in groups}
+    amounts = structure.allocation.levels(shapes, _amount(structure.amount, groups_as_layers(groups)), scores)
+    return {group.id: structure.kept(group.size, amounts[group.id]) for group in groups}
+
+
+def _weights_per_channel(group: ChannelGroup, sizes: Mapping[str, int]) -> int:
+    return max(1, sum(sizes[name] // group.size for name, where in group.members if where == "out" and name in sizes))
+
+
+def groups_as_layers(groups: Sequence[ChannelGroup]) -> list[LayerInfo]:
+    """Channel groups under the names that patterns of layers match: the first layer of each."""
+    return [LayerInfo(group.id, "channels") for group in groups]
 
 
 def channel_scores(group: ChannelGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """One score per channel of a coupled group, from the scores of the weights of its layers; shape [size]."""
-    members = [(layer, dim) for layer, dim in group.members if layer in scores]
-    return group_scores(scores, members, group.size)
+    """One score per channel of a coupled group, from the scores of the weights of its layers; shape [size].
+
+    Layers without scores (norms, and layers of dropped blocks) are passed over.
+    """
+    return group_scores(scores, group.members, group.size, spans=group.spans)

@@ -111,6 +111,6 @@ class Run:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        for method in reversed(self._with("finish")):
+        for method in self._with("finish"):
             method.finish(self.state)
         return self.state.model

@@ -1,7 +1,9 @@
+# ruff: noqa: D102 - `forward` is what nn.Module says it is
 """Small networks with known costs, one for each way channels can be tied together."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -135,10 +137,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [7, 12, 12, 12, 9]
         self.blocks = nn.Sequential(
-            *[
-                nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())
-                for a, b in zip(widths, widths[1:], strict=False)
-            ]
+            *[nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU()) for a, b in itertools.pairwise(widths)]
         )
         self.fc = nn.Linear(9, 2)
 
@@ -156,9 +155,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
-        q, k, v = (
-            part.view(batch, length, 2, width // 2).transpose(1, 2) for part in self.qkv(x).split(width, dim=2)
-        )
+        q, k, v = (part.view(batch, length, 2, width // 2).transpose(1, 2) for part in self.qkv(x).split(width, dim=2))
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, width))
         return out

@@ -51,7 +51,9 @@ def random_recipe(rng: np.random.Generator) -> dict[str, Any]:
     recipe: dict[str, Any] = json.loads(json.dumps(DENSE))
     regularizer = str(rng.choice(["none", "l1", "group_lasso", "sam"]))
     strength = float(f"{10 ** rng.uniform(-5, -2):.3g}")
-    params: dict[str, Any] = {"rho": round(rng.uniform(0.01, 0.2), 3)} if regularizer == "sam" else {"strength": strength}
+    params: dict[str, Any] = (
+        {"rho": round(rng.uniform(0.01, 0.2), 3)} if regularizer == "sam" else {"strength": strength}
+    )
     if regularizer != "none":
         recipe["regularizer"] = {regularizer: params | ({"group": "filter"} if regularizer == "group_lasso" else {})}
     structure = str(rng.choice(["none", "weight", "channel", "2:4"]))
@@ -155,7 +157,9 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
     events: list[dict[str, Any]] = [{"event": "start", "trials": trials}]
     for number in range(trials):
         recipe = json.loads(json.dumps(DENSE)) if number == 0 else random_recipe(rng)
-        source = {0: "dense", 1: "uniform", 2: "uniform"}.get(number) or str(rng.choice(["tpe", "tpe", "random", "screened"]))
+        source = {0: "dense", 1: "uniform", 2: "uniform"}.get(number) or str(
+            rng.choice(["tpe", "tpe", "random", "screened"])
+        )
         layers = layers_of(recipe, rng)
         costs = costs_of(layers)
         error = quality_of(recipe, costs, rng)
@@ -163,16 +167,29 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
         predicted = None
         if number >= 10:
             guess = error + rng.normal(0, 0.008)
-            predicted = {"error": {"mean": guess, "lower": guess - 0.012, "upper": guess + 0.012}, "trusted": number >= 20}
+            predicted = {
+                "error": {"mean": guess, "lower": guess - 0.012, "upper": guess + 0.012},
+                "trusted": number >= 20,
+            }
         events.append(
-            {"event": "ask", "trial": number, "config": recipe, "source": source, "seed": 1000 + number, "costs": known, "predicted": predicted}
+            {
+                "event": "ask",
+                "trial": number,
+                "config": recipe,
+                "source": source,
+                "seed": 1000 + number,
+                "costs": known,
+                "predicted": predicted,
+            }
         )
         state = "FAIL" if failures and number % 9 == 5 else "PRUNED" if failures and number % 5 == 4 else "COMPLETE"
         steps = 2 if state != "COMPLETE" else 4
         for step in range(1, steps + 1):
             now = error + 0.2 * math.exp(-step)
             decision = "stop" if state == "PRUNED" and step == steps else "continue"
-            events.append({"event": "report", "trial": number, "step": step, "metrics": {"error": now}, "decision": decision})
+            events.append(
+                {"event": "report", "trial": number, "step": step, "metrics": {"error": now}, "decision": decision}
+            )
         asked = 16.0
         info = {
             "epochs_asked": asked,
@@ -182,7 +199,14 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             "curve": [],
             "notes": [],
         }
-        told: dict[str, Any] = {"event": "tell", "trial": number, "state": state, "metrics": {}, "info": info, "reason": None}
+        told: dict[str, Any] = {
+            "event": "tell",
+            "trial": number,
+            "state": state,
+            "metrics": {},
+            "info": info,
+            "reason": None,
+        }
         if state == "FAIL":
             told["reason"] = ("loss is not finite in epoch 2", "RuntimeError: out of memory")[number % 2]
             told["info"] = {"seconds": 0.4}
@@ -209,7 +233,11 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
             {
                 "trial": number,
                 "config": asked[number]["config"],
-                "validation": {"mean": {"error": float(found.mean())}, "std": {"error": float(found.std(ddof=1))}, "values": values},
+                "validation": {
+                    "mean": {"error": float(found.mean())},
+                    "std": {"error": float(found.std(ddof=1))},
+                    "values": values,
+                },
                 "test": {"mean": {"error": test}, "std": {"error": 0.003}},
                 "test_sets": {"speaker_a": {"error": test - 0.01}, "speaker_b": {"error": test + 0.01}},
                 "hv_contribution": round(0.02 / (rank + 1), 5),
@@ -224,8 +252,18 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
     return {
         "members": members,
         "baselines": [
-            {"name": "dense", "config": DENSE, "metrics": costs_of(layers) | {"error": 0.021}, "test": {"mean": {"error": 0.027}, "std": {"error": 0.002}}},
-            {"name": "int8", "config": small, "metrics": int8 | {"error": 0.022}, "test": {"mean": {"error": 0.028}, "std": {"error": 0.002}}},
+            {
+                "name": "dense",
+                "config": DENSE,
+                "metrics": costs_of(layers) | {"error": 0.021},
+                "test": {"mean": {"error": 0.027}, "std": {"error": 0.002}},
+            },
+            {
+                "name": "int8",
+                "config": small,
+                "metrics": int8 | {"error": 0.022},
+                "test": {"mean": {"error": 0.028}, "std": {"error": 0.002}},
+            },
         ],
         "random": {
             "trials": [
@@ -238,7 +276,9 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
     }
 
 
-def write_study(folder: Path, events: list[dict[str, Any]], study: dict[str, Any], final: dict[str, Any] | None = None) -> Path:
+def write_study(
+    folder: Path, events: list[dict[str, Any]], study: dict[str, Any], final: dict[str, Any] | None = None
+) -> Path:
     """Put the files of a study into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "study.json").write_text(json.dumps(study))
@@ -273,7 +313,19 @@ def python_study(tmp_path: Path) -> Path:
     for number in range(24):
         config = {"x": float(rng.uniform(0, 1)), "kind": str(rng.choice(["a", "b"])), "depth": int(rng.integers(1, 6))}
         metrics = {"score": 1 - (config["x"] - 0.3) ** 2, "price": config["depth"] * (1 + config["x"])}
-        events.append({"event": "ask", "trial": number, "config": config, "source": "tpe", "seed": number, "costs": {}, "predicted": None})
-        events.append({"event": "tell", "trial": number, "state": "COMPLETE", "metrics": metrics, "info": {}, "reason": None})
+        events.append(
+            {
+                "event": "ask",
+                "trial": number,
+                "config": config,
+                "source": "tpe",
+                "seed": number,
+                "costs": {},
+                "predicted": None,
+            }
+        )
+        events.append(
+            {"event": "tell", "trial": number, "state": "COMPLETE", "metrics": metrics, "info": {}, "reason": None}
+        )
     study = {"name": "mine", "objectives": {"score": "max", "price": "min"}, "budget": {"trials": 24}, "seed": 0}
     return write_study(tmp_path / "mine", events, study)

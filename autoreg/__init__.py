@@ -1,0 +1,57 @@
+"""AutoML search over regularization and sparsity: accuracy against FLOPs, latency and size."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autoreg.errors import AutoregError, InputError, NoTrialError, StudyError
+    from autoreg.methods import method
+    from autoreg.python import search
+    from autoreg.search.trial import Trial
+    from autoreg.space import Space
+    from autoreg.study import Study
+    from autoreg.tasks import Task
+    from autoreg.trial.attach import attach
+
+__all__ = [
+    "AutoregError",
+    "InputError",
+    "NoTrialError",
+    "Space",
+    "Study",
+    "StudyError",
+    "Task",
+    "Trial",
+    "attach",
+    "method",
+    "search",
+]
+
+_HOMES = {
+    "AutoregError": "autoreg.errors",
+    "InputError": "autoreg.errors",
+    "NoTrialError": "autoreg.errors",
+    "Space": "autoreg.space",
+    "Study": "autoreg.study",
+    "StudyError": "autoreg.errors",
+    "Task": "autoreg.tasks",
+    "Trial": "autoreg.search.trial",
+    "attach": "autoreg.trial.attach",
+    "method": "autoreg.methods",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "search":  # the room of that name is callable, since importing it takes the name anyway
+        return importlib.import_module("autoreg.search")
+    if name in _HOMES:  # imported when first used, so that the command line starts at once
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'autoreg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Which layers are trained, and which blocks are dropped."""

@@ -1,0 +1,1 @@
+"""Selectors of the parameters that are trained."""

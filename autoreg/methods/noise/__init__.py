@@ -1,0 +1,1 @@
+"""Noise on inputs and features while training."""

@@ -1,0 +1,184 @@
+"""Quantizers on the layers of a model: attach, calibrate, read, bake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
+from autoreg.methods.naming import layer_called
+from autoreg.methods.state import is_transposed, weight_of, weighted_layers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn.utils import parametrize
+
+    from autoreg.methods.functional.quantizers import ActivationQuantizer, WeightQuantizer
+else:
+    torch = lazy_module("torch")
+    parametrize = lazy_module("torch.nn.utils.parametrize")
+
+ACTIVATION = "activation_quantizer"
+"""Name of the submodule that quantizes a layer's input."""
+
+
+class QuantParams(NamedTuple):
+    """A quantized weight as it is stored: (ints − zero_point)·scale.
+
+    `scale` and `zero_point` broadcast to the weight; `ints` is shaped like it, int16.
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+    ints: Tensor
+
+
+def attach_quantizers(
+    model: nn.Module,
+    weight_bits: Mapping[str, int],
+    activation_bits: Mapping[str, int] | None = None,
+    granularity: str = "channel",
+    symmetric: bool = True,
+    act_symmetric: bool = False,
+    learned: bool = False,
+) -> None:
+    """Quantize weights and inputs of the named layers, in place; 32 bits leave them as they are.
+
+    A weight's range (or first step) is taken from the weight as it stands, behind its mask; inputs need `calibrate`.
+    The same arguments after the same masks give a model that loads the same state dict.
+
+    Args:
+        model: quantizers hang on its weighted layers: as parametrizations of `weight`, and as a submodule
+            `activation_quantizer` that a forward pre-hook calls.
+        weight_bits: by layer name, 2 to 8 or 32.
+        activation_bits: by layer name, 2 to 8 or 32.
+        granularity: one scale per `tensor`, or per output `channel`, of weights; inputs have one per tensor.
+        symmetric: zero point 0 for weights, else an integer zero point.
+        act_symmetric: the same for inputs.
+        learned: steps are parameters with LSQ's gradient, else fixed.
+
+    Raises:
+        InputError: if a layer does not exist or is quantized already, or bits or granularity are not allowed.
+    """
+    from autoreg.methods.functional.quantizers import ActivationQuantizer, WeightQuantizer
+
+    if granularity not in ("tensor", "channel"):
+        raise InputError(f"granularity = {granularity!r}; allowed: tensor, channel")
+    for name, bits in weight_bits.items():
+        module = layer_called(model, name)
+        if bits == 32:
+            continue
+        if weight_quantizer(module) is not None:
+            raise InputError(f"the weight of layer {name!r} is quantized already")
+        axis = None if granularity == "tensor" else 1 if is_transposed(module) else 0
+        made = WeightQuantizer(weight_of(module), bits, axis, symmetric=symmetric, learned=learned)
+        parametrize.register_parametrization(module, "weight", made)
+    for name, bits in (activation_bits or {}).items():
+        module = layer_called(model, name)
+        if bits == 32:
+            continue
+        if hasattr(module, ACTIVATION):
+            raise InputError(f"the input of layer {name!r} is quantized already")
+        device = weight_of(module).device
+        module.add_module(
+            ACTIVATION, ActivationQuantizer(bits, symmetric=act_symmetric, learned=learned, device=device)
+        )
+        module.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+
+
+def _quantize_input(
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A pre-hook that finds the quantizer on the module it is called for, so that copies use their own."""
+    if args:
+        return (module.activation_quantizer(args[0]), *args[1:]), kwargs
+    return args, {**kwargs, "input": module.activation_quantizer(kwargs["input"])}
+
+
+def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
+    """The quantizer of a layer's weight, or None."""
+    from autoreg.methods.functional.quantizers import WeightQuantizer
+
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    last = list(module.parametrizations["weight"])[-1]  # type: ignore[index, union-attr, arg-type]
+    return last if isinstance(last, WeightQuantizer) else None
+
+
+def activation_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
+    """The quantizers of inputs, by layer name."""
+    return {n: getattr(m, ACTIVATION) for n, m in weighted_layers(model) if hasattr(m, ACTIVATION)}
+
+
+def calibrate(model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], Any]) -> list[str]:
+    """Set the ranges of the inputs' quantizers from calibration batches, run in evaluation mode.
+
+    Args:
+        model: changed in place; its mode is put back.
+        batches: representative inputs.
+        forward: called with model and batch.
+
+    Returns:
+        Names of layers whose input was never seen; they fail if they are called later.
+    """
+    quantizers = activation_quantizers(model)
+    if not quantizers:
+        return []
+    modes = [(module, module.training) for module in model.modules()]
+    for quantizer in quantizers.values():
+        quantizer.observing = True
+    try:
+        model.eval()
+        with torch.no_grad():
+            for batch in batches:
+                forward(model, batch)
+    finally:
+        unseen = [name for name, quantizer in quantizers.items() if not quantizer.settle()]
+        for module, mode in modes:
+            module.training = mode
+    return unseen
+
+
+def freeze_quantizers(model: nn.Module) -> None:
+    """Stop training the steps of all quantizers."""
+    for module in model.modules():
+        if weight_quantizer(module) is not None:
+            for parameter in weight_quantizer(module).parameters():  # type: ignore[union-attr]
+                parameter.requires_grad_(False)
+    for quantizer in activation_quantizers(model).values():
+        for parameter in quantizer.parameters():
+            parameter.requires_grad_(False)
+
+
+def weight_quant_params(module: nn.Module) -> QuantParams:
+    """Scale, zero point and integers of a layer's quantized weight.
+
+    Raises:
+        InputError: if the weight has no quantizer.
+    """
+    quantizer = weight_quantizer(module)
+    if quantizer is None:
+        raise InputError("this layer's weight is not quantized")
+    with torch.no_grad():
+        weight = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
+        for step in list(module.parametrizations["weight"])[:-1]:  # type: ignore[index, union-attr, arg-type]
+            weight = step(weight)
+        scale, zero_point = quantizer.spread(weight)  # type: ignore[arg-type]
+        return QuantParams(scale.clone(), zero_point.clone(), quantizer.integers(weight))  # type: ignore[arg-type]
+
+
+def bake_quantizers(model: nn.Module) -> dict[str, QuantParams]:
+    """Replace quantized (and masked) weights by plain weights on their grid, in place; freeze the inputs' quantizers.
+
+    Returns:
+        By layer name, the weights as they are stored.
+    """
+    found: dict[str, QuantParams] = {}
+    for name, module in weighted_layers(model):
+        if weight_quantizer(module) is not None:
+            found[name] = weight_quant_params(module)
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    freeze_quantizers(model)
+    return found

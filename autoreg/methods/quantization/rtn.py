@@ -1,0 +1,26 @@
+"""Round to nearest, after training."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from autoreg.methods.base import method
+from autoreg.space.spec import Paper
+
+
+@method(
+    "rtn",
+    kind="quantizer",
+    catalogue=[191],  # the nearest: a grouping on top of round-to-nearest
+    paper=Paper(
+        "Quantizing deep convolutional networks for efficient inference: A whitepaper",
+        "Krishnamoorthi",
+        2018,
+        arxiv="1806.08342",
+        checked="error at most half a step, zeros stay zero, codes by hand",
+    ),
+)
+class Rtn:
+    """Rounds to the nearest point of a uniform grid over the range of the weights and of calibration inputs. No training."""
+
+    learned: ClassVar[bool] = False

@@ -1,0 +1,1 @@
+"""Terms added to the loss, and other ways to shape the gradient."""

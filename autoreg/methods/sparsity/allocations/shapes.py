@@ -1,0 +1,81 @@
+"""What allocations share: the shape of a layer, and ranking over all layers at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
+from autoreg.methods.sparsity.counts import check_amount, kept_count
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_module("torch")
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """A layer to be sparsified, or a group of coupled channels: then `shape` is (channels, weights per channel)."""
+
+    name: str
+    shape: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def numel(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+
+def one_amount(rule: str, amount: float | Mapping[str, Any]) -> float:
+    """Return the share of a rule that divides one number among the layers.
+
+    Raises:
+        InputError: if it is given per layer, or is not in [0, 1).
+    """
+    if isinstance(amount, Mapping):
+        raise InputError(f"allocation {rule!r} divides one amount; for an amount per layer use allocation: each_layer")
+    return check_amount(amount)
+
+
+def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[str, Tensor]) -> dict[str, float]:
+    """Keep what scores highest over all layers together, and in each layer at least its best.
+
+    Ties keep what comes first. The number kept in all is exactly `kept_count` of what there is (but one a layer at least).
+
+    Args:
+        layers: in order.
+        amount: share removed of all that is scored, in [0, 1).
+        scores: by layer name, any shape.
+
+    Returns:
+        Share removed by layer name, a multiple of 1 / number of scores of the layer.
+
+    Raises:
+        InputError: if a layer has no scores.
+    """
+    missing = [layer.name for layer in layers if layer.name not in scores]
+    if missing:
+        raise InputError(f"allocation: no scores for {', '.join(missing)}")
+    flat = [scores[layer.name].detach().flatten().double().cpu() for layer in layers]
+    if not flat:
+        return {}
+    ranked = []
+    for values in flat:
+        values = values.clone()
+        values[int(values.argmax())] = math.inf
+        ranked.append(values)
+    total = sum(v.numel() for v in flat)
+    keep = max(len(layers), kept_count(total, amount))
+    order = torch.argsort(torch.cat(ranked), descending=True, stable=True)[:keep]
+    owner = torch.repeat_interleave(torch.arange(len(flat)), torch.tensor([v.numel() for v in flat]))
+    kept = torch.bincount(owner[order], minlength=len(flat)).tolist()
+    return {
+        layer.name: (values.numel() - count) / values.numel()
+        for layer, values, count in zip(layers, flat, kept, strict=True)
+    }

@@ -1,0 +1,78 @@
+"""Masks on the weights of a model: attach, look at, bake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
+from autoreg.methods.naming import layer_called
+from autoreg.methods.state import weighted_layers
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.nn.utils import parametrize
+
+    from autoreg.methods.functional.masks import Mask
+else:
+    parametrize = lazy_module("torch.nn.utils.parametrize")
+
+
+def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Mask the weights of the named layers, in place; a layer that has a mask gets the new one.
+
+    Attach masks before quantizers, so that a mask acts first and the quantizer's integer zero point keeps zeros zero.
+    The same masks attached in the same order give a model that loads the same state dict.
+
+    Args:
+        model: masks hang on its weighted layers as `torch.nn.utils.parametrize` parametrizations.
+        masks: by layer name, bool tensors shaped like the weights; True stays.
+
+    Raises:
+        InputError: if a layer does not exist, a shape does not fit, or a layer has another parametrization already.
+    """
+    from autoreg.methods.functional.masks import Mask
+
+    for name, mask in masks.items():
+        module = layer_called(model, name)
+        shape = tuple(module.weight.shape)  # type: ignore[union-attr, arg-type]
+        if tuple(mask.shape) != shape:
+            raise InputError(f"mask of {name!r} has shape {tuple(mask.shape)}; the weight has {shape}")
+        present = mask_of(module)
+        if present is not None:
+            present.mask.copy_(mask)
+            continue
+        if parametrize.is_parametrized(module, "weight"):
+            raise InputError(f"layer {name!r} is parametrized already; masks come first: bake or detach the rest")
+        parametrize.register_parametrization(module, "weight", Mask(mask.bool().to(module.weight.device)))  # type: ignore[union-attr, arg-type]
+
+
+def mask_of(module: nn.Module) -> Mask | None:
+    """The mask on a layer, or None."""
+    from autoreg.methods.functional.masks import Mask
+
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    first = module.parametrizations["weight"][0]  # type: ignore[index, union-attr]
+    return first if isinstance(first, Mask) else None
+
+
+def masks(model: nn.Module) -> dict[str, Tensor]:
+    """The live masks by layer name: bool tensors that may be changed in place."""
+    found = ((name, mask_of(module)) for name, module in weighted_layers(model))
+    return {name: mask.mask for name, mask in found if mask is not None}
+
+
+def bake_masks(model: nn.Module) -> None:
+    """Replace masked weights by plain weights that hold the zeros, in place.
+
+    Raises:
+        InputError: if a quantizer acts on a masked weight: bake the quantizers instead, which bakes both.
+    """
+    for name, module in weighted_layers(model):
+        if mask_of(module) is None:
+            continue
+        if len(module.parametrizations["weight"]) > 1:  # type: ignore[index, union-attr, arg-type]
+            raise InputError(f"layer {name!r} has a quantizer behind its mask; use bake_quantizers, which bakes both")
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)

@@ -1,0 +1,59 @@
+"""N weights of every M."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from autoreg.methods.base import method
+from autoreg.methods.sparsity.counts import kept_nm
+from autoreg.methods.sparsity.structures.picking import nm_mask, partial_mask
+from autoreg.space.spec import Paper, slot
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PAPER = Paper(
+    "Accelerating Sparse Deep Neural Networks", "Mishra et al.", 2021, arxiv="2104.08378", checked="counts by hand"
+)
+
+
+class _NofM:
+    """What the patterns share: groups of `m` weights, of which `n` stay."""
+
+    n: ClassVar[int]
+    m: ClassVar[int]
+    criterion: Any = slot("criterion", "magnitude", "wanda", default="magnitude", doc="which weights go")
+    schedule: Any = slot("schedule", "one_shot", "gradual", default="one_shot", doc="when they go")
+
+    def kept(self, shape: Sequence[int]) -> int | None:
+        """Weights that stay of a layer of this shape; None where it stays dense."""
+        return kept_nm(shape, self.n, self.m)
+
+    def dense(self, shapes: Mapping[str, Sequence[int]]) -> list[str]:
+        """Names of the layers that stay dense, of shapes by layer name."""
+        return [name for name, shape in shapes.items() if self.kept(shape) is None]
+
+    def mask(self, scores: Tensor, kept: int | None = None) -> Tensor:
+        """The weights of one layer that stay, as a bool tensor; with `kept`, so many on the way to the pattern."""
+        final = nm_mask(scores, self.n, self.m)
+        return final if kept is None else partial_mask(final, scores, kept)
+
+
+@method("2:4", kind="structure", catalogue=[116, 111], paper=_PAPER)
+class TwoOfFour(_NofM):
+    """Keeps 2 of every 4 weights along the inputs; layers whose inputs × kernel are not divisible by 4 stay dense.
+
+    A pattern that GPUs with sparse tensor cores run faster; elsewhere it is a mask.
+    """
+
+    n: ClassVar[int] = 2
+    m: ClassVar[int] = 4
+
+
+@method("4:8", kind="structure", catalogue=[116, 111], paper=_PAPER)
+class FourOfEight(_NofM):
+    """Keeps 4 of every 8 weights along the inputs; layers whose inputs × kernel are not divisible by 8 stay dense."""
+
+    n: ClassVar[int] = 4
+    m: ClassVar[int] = 8

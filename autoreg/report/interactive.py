@@ -1,0 +1,177 @@
+"""The front that can be turned and pointed at: plotly, inline, with any two metrics as axes."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from autoreg.report.front import FrontRow, title
+from autoreg.report.table import COSTS
+from autoreg.report.phrase import recipe_phrase
+from autoreg.report.plot_front import baselines_of, direction, thin
+from autoreg.report.style import AGAIN, BASELINE, FAINT, FRONT, STOPPED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autoreg.report.load import StudyData
+
+
+def plotly_source() -> str:
+    """The source of plotly.js, as the plotly package ships it (about 5 MB)."""
+    from plotly.offline import get_plotlyjs
+
+    source: str = get_plotlyjs()
+    return source
+
+
+def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any]:
+    """What the page's script draws: metrics to choose from and groups of points."""
+    complete = data.trials[(data.trials["state"] == "COMPLETE") & ~data.trials["on_front"]]
+    groups = [
+        _group("dominated", FAINT, "circle", 6, 0.6, _points(data, thin(complete[complete["feasible"]]))),
+        _group("breaks a constraint", FAINT, "square", 6, 0.4, _points(data, thin(complete[~complete["feasible"]]))),
+        _group(
+            "stopped early (last value)",
+            STOPPED,
+            "x-thin-open",
+            6,
+            0.6,
+            _points(data, thin(data.trials[data.trials["state"] == "PRUNED"])),
+        ),
+        _group("front", FRONT, "circle", 9, 1.0, _points(data, data.front)),
+        _group(
+            "front, new seeds (mean ± std)",
+            AGAIN,
+            "line-ew-open",
+            10,
+            1.0,
+            [_again(r) for r in rows if r.validation.get("mean")],
+        ),
+        _group("baseline", BASELINE, "diamond", 10, 1.0, [_baseline(n, m) for n, m in baselines_of(data)]),
+    ]
+    names = [*data.objectives, *(m for m in data.metrics if m not in data.objectives)]
+    x = next((o for o in data.objectives if o in COSTS), names[-1] if len(names) == 1 else names[1])
+    y = next(iter(data.quality), names[0])
+    return {
+        "metrics": [{"name": n, "title": title(n), "log": n in COSTS, "direction": direction(data, n)} for n in names],
+        "groups": [g for g in groups if g["points"]],
+        "x": x,
+        "y": y if y != x else names[0],
+    }
+
+
+def script_json(value: Any) -> str:
+    """JSON that can stand inside a script element whatever the strings hold."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _group(
+    name: str, color: str, symbol: str, size: float, opacity: float, points: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {"name": name, "color": color, "symbol": symbol, "size": size, "opacity": opacity, "points": points}
+
+
+def _points(data: StudyData, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    found = []
+    for _, row in rows.iterrows():
+        number = int(row["number"])
+        values = {m: float(row[m]) for m in data.metrics if math.isfinite(row[m])}
+        phrase = html.escape(recipe_phrase(data.state.records[number].config))
+        found.append({"label": f"trial {number}", "text": phrase, "values": values})
+    return found
+
+
+def _again(row: FrontRow) -> dict[str, Any]:
+    mean = {k: v for k, v in row.validation["mean"].items() if isinstance(v, int | float)}
+    std = {k: v for k, v in (row.validation.get("std") or {}).items() if isinstance(v, int | float)}
+    return {
+        "label": f"trial {row.trial}, new seeds",
+        "text": html.escape(row.phrase),
+        "values": dict(row.metrics) | mean,
+        "spread": std,
+    }
+
+
+def _baseline(name: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    values = {k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and math.isfinite(v)}
+    return {"label": html.escape(name), "text": "baseline", "values": values}
+
+
+SCRIPT = """
+(function () {
+  var data = JSON.parse(document.getElementById("front-data").textContent);
+  var xs = document.getElementById("axis-x"), ys = document.getElementById("axis-y");
+  var metrics = {};
+  data.metrics.forEach(function (m) {
+    metrics[m.name] = m;
+    [xs, ys].forEach(function (select) {
+      var option = document.createElement("option");
+      option.value = m.name;
+      option.textContent = m.title;
+      select.appendChild(option);
+    });
+  });
+  xs.value = data.x;
+  ys.value = data.y;
+  function usable(point, name) {
+    var v = point.values[name];
+    return v !== undefined && !(metrics[name].log && v <= 0);
+  }
+  function staircase(points, x, y) {
+    var sx = metrics[x].direction === "min" ? 1 : -1, sy = metrics[y].direction === "min" ? 1 : -1;
+    var sorted = points.slice().sort(function (a, b) { return sx * (a.values[x] - b.values[x]) || sy * (a.values[y] - b.values[y]); });
+    var best = Infinity, line = [];
+    sorted.forEach(function (p) {
+      if (sy * p.values[y] < best) { best = sy * p.values[y]; line.push(p); }
+    });
+    return line;
+  }
+  function draw() {
+    var x = xs.value, y = ys.value, traces = [];
+    var candidates = [];
+    data.groups.forEach(function (g) {
+      if (g.name === "front" || g.name === "dominated") {
+        candidates = candidates.concat(g.points.filter(function (p) { return usable(p, x) && usable(p, y); }));
+      }
+    });
+    var line = staircase(candidates, x, y);
+    traces.push({
+      x: line.map(function (p) { return p.values[x]; }), y: line.map(function (p) { return p.values[y]; }),
+      mode: "lines", line: { shape: metrics[x].direction === "min" ? "hv" : "vh", color: "#1d4ed8", width: 1.5 },
+      hoverinfo: "skip", name: "front of this pair"
+    });
+    data.groups.forEach(function (g) {
+      var points = g.points.filter(function (p) { return usable(p, x) && usable(p, y); });
+      if (!points.length) { return; }
+      var spread = points.map(function (p) { return (p.spread || {})[y] || 0; });
+      traces.push({
+        x: points.map(function (p) { return p.values[x]; }), y: points.map(function (p) { return p.values[y]; }),
+        mode: g.name === "baseline" ? "markers+text" : "markers", type: "scatter", name: g.name,
+        text: points.map(function (p) { return p.label; }), textposition: "top center",
+        customdata: points.map(function (p) { return p.text; }),
+        hovertemplate: "<b>%{text}</b><br>%{customdata}<br>" + metrics[x].title + ": %{x:.4g}<br>" + metrics[y].title + ": %{y:.4g}<extra></extra>",
+        error_y: { type: "data", array: spread, visible: Math.max.apply(null, spread) > 0, thickness: 1.2, width: 3 },
+        marker: { color: g.color, symbol: g.symbol, size: g.size, opacity: g.opacity, line: { width: 1, color: g.symbol.indexOf("open") < 0 ? "#ffffff" : g.color } }
+      });
+    });
+    function axis(name) {
+      return { title: { text: metrics[name].title }, type: metrics[name].log ? "log" : "linear", gridcolor: "#e5e7eb",
+               zeroline: false, automargin: true, exponentformat: "SI", dtick: undefined };
+    }
+    var narrow = window.innerWidth < 640;
+    Plotly.react("front-plot", traces, {
+      xaxis: axis(x), yaxis: axis(y), height: narrow ? 460 : 540, margin: { l: 60, r: 16, t: 16, b: 56 },
+      paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", hovermode: "closest", font: { family: "inherit", size: 13, color: "#1f2430" },
+      legend: { orientation: "h", y: -0.2, x: 0 }, hoverlabel: { align: "left" }
+    }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+  }
+  xs.addEventListener("change", draw);
+  ys.addEventListener("change", draw);
+  draw();
+})();
+"""

@@ -1,0 +1,51 @@
+"""All pictures of a study, as PNG files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoreg.report.plot_front import metric_pairs, plot_pair
+from autoreg.report.plot_importance import plot_importance
+from autoreg.report.plot_layers import layer_names, plot_layers
+from autoreg.report.plot_search import plot_cost, plot_hypervolume, plot_predictor
+from autoreg.report.style import save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from autoreg.report.load import StudyData
+
+    Draw = Callable[[StudyData], Figure]
+
+
+def write_plots(data: StudyData, folder: Path) -> dict[str, Path]:
+    """Draw what can be drawn of a study into `folder` and return the files by name.
+
+    Names: `front_Y_X` for each pair of metrics, `hypervolume`, `cost`, `importance`, `predictor`, and `layers`
+    where trials recorded what was done to each layer. Pictures of an earlier report that are not drawn
+    this time are removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    draws: dict[str, Draw] = {}
+    if not data.complete.empty:
+        for x, y in metric_pairs(data):
+            draws[f"front_{_safe(y)}_{_safe(x)}"] = partial(plot_pair, x=x, y=y)
+    draws |= {"hypervolume": plot_hypervolume, "cost": plot_cost, "importance": plot_importance}
+    if not data.predictions.empty:
+        draws["predictor"] = plot_predictor
+    if layer_names(data):
+        draws["layers"] = plot_layers
+    written = {name: save(draw(data), folder / f"{name}.png") for name, draw in draws.items()}
+    for old in folder.glob("*.png"):
+        if old not in written.values():
+            old.unlink()
+    return written
+
+
+def _safe(name: str) -> str:
+    """A metric's name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip(".-") or "metric"

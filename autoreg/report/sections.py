@@ -1,0 +1,276 @@
+"""The sections of the page, each a function from what was read to HTML. Everything from a file is escaped."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autoreg.report.front import FrontRow, format_metric, no_front_sentence, spread_text, title
+from autoreg.report.phrase import recipe_phrase
+from autoreg.report.plot_search import predictor_scores, score_sentence
+from autoreg.report.progress import duration
+from autoreg.report.words import (
+    dense_quality,
+    dense_trainings,
+    failures,
+    gain_text,
+    gains,
+    slack,
+    test_use_sentences,
+    time_notes,
+)
+
+if TYPE_CHECKING:
+    from autoreg.report.load import StudyData
+
+SHOWN_MEMBERS = 100
+
+
+def esc(value: Any) -> str:
+    """Text of anything, safe inside an element or a quoted attribute."""
+    return html.escape(str(value), quote=True)
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = (), kinds: Sequence[str] = ()
+) -> str:
+    """A table in a box that scrolls sideways on narrow screens; cells are HTML already.
+
+    Args:
+        head: column headings.
+        rows: cells.
+        classes: a CSS class for each column, `num` for numbers.
+        kinds: a CSS class for each row.
+    """
+    classes = classes or [""] * len(head)
+    kinds = kinds or [""] * len(rows)
+    top = "".join(f'<th scope="col" class="{c}">{h}</th>' for h, c in zip(head, classes, strict=True))
+    body = "".join(
+        f'<tr class="{kind}">'
+        + "".join(f'<td class="{c}">{cell}</td>' for cell, c in zip(row, classes, strict=True))
+        + "</tr>\n"
+        for row, kind in zip(rows, kinds, strict=True)
+    )
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>\n{body}</tbody></table></div>\n'
+
+
+def plain(value: Any) -> str:
+    """A value of study.json in words: mappings as `a: 1, b: 2`, lists joined."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {plain(v)}" if v not in ({}, None) else str(k) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(v) for v in value)
+    return str(value)
+
+
+def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) -> str:
+    """The figures to see first."""
+    states = data.trials["state"].value_counts()
+    count = {s: int(states.get(s, 0)) for s in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")}
+    rest = [
+        f"{count[s]} {word}"
+        for s, word in (("PRUNED", "stopped"), ("FAIL", "failed"), ("RUNNING", "running"))
+        if count[s]
+    ]
+    found = [
+        ("complete trials", str(count["COMPLETE"]), ", ".join(rest) or f"of {len(data.trials)}"),
+        ("on the front", str(len(rows)), ""),
+    ]
+    if hypervolume is not None:
+        found.append(("hypervolume", f"{hypervolume:.3f}", "share of the scale fixed at the start"))
+    paid, asked = float(data.trials["epochs_paid"].sum()), float(data.trials["epochs_asked"].sum())
+    times = dense_trainings(data)
+    if asked:
+        found.append(
+            (
+                "epochs paid",
+                f"{paid:,.0f}",
+                f"{times:.1f} dense trainings; {asked:,.0f} asked for" if times else f"{asked:,.0f} asked for",
+            )
+        )
+    seconds = float(data.trials["seconds"].sum())
+    if seconds:
+        found.append(("trial time", duration(seconds), "summed over trials"))
+    items = (
+        f'<div class="card"><b>{esc(v)}</b><span>{esc(k)}</span><small>{esc(more)}</small></div>'
+        for k, v, more in found
+    )
+    return f'<div class="cards">{"".join(items)}</div>\n'
+
+
+def asked(data: StudyData) -> str:
+    """What was asked: task, space, objectives, constraints, budget, seed, versions, machine."""
+    study = data.study
+    goals = ", ".join(f"{title(o)} ({d})" for o, d in data.objectives.items())
+    space = study.get("space")
+    facts = [
+        ("task", plain(study.get("task") or "a Python objective")),
+        ("space", (space.get("name") if isinstance(space, Mapping) else space) or "without a name"),
+        ("space digest", study.get("space_digest") or study.get("digest")),
+        ("parameters that varied", len([p for p in data.parameters if data.trials[p].nunique(dropna=False) > 1])),
+        ("objectives", goals),
+        ("constraints", plain(study.get("constraints") or [])),
+        ("budget", plain(study.get("budget"))),
+        ("seed", study.get("seed")),
+        ("executor", plain(study.get("executor"))),
+        ("versions", plain(study.get("versions"))),
+        ("machine", plain(study.get("machine"))),
+    ]
+    shown = [(k, v) for k, v in facts if v not in (None, "", "None")]
+    body = "".join(f"<dt>{esc(k)}</dt><dd>{esc(v)}</dd>" for k, v in shown)
+    note = f'<p class="note">{esc(study["task_note"])}</p>' if study.get("task_note") else ""
+    whole = details("the space, whole", json.dumps(space, indent=2)) if isinstance(space, Mapping) else ""
+    return f"{note}<dl>{body}</dl>{whole}\n"
+
+
+def details(summary: str, text: str) -> str:
+    """Text behind a line to click on."""
+    return f"<details><summary>{esc(summary)}</summary><pre>{esc(text)}</pre></details>"
+
+
+def front_table(data: StudyData, rows: Sequence[FrontRow]) -> str:
+    """Members of the front with their recipes, and the baselines under them."""
+    if not rows:
+        return f"<p>There is no front: {esc(no_front_sentence(data))}</p>\n"
+    costs = [c for c in data.cost_metrics if c not in ("params", "weights") or c in data.objectives]
+    shown = [*data.quality, *(o for o in data.objectives if o not in data.quality and o not in costs), *costs]
+    again = [q for q in data.quality if any(spread_text(q, r.validation) for r in rows)]
+    tested = [q for q in data.quality if any(spread_text(q, r.test) for r in rows)]
+    sets = sorted({str(s) for r in rows for s in r.test_sets})
+    chance = any(r.front_probability is not None for r in rows)
+    head = ["trial", "recipe", *(esc(title(m)) for m in shown)]
+    head += [f"{esc(title(q))}, new seeds" for q in again] + [f"{esc(title(q))}, test" for q in tested]
+    head += [f"test: {esc(s)}" for s in sets] if len(sets) > 1 else []
+    head += ["stays on the front"] if chance else []
+    body, kinds = [], []
+    for r in rows[:SHOWN_MEMBERS]:
+        cells = [str(r.trial), _recipe(r.phrase, r.recipe), *(esc(format_metric(m, r.metrics.get(m))) for m in shown)]
+        cells += [esc(spread_text(q, r.validation)) for q in again] + [esc(spread_text(q, r.test)) for q in tested]
+        cells += [_test_set(data, r.test_sets.get(s)) for s in sets] if len(sets) > 1 else []
+        cells += ["" if r.front_probability is None else f"{r.front_probability:.0%}"] if chance else []
+        body.append(cells)
+        kinds.append("")
+    for baseline in data.baselines:
+        metrics, test = baseline.get("metrics") or {}, baseline.get("test") or {}
+        config = baseline.get("config")
+        phrase = f"baseline: {baseline.get('name')}"
+        cells = [
+            "",
+            _recipe(phrase, config) if config else esc(phrase),
+            *(esc(format_metric(m, _number(metrics.get(m)))) for m in shown),
+        ]
+        cells += [esc(spread_text(q, baseline.get("validation") or {})) for q in again] + [
+            esc(spread_text(q, test)) for q in tested
+        ]
+        cells += [_test_set(data, (baseline.get("test_sets") or {}).get(s)) for s in sets] if len(sets) > 1 else []
+        cells += [""] if chance else []
+        body.append(cells)
+        kinds.append("baseline")
+    more = (
+        f"<p>The {len(rows) - SHOWN_MEMBERS} further members are in front.csv.</p>" if len(rows) > SHOWN_MEMBERS else ""
+    )
+    return (
+        table(head, body, ["num", "recipe", *["num"] * (len(head) - 2)], kinds)
+        + more
+        + _front_words(rows, again, tested)
+    )
+
+
+def _recipe(phrase: str, config: Mapping[str, Any]) -> str:
+    short = recipe_phrase(config) if phrase.startswith("baseline: ") else ""
+    extra = f" <small>{esc(short)}</small>" if short and short != phrase.removeprefix("baseline: ") else ""
+    return f"<details><summary>{esc(phrase)}{extra}</summary><pre>{esc(json.dumps(config, indent=1))}</pre></details>"
+
+
+def _test_set(data: StudyData, value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return esc(format_metric(data.quality[0], _number(value)) if data.quality else "")
+    block = value if "mean" in value else {"mean": value}
+    return esc(", ".join(t for t in (spread_text(q, block) for q in data.quality) if t))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _front_words(rows: Sequence[FrontRow], again: Sequence[str], tested: Sequence[str]) -> str:
+    words = ["The numbers of the search carry the seed that selected them and are optimistic."]
+    replicated = [r.trial for r in rows if r.replicated]
+    if again:
+        names = ", ".join(str(t) for t in replicated)
+        which = (
+            "All members" if len(replicated) == len(rows) else f"Members {names} (those that bring most hypervolume)"
+        )
+        words.append(f"{which} were trained again with new seeds: mean ± standard deviation on validation data.")
+    else:
+        words.append("No member has been measured again with new seeds yet.")
+    if tested:
+        words.append("Test data was looked at once, after the front was fixed, and nothing was chosen on it.")
+    return f"<p>{esc(' '.join(words))}</p>\n"
+
+
+def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
+    """What was gained over the dense recipe, beside what the search cost."""
+    quality = dense_quality(data)
+    if quality is None or not rows or not data.quality:
+        return "<p>There is no dense recipe on record to compare with.</p>\n"
+    name, near = data.quality[0], slack(data)
+    sign = 1.0 if data.objectives[name] == "min" else -1.0
+    word = "≤" if sign > 0 else "≥"
+    strict, loose = gains(data, rows, quality), gains(data, rows, quality + sign * near)
+    if not strict:
+        return "<p>The study recorded no cost of the dense recipe.</p>\n"
+    head = [
+        "cost",
+        "dense",
+        f"{esc(title(name))} {word} {quality:.4g} (as dense)",
+        f"{esc(title(name))} {word} {quality + sign * near:.4g} (nearly)",
+    ]
+    body = [
+        [esc(title(a.cost)), esc(format_metric(a.cost, a.dense)), esc(gain_text(a)), esc(gain_text(b))]
+        for a, b in zip(strict, loose, strict=True)
+    ]
+    times = dense_trainings(data)
+    cost = f" The search paid {times:.1f} times the epochs of one dense training for it." if times else ""
+    words = f"How many times cheaper than dense the cheapest member of the front is that is as good, or nearly as good.{cost}"
+    return f"<p>{esc(words)}</p>{table(head, body, ['', 'num', 'num', 'num'])}"
+
+
+def time_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
+    """Where a cost fell and time did not."""
+    notes = time_notes(data, rows)
+    if not notes:
+        return "<p>On this front no cost fell while time stayed.</p>\n" if rows and "latency_ms" in data.metrics else ""
+    return "<ul>" + "".join(f"<li>{esc(n)}</li>" for n in notes) + "</ul>\n"
+
+
+def failure_section(data: StudyData) -> str:
+    """Failed trials, grouped by reason."""
+    found = failures(data)
+    if not found:
+        return "<p>No trial failed.</p>\n"
+    body = [
+        [str(len(n)), esc(reason), esc(", ".join(map(str, n[:12])) + (" …" if len(n) > 12 else ""))]
+        for reason, n in found
+    ]
+    return table(["trials", "reason", "which"], body, ["num", "", ""])
+
+
+def predictor_section(data: StudyData) -> str:
+    """How good the predictor was, in words."""
+    scores = predictor_scores(data)
+    if not scores:
+        return "<p>No prediction was recorded that met an observed value.</p>\n"
+    lines = "".join(f"<li>{esc(title(s['metric']))}: {esc(score_sentence(s))}</li>" for s in scores)
+    return f"<ul>{lines}</ul>\n"
+
+
+def test_section(data: StudyData) -> str:
+    """Uses of test data, and a warning when the search went on after one."""
+    uses, warning = test_use_sentences(data)
+    if not uses:
+        return "<p>Test data has not been used.</p>\n"
+    listed = "<ul>" + "".join(f"<li>{esc(u)}</li>" for u in uses) + "</ul>\n"
+    return (f'<p class="warning"><b>Warning.</b> {esc(warning)}</p>' if warning else "") + listed

@@ -1,0 +1,177 @@
+"""What the numbers say, in sentences: gains against dense, where time did not follow, failures, uses of test data."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autoreg.report.front import FrontRow, format_metric, title
+
+if TYPE_CHECKING:
+    from autoreg.report.load import StudyData
+
+FELL, STAYED = 0.8, 0.95  # a cost below 80 % of dense, while time is above 95 % of it
+SLACK = 0.02  # of the way from the dense quality to chance level
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The cheapest member that is as good as asked.
+
+    Attributes:
+        cost: which cost.
+        dense: its value for the dense recipe.
+        bound: the quality that was asked.
+        trial: the member, None when none is good enough.
+        value: its cost.
+        ratio: dense over value: 2.0 is half the cost.
+        fresh: whether its quality is a mean over new seeds, rather than that of the seed that selected it.
+    """
+
+    cost: str
+    dense: float
+    bound: float
+    trial: int | None = None
+    value: float | None = None
+    ratio: float | None = None
+    fresh: bool = False
+
+
+def dense_quality(data: StudyData) -> float | None:
+    """The first quality objective of the dense recipe, from the baselines of final.json if they are there."""
+    for baseline in data.baselines:
+        value = (baseline.get("metrics") or {}).get(data.main)
+        if baseline.get("name") == "dense" and isinstance(value, int | float):
+            return float(value)
+    return data.dense.get(data.main)
+
+
+def slack(data: StudyData) -> float:
+    """How much worse than dense still counts as nearly as good: 2 % of the way to chance, or of the value itself."""
+    dense, chance = densedata.main or 0.0, data.study.get("chance")
+    return SLACK * abs(float(chance) - dense if isinstance(chance, int | float) else dense)
+
+
+def gains(data: StudyData, rows: Sequence[FrontRow], bound: float) -> list[Gain]:
+    """For every recorded cost the cheapest member whose quality meets `bound`."""
+    found = []
+    quality = data.main
+    sign = 1.0 if data.objectives.get(quality, "min") == "min" else -1.0
+    good = [r for r in rows if (value := member_quality(r, quality)) is not None and sign * value <= sign * bound]
+    for cost in data.cost_metrics:
+        dense = data.dense.get(cost)
+        if cost in ("weights", "params") or not dense:
+            continue
+        best = min((r for r in good if r.metrics.get(cost)), key=lambda r: r.metrics[cost], default=None)
+        if best is None:
+            found.append(Gain(cost, dense, bound))
+            continue
+        value = best.metrics[cost]
+        fresh = quality in (best.validation.get("mean") or {})
+        found.append(Gain(cost, dense, bound, best.trial, value, dense / value, fresh))
+    return found
+
+
+def member_quality(row: FrontRow, quality: str) -> float | None:
+    """Mean over new seeds where a member was re-measured, else what the search saw."""
+    mean = (row.validation.get("mean") or {}).get(quality)
+    return float(mean) if isinstance(mean, int | float) else row.metrics.get(quality)
+
+
+def time_notes(data: StudyData, rows: Sequence[FrontRow]) -> list[str]:
+    """Where a cost fell and time did not, member by member, after what holds for all of them."""
+    notes = []
+    if any(_has_zeros(r.recipe) for r in rows):
+        notes.append(
+            "Zeros inside weights (unstructured, or N:M such as 2:4) lower effective FLOPs, bit-operations and bytes. "
+            "On dense kernels they give no speed: the same multiplications run, some of them with zero."
+        )
+    if any(_has_bits(r.recipe) for r in rows):
+        notes.append(
+            "Bits lower bit-operations and bytes. In this version latency is timed on the fp32 artifact, "
+            "so bits do not change the latency shown here."
+        )
+    dense_time = data.dense.get("latency_ms")
+    if not dense_time:
+        return notes
+    for row in rows:
+        latency = row.metrics.get("latency_ms")
+        if latency is None or latency < STAYED * dense_time:
+            continue
+        fell = [
+            f"{title(cost)} to {row.metrics[cost] / dense:.0%}"
+            for cost in ("flops", "effective_flops", "bops", "bytes")
+            if (dense := data.dense.get(cost)) and cost in row.metrics and row.metrics[cost] < FELL * dense
+        ]
+        if fell:
+            notes.append(
+                f"Trial {row.trial} ({row.phrase}): {', '.join(fell)} of dense, latency {latency / dense_time:.0%}."
+            )
+    return notes
+
+
+def _has_zeros(recipe: Mapping[str, Any]) -> bool:
+    sparsity = recipe.get("sparsity")
+    return isinstance(sparsity, Mapping) and any(name == "weight" or ":" in str(name) for name in sparsity)
+
+
+def _has_bits(recipe: Mapping[str, Any]) -> bool:
+    section = recipe.get("quantization")
+    if not isinstance(section, Mapping):
+        return False
+    return any((section.get(part) or {}).get("bits", 32) != 32 for part in ("weights", "activations"))
+
+
+def failures(data: StudyData) -> list[tuple[str, list[int]]]:
+    """Reasons and the trials that failed for them, the most frequent first; numbers in a reason are not told apart."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    texts: dict[str, str] = {}
+    for record in data.state.records:
+        if record.state == "FAIL":
+            text = (record.reason or "no reason was recorded").strip()
+            key = re.sub(r"\d+", "#", text)
+            texts.setdefault(key, text)
+            groups[key].append(record.number)
+    return sorted(((texts[k], numbers) for k, numbers in groups.items()), key=lambda item: -len(item[1]))
+
+
+def test_use_sentences(data: StudyData) -> tuple[list[str], str]:
+    """What is recorded of each use of test data, and a warning when the search went on after one (else empty)."""
+    uses, latest = [], None
+    for use in data.final.get("test_uses") or []:
+        if not isinstance(use, Mapping):
+            uses.append(str(use))
+            continue
+        trials = use.get("trials")
+        words = [str(use[k]) for k in ("time", "when", "purpose") if use.get(k)]
+        if isinstance(trials, int) and not isinstance(trials, bool):
+            words.append(f"after {trials} trials")
+            latest = trials if latest is None else min(latest, trials)
+        uses.append(", ".join(words) or "one use")
+    later = len(data.trials) - latest if latest is not None else 0
+    if later <= 0:
+        return uses, ""
+    return uses, (
+        f"The search went on for {later} trials after test data had been looked at. "
+        "Whoever chose anything in between saw the test results: they are no longer an unbiased estimate."
+    )
+
+
+def dense_trainings(data: StudyData) -> float | None:
+    """The epochs the search paid, as a multiple of one dense training; None when not known."""
+    paid = float(data.trials["epochs_paid"].sum())
+    for record in data.state.records:
+        asked = record.info.get("epochs_asked")
+        if record.source == "dense" and isinstance(asked, int | float) and asked > 0:
+            return paid / float(asked)
+    return None
+
+
+def gain_text(gain: Gain) -> str:
+    """`2.1× (trial 7: 0.8M)`, or a dash."""
+    if gain.ratio is None or gain.trial is None:
+        return "–"
+    return f"{gain.ratio:.2g}× (trial {gain.trial}: {format_metric(gain.cost, gain.value)}{'' if gain.fresh else ', one seed'})"

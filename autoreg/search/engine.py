@@ -1,0 +1,406 @@
+"""The engine: asks for recipes, hears reports and results, and forgets nothing.
+
+All that it knows is a fold over an append-only log, and what it does next follows from that and
+a seed alone. So a study that was killed and resumed goes on exactly as if it never had been; with one
+worker, without a limit in minutes, and with costs that do not change when they are asked again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from autoreg.errors import InputError, StudyError
+from autoreg.search import figures, screening
+from autoreg.search.events import EventLog, finite
+from autoreg.search.front import Direction, Normalizer
+from autoreg.search.problem import Costs, Problem
+from autoreg.search.proposals import Proposal, Proposer
+from autoreg.search.pruner import Decision, Halving
+from autoreg.search.records import Record, State
+from autoreg.search.rungs import decide_at
+from autoreg.search.samplers import make_sampler
+from autoreg.search.trial import Ask, Result, TrialState, as_numbers
+
+if TYPE_CHECKING:
+    from autoreg.space import Expression, Space
+
+SCALE_AFTER = 10
+"""Complete trials after which the scale of hypervolume is fixed, where none was given."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop asking: whichever limit is reached first. None is no limit.
+
+    Args:
+        trials: Recipes asked for, whatever became of them; baselines count.
+        minutes: Time since the study began, pauses between resumptions left out.
+        epochs: Epochs paid, as trials say in `info["epochs_paid"]`.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "minutes", "epochs"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise InputError(f"budget: {name} = {value!r}; it must be at least 0, or None for no limit")
+
+
+class Engine:
+    """Ask, report, tell, over a log that is the truth.
+
+    Args:
+        space: Where recipes come from.
+        objectives: Direction of each, "min" or "max".
+        quality: The objective that is learned.
+        costs: Known costs of a config, exact and cheap; None where nothing is known before running.
+        constraints: Comparisons of metrics that must hold, beside those of the space.
+        reference_metrics: Metrics of the dense recipe under dotted names (`dense.flops`).
+        normalizer: Scale of hypervolume. Without one it is fixed by the first complete trials.
+        budget: When to stop asking.
+        seed: Seed of the study. Every trial gets it too, so that trials share their common phases.
+        sampler: "auto", "tpe", "nsga2", "random" or "grid". "auto" is TPE with candidates passed over that could not
+            extend the front at their known cost, and screening by the predictor once it is trusted.
+        starters: (source, config) pairs that are asked first, whatever the constraints say: baselines. They are
+            never stopped early.
+        identity: Key under which configs count as the same; the digest of the config by default.
+        prune: Whether trials are stopped early; a `Halving` says how.
+        screen: Whether a trusted predictor chooses among candidates; None: with sampler "auto".
+        known_cost_filter: Whether candidates are passed over that could not extend the front; None: with "auto".
+        log: Where events go; in memory by default. A log that has events is gone on from.
+        clock: Seconds, for the budget in minutes and the times of events.
+        warm_start: Configs from earlier studies, asked after the starters where space and constraints allow them.
+        group: Label of configs that share luck, such as their training; held out together when the predictor is judged.
+
+    Raises:
+        InputError: If an argument is wrong.
+        StudyError: If the log belongs to another study.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Mapping[str, Direction],
+        *,
+        quality: str,
+        costs: Costs | None = None,
+        constraints: Sequence[Expression] = (),
+        reference_metrics: Mapping[str, float] | None = None,
+        normalizer: Normalizer | None = None,
+        budget: Budget | None = None,
+        seed: int = 0,
+        sampler: str = "auto",
+        starters: Sequence[tuple[str, dict[str, Any]]] = (),
+        identity: Callable[[dict[str, Any]], str] | None = None,
+        prune: bool | Halving = True,
+        screen: bool | None = None,
+        known_cost_filter: bool | None = None,
+        log: EventLog | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        warm_start: Sequence[dict[str, Any]] = (),
+        group: Callable[[dict[str, Any]], str] | None = None,
+    ) -> None:
+        if normalizer is not None and normalizer.names != tuple(objectives):
+            raise InputError(
+                f"the normalizer scales {', '.join(normalizer.names)}; the objectives are {', '.join(objectives)}"
+            )
+        rules = tuple({str(c): c for c in (*space.constraints, *constraints)}.values())
+        self.problem = Problem(
+            space, dict(objectives), quality, identity or _digest(), costs, rules, dict(reference_metrics or {})
+        )
+        self.budget = budget or Budget()
+        self.seed = int(seed)
+        self.log = log if log is not None else EventLog()
+        self.stop_reason: str | None = None
+        self._halving = prune if isinstance(prune, Halving) else Halving() if prune else None
+        self._starters = list(starters)
+        self._warm = list(warm_start)
+        self._baselines = {source for source, _ in starters}
+        drawer = make_sampler(sampler, space, len(objectives))
+        auto = sampler == "auto"
+        self._learner = screening.Learner(self.problem, seed=self.seed, group=group)
+        self._proposer = Proposer(
+            self.problem,
+            drawer,
+            self.seed,
+            known_cost_filter=auto if known_cost_filter is None else known_cost_filter,
+            learner=self._learner if (auto if screen is None else screen) else None,
+        )
+        self.explain = _explain(sampler, drawer.explain, self._halving)
+        self._clock, self._began = clock, clock()
+        self.state = State(self.log.events)
+        self._open(sampler, normalizer)
+        self._before = self.state.seconds
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def ask(self) -> Ask | None:
+        """Return the next recipe, or None when there is none; `stop_reason` then says why.
+
+        Recipes that were interrupted come first, then the starters, then proposals.
+
+        Raises:
+            InputError: At the first ask, if no recipe of the space meets the constraints.
+        """
+        self.stop_reason = self._spent()
+        if self.stop_reason is not None:
+            return None
+        if self.state.again:
+            record = self.state.records[self.state.again[0]]
+            self._note({"event": "again", "trial": record.number})
+            return Ask(record.number, record.config, record.seed, record.source, record.costs, again=True)
+        if self.budget.trials is not None and len(self.state.records) >= self.budget.trials:
+            self.stop_reason = f"all {self.budget.trials} trials were asked"
+            return None
+        number = len(self.state.records)
+        if number == 0:
+            self._proposer.require_possible()
+        proposal = self._starter() or self._proposer.propose(self.state, number)
+        if proposal is None:
+            self.stop_reason = "no recipe is left that is new and within the constraints"
+            return None
+        self._note(
+            {
+                "event": "ask",
+                "trial": number,
+                "config": proposal.config,
+                "source": proposal.source,
+                "seed": self.seed,
+                "costs": proposal.costs,
+                "predicted": proposal.predicted,
+            }
+        )
+        record = self.state.records[number]
+        return Ask(number, record.config, record.seed, record.source, record.costs)
+
+    def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Literal["continue", "stop"]:
+        """Take the metrics of a running trial after `step` units of work, and say whether it goes on.
+
+        A report that was heard before gets the same answer.
+
+        Raises:
+            InputError: If there is no such trial, or it has ended.
+        """
+        record = self._running(number)
+        known = record.at(step)
+        if known is not None:
+            return "stop" if known.decision == "stop" else "continue"
+        numbers = {k: v for k, v in as_numbers(metrics, f"trial {number}, step {step}").items() if math.isfinite(v)}
+        decision = self._decide(record, step, numbers)
+        event: dict[str, Any] = {"event": "report", "trial": number, "step": int(step)}
+        event |= {"metrics": as_numbers(metrics, ""), "decision": "stop" if decision.stop else "continue"}
+        if decision.reason:
+            event["reason"] = decision.reason
+        if decision.audit:
+            event["audit"] = True
+        self._note(event)
+        return "stop" if decision.stop else "continue"
+
+    def tell(self, number: int, result: Result) -> TrialState:
+        """Take the result of a trial; return the state it was recorded with.
+
+        A COMPLETE result without a finite value for every objective is recorded as FAIL; known
+        costs fill in objectives that the trial did not measure.
+
+        Raises:
+            InputError: If there is no such trial, or it has ended.
+        """
+        record = self._running(number)
+        state, reason = result.state, result.reason
+        metrics: dict[str, float] = {}
+        try:
+            metrics = as_numbers(result.metrics, f"trial {number}")
+        except InputError as error:
+            state, reason = "FAIL", str(error)
+        metrics = {**record.costs, **metrics}
+        if state == "COMPLETE":
+            wrong = self._incomplete(metrics)
+            state, reason = ("FAIL", wrong) if wrong else (state, reason)
+        if state == "FAIL" and not reason:
+            reason = "failed without a reason"
+        kept = {k: v for k, v in metrics.items() if math.isfinite(v)}
+        broken = self.problem.violated(kept) if state == "COMPLETE" else {}
+        event: dict[str, Any] = {"event": "tell", "trial": number, "state": state, "metrics": metrics}
+        event |= {"info": _jsonable(result.info), "reason": reason}
+        if state == "COMPLETE":
+            event |= {"feasible": not broken, "violation": sum(broken.values()), "broken": sorted(broken)}
+        self._note(event)
+        self._fix_scale()
+        return state
+
+    # -- what it knows --------------------------------------------------------------------------
+
+    def trials(self) -> list[dict[str, Any]]:
+        """All trials as plain rows, in the order of their numbers."""
+        return [r.row() for r in self.state.records]
+
+    def front(self) -> list[int]:
+        """Numbers of the trials that no other dominates, complete and within the constraints, ascending."""
+        return figures.members(self.problem, self.state)
+
+    def hypervolume(self) -> float | None:
+        """Hypervolume of the front in the unit cube; None until the scale is fixed."""
+        return figures.hypervolume(self.problem, self.state)
+
+    def history(self) -> list[float]:
+        """Hypervolume after each trial that ended, in that order; empty until the scale is fixed."""
+        return figures.history(self.problem, self.state)
+
+    def predictor(self) -> dict[str, Any]:
+        """How well the predictor foretells, and whether screening listens to it."""
+        learned = self._learner.learned(self.state)
+        if learned is None:
+            return {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
+        return learned.quality.to_dict()
+
+    def audit(self) -> dict[str, int]:
+        """Stops that were not carried out: how many, how many of them are complete, how many on the front."""
+        return figures.audit(self.problem, self.state)
+
+    def summary(self) -> dict[str, Any]:
+        """Figures for a progress line; `time_left` is in seconds, None where nobody can know."""
+        return {
+            **figures.counts(self.state),
+            "trials": self.budget.trials,
+            "front": len(self.front()),
+            "hypervolume": self.hypervolume(),
+            "epochs": sum(r.epochs_paid for r in self.state.records),
+            "seconds": self.seconds(),
+            "time_left": self._time_left(),
+            "stop_reason": self.stop_reason,
+        }
+
+    def seconds(self) -> float:
+        """Seconds since the study began, pauses between resumptions left out."""
+        return self._before + (self._clock() - self._began)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _open(self, sampler: str, normalizer: Normalizer | None) -> None:
+        self._before = self.state.seconds
+        problem = self.problem
+        about = {
+            "digest": problem.space.digest,
+            "objectives": dict(problem.objectives),
+            "quality": problem.quality,
+            "seed": self.seed,
+            "sampler": sampler,
+            "constraints": sorted(str(c) for c in problem.constraints),
+        }
+        if self.state.start is None:
+            if self.state.records:
+                raise StudyError(f"{self.log.path}: the log does not begin with a start event")
+            scale = None if normalizer is None else normalizer.to_dict()
+            self._note(
+                {"event": "start", "version": 1, **about, "normalizer": scale, "reference": dict(problem.reference)}
+            )
+            return
+        for name, value in about.items():
+            if self.state.start.get(name) != value:
+                raise StudyError(
+                    f"{self.log.path or 'the log'}: this study was begun with {name} = {self.state.start.get(name)!r}, "
+                    f"now it is {value!r}. Resume it as it was begun, or begin another study."
+                )
+        self._note({"event": "resume"})
+        self._fix_scale()  # the last tell may have been cut off from it
+
+    def _note(self, event: dict[str, Any]) -> None:
+        event["at"] = round(self.seconds(), 3)
+        self.state.apply(self.log.append(event))
+
+    def _running(self, number: int) -> Record:
+        if not 0 <= number < len(self.state.records):
+            raise InputError(f"there is no trial {number}; {len(self.state.records)} were asked")
+        record = self.state.records[number]
+        if record.state != "RUNNING":
+            raise InputError(f"trial {number} has ended as {record.state}; it cannot be heard again")
+        return record
+
+    def _starter(self) -> Proposal | None:
+        taken = self._proposer.taken(self.state)
+        for source, config in self._starters:
+            key = self.problem.identity(config)
+            if key not in taken:
+                return Proposal(config, source, key, self._proposer.costs(key, config))
+        for config in self._warm:
+            found = self._proposer.check(config, "warm", taken)
+            if found is not None:
+                return found
+        return None
+
+    def _spent(self) -> str | None:
+        if self.budget.minutes is not None and self.seconds() >= 60 * self.budget.minutes:
+            return f"the {self.budget.minutes:g} minutes are over"
+        paid = sum(r.epochs_paid for r in self.state.records)
+        if self.budget.epochs is not None and paid >= self.budget.epochs:
+            return f"{paid:g} of {self.budget.epochs:g} epochs are paid"
+        return None
+
+    def _time_left(self) -> float | None:
+        guesses = []
+        if self.budget.minutes is not None:
+            guesses.append(max(60 * self.budget.minutes - self.seconds(), 0.0))
+        ended = len(self.state.told)
+        if self.budget.trials is not None and ended:
+            guesses.append(self.seconds() / ended * max(self.budget.trials - ended, 0))
+        return min(guesses) if guesses else None
+
+    def _decide(self, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
+        if self._halving is None or record.source in self._baselines:
+            return Decision(False)
+        return decide_at(self._halving, self.problem, self.state, record, step, metrics, self.seed)
+
+    def _incomplete(self, metrics: Mapping[str, float]) -> str | None:
+        for name in self.problem.names:
+            if name not in metrics:
+                return (
+                    f"objective {name!r} is missing from the result; it has: {', '.join(sorted(metrics)) or 'nothing'}"
+                )
+            if not math.isfinite(metrics[name]):
+                return f"objective {name!r} is {metrics[name]}, which is no finite number"
+        return None
+
+    def _fix_scale(self) -> None:
+        if self.state.normalizer is not None:
+            return
+        complete = self.state.complete()[:SCALE_AFTER]
+        if len(complete) == SCALE_AFTER:
+            logs = [n for n in self.problem.names if n != self.problem.quality and all(n in r.costs for r in complete)]
+            scale = Normalizer.from_values(self.problem.objectives, self.problem.table(complete), logs)
+            self._note({"event": "scale", "normalizer": scale.to_dict()})
+
+
+def _digest() -> Callable[[dict[str, Any]], str]:
+    from autoreg.space import digest
+
+    return digest
+
+
+def _jsonable(info: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = finite(info)
+        return kept
+    except TypeError as error:
+        return {"notes": [f"the info of this trial could not be kept: {error}"]}
+
+
+def _explain(sampler: str, drawer: str, halving: Halving | None) -> str:
+    text = drawer
+    if sampler == "auto":
+        text += (
+            " auto: candidates that could not extend the front at their known cost are passed over, and once the"
+            " predictor ranks trials of equal cost better than cost alone does, it chooses among candidates."
+        )
+    if halving is not None:
+        text += (
+            f" Stopping: at steps {halving.first}, {halving.first * halving.eta:g}, ... the best 1/{halving.eta:g}"
+            f" of the last {halving.window} go on, and whoever is on their front."
+        )
+    return text

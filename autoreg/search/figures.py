@@ -1,0 +1,57 @@
+"""Figures of a study: pure functions of what it asks for and of its state."""
+
+from __future__ import annotations
+
+import math
+
+from autoreg.search import front
+from autoreg.search.problem import Problem
+from autoreg.search.records import State
+
+
+def members(problem: Problem, state: State) -> list[int]:
+    """Numbers of the trials on the front: complete, within the constraints, dominated by none; ascending."""
+    counted = problem.counted(state)
+    if not counted:
+        return []
+    values = problem.table(counted) * problem.signs
+    return sorted(r.number for r, on in zip(counted, front.nondominated(values), strict=True) if on)
+
+
+def hypervolume(problem: Problem, state: State) -> float | None:
+    """Hypervolume of the front in the unit cube, in [0, 1]; None until the scale is fixed."""
+    if state.normalizer is None:
+        return None
+    return state.normalizer.hypervolume(problem.table(problem.counted(state)))
+
+
+def history(problem: Problem, state: State) -> list[float]:
+    """Hypervolume after each trial that ended, in that order; empty until the scale is fixed."""
+    if state.normalizer is None:
+        return []
+    ended = state.ended()
+    counts = [r.state == "COMPLETE" and r.feasible is not False for r in ended]
+    blank = (math.nan,) * len(problem.names)
+    values = [problem.values(r.metrics) if on else None for r, on in zip(ended, counts, strict=True)]
+    found: list[float] = front.hypervolume_history([v or blank for v in values], state.normalizer, counts).tolist()
+    return found
+
+
+def audit(problem: Problem, state: State) -> dict[str, int]:
+    """Stops that were not carried out: how many, how many of those trials are complete, how many are on the front."""
+    audited = [r for r in state.records if r.audited]
+    on_front = set(members(problem, state))
+    ended = [r for r in audited if r.state == "COMPLETE"]
+    return {"audited": len(audited), "ended": len(ended), "wrong": sum(r.number in on_front for r in ended)}
+
+
+def counts(state: State) -> dict[str, int]:
+    """How many trials were asked, are done, were stopped, failed, and run."""
+    of = {s: sum(r.state == s for r in state.records) for s in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")}
+    return {
+        "asked": len(state.records),
+        "done": of["COMPLETE"],
+        "stopped": of["PRUNED"],
+        "failed": of["FAIL"],
+        "running": of["RUNNING"],
+    }

@@ -1,0 +1,287 @@
+"""A study of a task: from its specification to an engine and an objective, then through the search to its end."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from autoreg.errors import InputError
+from autoreg.search.engine import Budget, Engine
+from autoreg.search.events import EventLog
+from autoreg.search.front import Normalizer
+from autoreg.search.trial import Trial
+from autoreg.search.view import OptunaView
+from autoreg.space import Space
+from autoreg.space.study_spec import StudySpec
+from autoreg.study import Study, open_folder, single_writer
+from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.setup import Options
+from autoreg.trial.store import default_store
+from autoreg.writer import Follower
+
+MEASURED = ("latency_ms",)  # objectives that are only known when the artifact has been timed
+LOG_COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run, beside what it asks.
+
+    Attributes:
+        folder: where the study lives.
+        resume: whether a study that is there goes on.
+        executor: `local` or `ray`.
+        workers: trials at a time.
+        address: an existing Ray cluster.
+        gpus_per_trial: share of a GPU that each trial gets.
+        store: folder of finished phases; None for the user's cache.
+        cache: whether finished phases are reused.
+        storage: Optuna URL of the view; None for a journal file in the folder.
+        imports: modules to import first, where methods and tasks of the user's own live.
+        params: parameters of the task that override the file's.
+        rungs: whether bad trials are stopped early.
+        screen: whether the predictor screens proposals.
+    """
+
+    folder: Path
+    resume: bool = False
+    executor: str = "local"
+    workers: int = 1
+    address: str | None = None
+    gpus_per_trial: float = 0.0
+    store: Path | None = None
+    cache: bool = True
+    storage: str | None = None
+    imports: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    rungs: bool = True
+    screen: bool = True
+
+
+class TaskStudy:
+    """One study of a task, made ready to run.
+
+    Everything is checked when it is made: space against methods and task, objectives, constraints.
+
+    Args:
+        spec: what is asked.
+        options: how it is run.
+
+    Raises:
+        InputError: something in the specification is wrong; nothing has been trained.
+    """
+
+    def __init__(self, spec: StudySpec, options: RunOptions) -> None:
+        self.spec, self.options = spec, options
+        name, params = spec.task
+        self.ref = TaskRef(name, {**params, **options.params}, options.imports)
+        store = options.store or default_store()
+        device = "cuda" if options.gpus_per_trial > 0 else "auto"
+        trial_options = Options(str(store), cache=options.cache, device=device, reference_seed=spec.seed)
+        self.objective = TaskObjective(self.ref, trial_options, rungs=options.rungs)
+        setup = self.objective.setup
+        self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
+        self._check_metrics()
+
+    @property
+    def quality(self) -> str:
+        """The metric of the task that is learned."""
+        return self.objective.setup.task.quality
+
+    def _check_metrics(self) -> None:
+        known = {self.quality, *LOG_COSTS}
+        for name in self.spec.objectives:
+            if name not in known:
+                raise InputError(
+                    f"objectives: {name!r} is nothing that task {self.objective.setup.task.name!r} is measured by; "
+                    f"allowed are {', '.join(sorted(known))}"
+                )
+        allowed = known | {f"dense.{name}" for name in known}
+        for constraint in (*self.space.constraints, *self.spec.constraints):
+            for name in sorted(constraint.names):
+                if name not in allowed:
+                    raise InputError(
+                        f"constraints: {name!r} in {constraint} is nothing that is measured; "
+                        f"allowed are {', '.join(sorted(known))}, each also as dense.NAME"
+                    )
+
+    @cached_property
+    def dense(self) -> dict[str, float]:
+        """Metrics of the dense recipe, trained with the study's seed (or taken from the store)."""
+        trial = Trial(number=-1, seed=self.spec.seed)
+        return self.objective(self.objective.setup.dense, trial)
+
+    @cached_property
+    def normalizer(self) -> Normalizer:
+        """How hypervolume is taken: costs by the dense cost on a log scale, quality by chance; fixed here."""
+        chance = self.objective.setup.task.chance
+        return Normalizer.from_dense(self.spec.objectives, self.dense, self.quality, chance)
+
+    def asked(self) -> dict[str, Any]:
+        """What study.json holds."""
+        spec, setup = self.spec, self.objective.setup
+        return {
+            "name": spec.name,
+            "task": {"name": str(self.ref.name), "params": dict(self.ref.params), "fingerprint": setup.task.fingerprint()},
+            "task_note": getattr(setup.task, "note", ""),
+            "imports": list(self.ref.imports),
+            "space": self.space.to_dict(),
+            "space_digest": self.space.digest,
+            "objectives": dict(spec.objectives),
+            "constraints": [str(c) for c in (*self.space.constraints, *spec.constraints)],
+            "budget": spec.budget.to_dict(),
+            "seed": spec.seed,
+            "sampler": spec.sampler,
+            "baselines": spec.baselines,
+            "final_seeds": spec.final_seeds,
+            "quality": self.quality,
+            "chance": setup.task.chance,
+            "dense": self.dense,
+            "normalizer": self.normalizer.to_dict(),
+            "store": str(self.objective.options.store),
+            "machine": machine(),
+            "versions": versions(),
+        }
+
+    def starters(self) -> list[tuple[str, dict[str, Any]]]:
+        """Recipes that are evaluated first, where they are members of the space: dense, then uniform ones."""
+        found: list[tuple[str, dict[str, Any]]] = []
+        for name, recipe in baseline_recipes(self.objective.setup.complete, self.dense_recipe()).items():
+            if member(self.space, recipe):
+                found.append((name, recipe))
+        return found
+
+    def dense_recipe(self) -> dict[str, Any]:
+        """The task's dense recipe."""
+        return self.objective.setup.dense
+
+    def engine(self, log: EventLog, **changes: Any) -> Engine:
+        """An engine for this study over an event log."""
+        spec = self.spec
+        settings: dict[str, Any] = {
+            "quality": self.quality,
+            "costs": self.objective.costs,
+            "constraints": (*self.space.constraints, *spec.constraints),
+            "reference_metrics": {f"dense.{name}": value for name, value in self.dense.items()},
+            "normalizer": self.normalizer,
+            "budget": Budget(spec.budget.trials, spec.budget.minutes, spec.budget.epochs),
+            "seed": spec.seed,
+            "sampler": spec.sampler,
+            "starters": self.starters(),
+            "identity": self.objective.identity,
+            "prune": self.options.rungs,
+            "screen": None if self.options.screen else False,
+            "group": self.objective.prefix,
+            "log": log,
+        }
+        return Engine(self.space, dict(spec.objectives), **{**settings, **changes})
+
+    def run(self, *, progress: bool = False) -> Study:
+        """Search until the budget is spent, writing the folder as it goes."""
+        from autoreg.execution import run
+
+        folder = self.options.folder
+        with single_writer(folder):
+            open_folder(folder, self.asked(), resume=self.options.resume)
+            view = OptunaView(
+                self.options.storage or str(folder / "optuna.journal"),
+                self.spec.name,
+                dict(self.spec.objectives),
+                self.space,
+            )
+            engine = self.engine(EventLog(folder / "events.jsonl"))
+            with Follower(engine, view, progress=progress) as follower:
+                run(engine, self.objective, **self.execution(), on_event=follower)
+        return Study(engine, folder)
+
+    def execution(self) -> dict[str, Any]:
+        """Arguments of `autoreg.execution.run`."""
+        options = self.options
+        chosen: dict[str, Any] = {"executor": options.executor, "workers": options.workers}
+        if options.executor == "ray":
+            chosen |= {"address": options.address, "gpus_per_trial": options.gpus_per_trial}
+        return chosen
+
+
+def member(space: Space, recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe is a point of a space."""
+    try:
+        space.flatten(dict(recipe))
+    except InputError:
+        return False
+    return space.allowed(dict(recipe))
+
+
+def baseline_recipes(
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]], dense: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The recipes every report carries: dense, int8, and uniform removal of channels and of weights."""
+
+    def weight(amount: float, allocation: str = "uniform", criterion: str = "magnitude") -> dict[str, Any]:
+        return {
+            "weight": {
+                "criterion": {criterion: {}},
+                "allocation": {allocation: {}},
+                "amount": amount,
+                "schedule": {"one_shot": {}},
+            }
+        }
+
+    def channel(amount: float) -> dict[str, Any]:
+        return {"channel": {**weight(amount)["weight"]}}
+
+    eight = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
+    changes: dict[str, dict[str, Any]] = {
+        "dense": {},
+        "int8": {"quantization": eight},
+        "uniform channels 50 %": {"sparsity": channel(0.5)},
+        "uniform weights 80 %": {"sparsity": weight(0.8)},
+    }
+    training = dict(dense["training"])
+    return {name: complete({**change, "training": training}) for name, change in changes.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("autoreg", "torch", "optuna", "ray", "xgboost", "scikit-learn", "onnxruntime", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    """The machine as far as timings depend on it; no names of hosts or people."""
+    return {"system": platform.system(), "machine": platform.machine(), "python": sys.implementation.name}
+
+
+def load_model(folder: Path, config: Mapping[str, Any]) -> Any:
+    """The model of a recipe in a task study, as its search scored it.
+
+    Phases that the store still holds are taken from there, the others are carried out again.
+
+    Args:
+        folder: the study's folder.
+        config: a complete recipe.
+
+    Returns:
+        The model in evaluation mode, re-normalized, masks and quantizers in place.
+    """
+    import json
+
+    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    task = study.get("task")
+    if task is None:
+        raise InputError(f"{folder}: is the study of a Python objective, which keeps no models")
+    ref = TaskRef(task["name"], task["params"], tuple(study["imports"]))
+    objective = TaskObjective(ref, Options(study["store"], reference_seed=study["seed"]), rungs=False)
+    fold = objective.setup.task.folds[0]
+    return objective.chain(config, seed=study["seed"], fold=fold).run().model

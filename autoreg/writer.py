@@ -1,0 +1,63 @@
+"""What follows a running engine: the Optuna view, written behind, and the progress that people see."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from autoreg.search.engine import Engine
+from autoreg.search.view import OptunaView
+
+
+class Follower:
+    """Called after events of an engine; closes with everything written.
+
+    Args:
+        engine: the engine that is followed; what its log holds already is written at once.
+        view: the Optuna view, None for none.
+        progress: whether a progress bar is shown.
+    """
+
+    def __init__(self, engine: Engine, view: OptunaView | None, *, progress: bool) -> None:
+        self._engine, self._view = engine, view
+        self._bar: Any = None
+        if progress:
+            from autoreg.report.progress import SearchProgress
+
+            self._bar = SearchProgress()
+        self._ended = -1
+
+    def __enter__(self) -> Follower:
+        if self._bar is not None:
+            self._bar.__enter__()
+        self(self._engine)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self(self._engine)
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+
+    def __call__(self, engine: Engine) -> None:
+        """Bring view and bar up to date."""
+        summary = engine.summary()
+        ended = summary["done"] + summary["stopped"] + summary["failed"]
+        if self._view is not None and ended != self._ended:
+            self._ended = ended
+            self._view.sync(engine.state.records)
+        if self._bar is not None:
+            self._bar.update(progress_of(summary))
+
+
+def progress_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """An engine's summary in the words of the progress bar."""
+    ended = summary["done"] + summary["stopped"] + summary["failed"]
+    return {
+        **summary,
+        "done": ended,
+        "total": summary["trials"],
+        "epochs_paid": summary["epochs"],
+        "seconds_left": summary["time_left"],
+    }

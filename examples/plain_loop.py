@@ -1,0 +1,47 @@
+"""A training loop that stays one's own, with the methods of a recipe put to work in it by three calls."""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+import autoreg
+
+RECIPE = {
+    "regularizer": {"sam": {"rho": 0.05}},
+    "sparsity": {"weight": {"criterion": "magnitude", "allocation": "erk", "amount": 0.8, "schedule": "gradual"}},
+    "quantization": {"quantizer": "lsq", "weights": {"bits": 4}},
+}
+
+
+def main(epochs: int = 10) -> float:
+    torch.manual_seed(0)
+    images, labels = load_digits(return_X_y=True)
+    x, y = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    batches = list(zip(x[:1200].split(32), y[:1200].split(32), strict=True))
+
+    run = autoreg.attach(model, optimizer, RECIPE, epochs=epochs, steps_per_epoch=len(batches))
+    for _ in range(epochs):
+        for batch in batches:
+            inputs, targets = run.batch(batch)
+
+            def closure(inputs=inputs, targets=targets):
+                optimizer.zero_grad()
+                output = model(inputs)
+                loss = run.loss(output, F.cross_entropy(output, targets))
+                loss.backward()
+                return loss
+
+            run.step(closure)
+    model = run.finish().eval()
+
+    error = float((model(x[1200:]).argmax(1) != y[1200:]).float().mean())
+    kept = float((model[0].weight != 0).float().mean())
+    print(f"error {error:.3f}, {kept:.0%} of the first layer's weights stay, 4 bits each")
+    return error
+
+
+if __name__ == "__main__":
+    main()
