@@ -55,8 +55,10 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
             parameter.requires_grad_(True)  # the graph is read from autograd; frozen layers would be missing
     watched: dict[str, tuple[Any, Any]] = {}
     try:
-        graph = _graph(twin, example_input, blocks, watched)
-        drafts = _drafts(twin, graph)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch-pruning's own guesses: the probe finds out what they are worth
+            graph = _graph(twin, example_input, blocks, watched)
+            drafts = _drafts(twin, graph)
     except Exception as error:  # torch-pruning raises anything on graphs it does not know
         return _untraced(model, f"torch-pruning cannot trace the model ({type(error).__name__}: {error})")
     for draft in drafts:
@@ -83,8 +85,7 @@ def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched:
 
         block = model.get_submodule(name)
         handles += [block.register_forward_pre_hook(before), block.register_forward_hook(after)]
-    with hooked(handles), warnings.catch_warnings(), torch.enable_grad():
-        warnings.simplefilter("ignore")
+    with hooked(handles), torch.enable_grad():
         return torch_pruning.DependencyGraph().build_dependency(
             model,
             example_inputs=dict(example_input) if isinstance(example_input, Mapping) else example_input,

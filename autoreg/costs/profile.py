@@ -64,7 +64,7 @@ def other_numbers(model: nn.Module) -> dict[str, tuple[int, int]]:
     seen = {id(parameter) for layer in layers.values() for parameter in layer.parameters()}
     found: dict[str, tuple[int, int]] = {}
     for name, module in model.named_modules():
-        if name in layers or name.rpartition(".parametrizations")[0] in layers:
+        if _within(name, layers):
             continue
         params = 0
         for parameter in module.parameters(recurse=False):
@@ -77,6 +77,15 @@ def other_numbers(model: nn.Module) -> dict[str, tuple[int, int]]:
         if params or buffers:
             found[name] = (params, buffers)
     return found
+
+
+def _within(name: str, layers: Mapping[str, nn.Module]) -> bool:
+    """Whether a module is a layer or attached to one (parametrizations, quantizers)."""
+    while name:
+        if name in layers:
+            return True
+        name = name.rpartition(".")[0]
+    return False
 
 
 def stored_weight(layer: nn.Module) -> int:

@@ -69,16 +69,16 @@ def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1
     )
     low, middle, high = median_interval(times)
     return Latency(
-        ms=middle,
-        low=low,
-        high=high,
+        ms=round(middle, 6),
+        low=round(low, 6),
+        high=round(high, 6),
         runs=len(times),
         threads=threads,
         batch=batch_size(example_input),
         device=cpu_name(),
         runtime=runtime_name(),
         noisy=disturbed(others),
-        reference_ms=sorted(others)[len(others) // 2],
+        reference_ms=round(sorted(others)[len(others) // 2], 6),
     )
 
 

@@ -103,15 +103,16 @@ def weight_of(module: nn.Module) -> Tensor:
 
 def raw_weight(module: nn.Module) -> nn.Parameter:
     """The parameter beneath a layer's weight: what an optimizer changes, whatever parametrizes it."""
-    from torch.nn.utils import parametrize
-
-    if parametrize.is_parametrized(module, "weight"):
-        original = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
-        assert isinstance(original, torch.nn.Parameter)
-        return original
-    weight = module.weight
+    holder: Any = getattr(module, "parametrizations", {})
+    weight = holder["weight"].original if "weight" in holder else module.weight
     assert isinstance(weight, torch.nn.Parameter)
     return weight
+
+
+def weight_steps(module: nn.Module) -> list[nn.Module]:
+    """The parametrizations on a layer's weight, in the order in which they act."""
+    holder: Any = getattr(module, "parametrizations", {})
+    return list(holder["weight"]) if "weight" in holder else []
 
 
 def is_transposed(module: nn.Module) -> bool:

@@ -100,8 +100,8 @@ def format_front(data: StudyData, format: str = "table", width: int | None = Non
     first, each with the fields of `FrontRow`. `csv` has one line a member: `trial`, `source`, one column a
     metric, `validation.NAME.mean`, `validation.NAME.std`, `test.NAME.mean`, `test.NAME.std` for every
     quality objective that was re-measured, `hv_contribution`, `front_probability`, `replicated`,
-    `on_final_front`, `phrase`, and `recipe` (the config as JSON). Unknown numbers are null in JSON and empty in CSV. Both only gain
-    fields in later versions. `table` is for people and may change.
+    `on_final_front`, `phrase`, and `recipe` (the config as JSON). Unknown numbers are null in JSON and empty in
+    CSV. Both only gain fields in later versions. `table` is for people and may change.
 
     Args:
         data: a loaded study.
@@ -220,4 +220,4 @@ def no_front_sentence(data: StudyData) -> str:
         return "no trial has begun yet."
     if states.get("COMPLETE", 0):
         return f"no trial meets the constraints so far ({', '.join(parts)})."
-    return f"no trial has finished so far ({', '.join(parts)})."
+    return f"no trial is complete so far ({', '.join(parts)})."

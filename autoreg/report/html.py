@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autoreg.report.front import FrontRow, front_rows
-from autoreg.report.interactive import SCRIPT, interactive_data, plotly_source, script_json
+from autoreg.report.assets import CSS, SCRIPT
+from autoreg.report.front import FrontRow, front_rows, title
+from autoreg.report.interactive import interactive_data, plotly_source, script_json
 from autoreg.report.pareto import normalizer_of, search_trace
 from autoreg.report.sections import (
     asked,
@@ -21,59 +21,34 @@ from autoreg.report.sections import (
     test_section,
     time_section,
 )
+from autoreg.report.style import DPI
 from autoreg.report.words import test_use_sentences
 
 if TYPE_CHECKING:
     from autoreg.report.load import StudyData
+    from autoreg.report.plots import Plots
 
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-CSS = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1120px; padding: 24px 20px 64px; background: #fff; color: #1f2430;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 1.3rem; margin: 44px 0 10px; padding-top: 12px; border-top: 1px solid #e5e7eb; }
-h3 { font-size: 1.02rem; margin: 26px 0 6px; }
-p { max-width: 76ch; } ul { padding-left: 1.2em; max-width: 84ch; } li { margin: 5px 0; }
-small, .muted { color: #6b7280; }
-nav { margin: 10px 0 22px; display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: .92rem; } nav a { color: #1d4ed8; text-decoration: none; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; }
-.card { border: 1px solid #e5e7eb; border-radius: 10px; padding: 12px 14px; background: #fafbfc; }
-.card b { display: block; font-size: 1.55rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.card span { display: block; } .card small { display: block; line-height: 1.35; }
-.note { border-left: 4px solid #1d4ed8; background: #eff6ff; padding: 10px 14px; border-radius: 0 8px 8px 0; }
-.warning { border-left: 4px solid #b91c1c; background: #fef2f2; padding: 10px 14px; border-radius: 0 8px 8px 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 12px 0; }
-dt { color: #6b7280; } dd { margin: 0; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: 10px 0; border: 1px solid #e5e7eb; border-radius: 10px; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th { text-align: left; font-weight: 600; background: #f6f7f9; vertical-align: bottom; }
-th, td { padding: 7px 12px; border-bottom: 1px solid #eef0f3; } tbody tr:last-child td { border-bottom: 0; }
-td { vertical-align: top; } .num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } th.num { white-space: normal; }
-.recipe { min-width: 250px; } tr.baseline td { background: #fff8ec; }
-summary { cursor: pointer; } pre { overflow: auto; max-height: 420px; font-size: .8rem; line-height: 1.4; background: #f6f7f9; padding: 10px; border-radius: 8px; }
-.axes { display: flex; flex-wrap: wrap; gap: 8px 20px; align-items: center; margin: 8px 0; }
-select { font: inherit; padding: 4px 8px; border: 1px solid #c7ccd4; border-radius: 6px; background: #fff; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 18px; }
-figure { margin: 8px 0; overflow-x: auto; } img { max-width: 100%; height: auto; display: block; }
-.wide img { max-width: none; width: max(100%, 620px); } figure.natural img { width: auto; max-width: 100%; }
-@media (max-width: 640px) { body { padding: 16px 12px 48px; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 8px; } h1 { font-size: 1.5rem; } }
-"""
+
+IMPORTANCE = (
+    "<p>How much of the variation of each objective (of its ranks over the complete trials) each parameter explains "
+    "alone. With few trials small shares are noise.</p>"
+)
+SCREEN = 96  # pixels an inch that browsers count with
 
 
-def render_html(data: StudyData, plots: Mapping[str, Path]) -> str:
+def render_html(data: StudyData, plots: Plots) -> str:
     """The whole page.
 
     Args:
         data: a loaded study.
-        plots: PNG files by name, as `write_plots` returns them; those that are missing are left out.
+        plots: what `write_plots` returned.
 
     Returns:
         HTML with everything inside; the page's own policy forbids loading anything from elsewhere.
     """
     rows = front_rows(data)
-    normalizer = normalizer_of(data) if data.state.told else None
+    normalizer = normalizer_of(data) if not data.complete.empty else None
     volume = float(search_trace(data, normalizer).hypervolume[-1]) if normalizer else None
     _, warning = test_use_sentences(data)
     sections = [
@@ -81,7 +56,7 @@ def render_html(data: StudyData, plots: Mapping[str, Path]) -> str:
         ("front", "The front", _front(data, rows)),
         ("gain", "Gain, and what it cost", gain_section(data, rows)),
         ("time", "Where a cost fell and time did not", time_section(data, rows)),
-        ("layers", "Layer by layer", _figure(plots, "layers", "wide") if data.study.get("task") else ""),
+        ("layers", "Layer by layer", _figure(plots, "layers", "wide") if rows else ""),
         ("pairs", "The front, pair by pair", _pairs(plots)),
         ("search", "The search", _search(data, plots)),
         ("failures", "Failed trials", failure_section(data)),
@@ -96,21 +71,23 @@ def render_html(data: StudyData, plots: Mapping[str, Path]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{esc(data.name)} · autoreg</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-        f'<header><h1>{esc(data.name)}</h1>\n<p class="muted">a search by autoreg: {esc(_subtitle(data))}</p>\n{alarm}</header>\n'
+        f"<header><h1>{esc(data.name)}</h1>\n"
+        f'<p class="muted">a search by autoreg: {esc(_subtitle(data))}</p>\n{alarm}</header>\n'
         f"{cards(data, rows, volume)}<nav>{nav}</nav>\n<main>\n{body}</main>\n{_scripts(data, rows)}</body>\n</html>\n"
     )
 
 
 def _subtitle(data: StudyData) -> str:
-    goals = " against ".join([", ".join(data.quality), ", ".join(o for o in data.objectives if o not in data.quality)])
-    return goals.strip().removesuffix(" against").removeprefix("against ")
+    sides = [[title(o) for o in data.objectives if (o in data.quality) is inside] for inside in (True, False)]
+    return " against ".join(", ".join(side) for side in sides if side)
 
 
 def _front(data: StudyData, rows: Sequence[FrontRow]) -> str:
     if len(data.metrics) < 2 or data.complete.empty:
         return front_table(data, rows)
     chooser = (
-        '<div class="axes"><label>across <select id="axis-x"></select></label> <label>up <select id="axis-y"></select></label>'
+        '<div class="axes"><label>across <select id="axis-x"></select></label> '
+        '<label>up <select id="axis-y"></select></label>'
         '<span class="muted">point at a trial to see its recipe</span></div>\n<div id="front-plot"></div>\n'
     )
     return chooser + front_table(data, rows)
@@ -126,29 +103,33 @@ def _scripts(data: StudyData, rows: Sequence[FrontRow]) -> str:
     )
 
 
-def _figure(plots: Mapping[str, Path], name: str, kind: str = "") -> str:
-    path = plots.get(name)
+def _figure(plots: Plots, name: str, kind: str = "") -> str:
+    path = plots.files.get(name)
     if path is None:
-        return ""
-    code = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<figure class="{kind}"><img alt="{esc(name.replace("_", " "))}" src="data:image/png;base64,{code}"></figure>\n'
+        words = plots.sentences.get(name, "")
+        return f'<p class="muted">{esc(words)}</p>\n' if words else ""
+    content = path.read_bytes()
+    width = round(int.from_bytes(content[16:20], "big") * SCREEN / DPI)  # bytes 16 to 19 of a PNG are its width
+    code = base64.b64encode(content).decode("ascii")
+    words = esc(name.replace("_", " "))
+    return f'<figure class="{kind}"><img alt="{words}" width="{width}" src="data:image/png;base64,{code}"></figure>\n'
 
 
-def _pairs(plots: Mapping[str, Path]) -> str:
-    figures = "".join(_figure(plots, name) for name in plots if name.startswith("front_"))
+def _pairs(plots: Plots) -> str:
+    figures = "".join(_figure(plots, name) for name in plots.files if name.startswith("front_"))
     return f'<div class="grid">{figures}</div>\n' if figures else ""
 
 
-def _search(data: StudyData, plots: Mapping[str, Path]) -> str:
+def _search(data: StudyData, plots: Plots) -> str:
     parts = [
         _figure(plots, "hypervolume", "wide"),
         "<h3>What it cost</h3>",
         _figure(plots, "cost", "wide"),
-        "<h3>What mattered</h3><p>How much of the variation of each objective (of its ranks over the complete trials) each "
-        "parameter explains alone. With few trials small shares are noise.</p>",
+        "<h3>What mattered</h3>",
+        IMPORTANCE if "importance" in plots.files else "",
         _figure(plots, "importance", "wide"),
-        "<h3>How good the predictor was</h3>",
+        "<h3>How good predictions and stops were</h3>",
         predictor_section(data),
-        _figure(plots, "predictor", "natural"),
+        _figure(plots, "predictor", ""),
     ]
     return "\n".join(parts)

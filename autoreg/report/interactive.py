@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoreg.report.front import FrontRow, title
-from autoreg.report.table import COSTS
 from autoreg.report.phrase import recipe_phrase
 from autoreg.report.plot_front import baselines_of, direction, thin
 from autoreg.report.style import AGAIN, BASELINE, FAINT, FRONT, STOPPED
+from autoreg.report.table import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,78 +100,3 @@ def _again(row: FrontRow) -> dict[str, Any]:
 def _baseline(name: str, metrics: dict[str, Any]) -> dict[str, Any]:
     values = {k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and math.isfinite(v)}
     return {"label": html.escape(name), "text": "baseline", "values": values}
-
-
-SCRIPT = """
-(function () {
-  var data = JSON.parse(document.getElementById("front-data").textContent);
-  var xs = document.getElementById("axis-x"), ys = document.getElementById("axis-y");
-  var metrics = {};
-  data.metrics.forEach(function (m) {
-    metrics[m.name] = m;
-    [xs, ys].forEach(function (select) {
-      var option = document.createElement("option");
-      option.value = m.name;
-      option.textContent = m.title;
-      select.appendChild(option);
-    });
-  });
-  xs.value = data.x;
-  ys.value = data.y;
-  function usable(point, name) {
-    var v = point.values[name];
-    return v !== undefined && !(metrics[name].log && v <= 0);
-  }
-  function staircase(points, x, y) {
-    var sx = metrics[x].direction === "min" ? 1 : -1, sy = metrics[y].direction === "min" ? 1 : -1;
-    var sorted = points.slice().sort(function (a, b) { return sx * (a.values[x] - b.values[x]) || sy * (a.values[y] - b.values[y]); });
-    var best = Infinity, line = [];
-    sorted.forEach(function (p) {
-      if (sy * p.values[y] < best) { best = sy * p.values[y]; line.push(p); }
-    });
-    return line;
-  }
-  function draw() {
-    var x = xs.value, y = ys.value, traces = [];
-    var candidates = [];
-    data.groups.forEach(function (g) {
-      if (g.name === "front" || g.name === "dominated") {
-        candidates = candidates.concat(g.points.filter(function (p) { return usable(p, x) && usable(p, y); }));
-      }
-    });
-    var line = staircase(candidates, x, y);
-    traces.push({
-      x: line.map(function (p) { return p.values[x]; }), y: line.map(function (p) { return p.values[y]; }),
-      mode: "lines", line: { shape: metrics[x].direction === "min" ? "hv" : "vh", color: "#1d4ed8", width: 1.5 },
-      hoverinfo: "skip", name: "front of this pair"
-    });
-    data.groups.forEach(function (g) {
-      var points = g.points.filter(function (p) { return usable(p, x) && usable(p, y); });
-      if (!points.length) { return; }
-      var spread = points.map(function (p) { return (p.spread || {})[y] || 0; });
-      traces.push({
-        x: points.map(function (p) { return p.values[x]; }), y: points.map(function (p) { return p.values[y]; }),
-        mode: g.name === "baseline" ? "markers+text" : "markers", type: "scatter", name: g.name,
-        text: points.map(function (p) { return p.label; }), textposition: "top center",
-        customdata: points.map(function (p) { return p.text; }),
-        hovertemplate: "<b>%{text}</b><br>%{customdata}<br>" + metrics[x].title + ": %{x:.4g}<br>" + metrics[y].title + ": %{y:.4g}<extra></extra>",
-        error_y: { type: "data", array: spread, visible: Math.max.apply(null, spread) > 0, thickness: 1.2, width: 3 },
-        marker: { color: g.color, symbol: g.symbol, size: g.size, opacity: g.opacity, line: { width: 1, color: g.symbol.indexOf("open") < 0 ? "#ffffff" : g.color } }
-      });
-    });
-    function axis(name) {
-      return { title: { text: metrics[name].title }, type: metrics[name].log ? "log" : "linear", gridcolor: "#e5e7eb",
-               zeroline: false, automargin: true, exponentformat: "SI", dtick: undefined };
-    }
-    var narrow = window.innerWidth < 640;
-    Plotly.react("front-plot", traces, {
-      xaxis: axis(x), yaxis: axis(y), height: narrow ? 460 : 540, margin: { l: 60, r: 16, t: 16, b: 56 },
-      paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", hovermode: "closest", font: { family: "inherit", size: 13, color: "#1f2430" },
-      legend: { orientation: "h", y: -0.2, x: 0 }, hoverlabel: { align: "left" }
-    }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
-  }
-  xs.addEventListener("change", draw);
-  ys.addEventListener("change", draw);
-  draw();
-})();
-"""

@@ -203,6 +203,6 @@ def _predicted(record: Record) -> Iterable[tuple[Any, ...]]:
     for metric, value in predicted.items():
         if metric in ("low", "high", "trials", "trusted") or not is_number(value):
             continue
-        bounds = [float(b) if is_number(b := predicted.get(k)) else math.nan for k in ("low", "high")]
+        bounds = [numbers(predicted).get(k, math.nan) for k in ("low", "high")]
         trusted = predicted.get("trusted")
         yield (record.number, metric, float(value), *bounds, observed.get(metric, math.nan), trusted)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoreg.report.front import front_rows, title
-from autoreg.report.table import COSTS, numbers
 from autoreg.report.pareto import front_mask
 from autoreg.report.style import (
     AGAIN,
@@ -24,6 +23,7 @@ from autoreg.report.style import (
     place_labels,
     scale_axis,
 )
+from autoreg.report.table import COSTS, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,9 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
     scale_axis(ax, "x", x, xs, log=x in COSTS)
     scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COSTS else limits, log=y in COSTS)
     ax.set_ylim(*_padded(limits, y in COSTS and ax.get_yscale() == "log"))
-    below = f"{len(best)} trials on the front of this pair, {len(members)} on the front of all {len(data.objectives)} objectives"
+    below = (
+        f"{len(best)} trials on the front of this pair, {len(members)} on that of all {len(data.objectives)} objectives"
+    )
     if above:
         below += f"; {above} far from it lie beyond the edge (▲▼)"
     heading(ax, f"{title(y)} against {title(x)}", below)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from autoreg.report.front import title
-from autoreg.report.style import MUTED, SERIES, heading, new_axes, new_figure, sentence_figure
+from autoreg.report.style import MUTED, SERIES, heading, new_axes, new_figure
 
 if TYPE_CHECKING:
     import optuna
@@ -114,15 +114,14 @@ def _value(value: Any, distribution: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def plot_importance(data: StudyData) -> Figure:
+def plot_importance(data: StudyData) -> Figure | str:
     """Bars: the parameters that matter most, for each objective side by side."""
     if len(data.complete) < LEAST_TRIALS:
-        return sentence_figure(
-            f"Importance of parameters: {len(data.complete)} complete trials are too few; at least {LEAST_TRIALS} are needed."
-        )
+        count = len(data.complete)
+        return f"Importance of parameters: {LEAST_TRIALS} complete trials are needed, there are {count}."
     found = importances(data)
     if not found:
-        return sentence_figure("Importance of parameters: no parameter varied enough to tell.")
+        return "Importance of parameters: no parameter varied enough to tell."
     weight: dict[str, float] = {}
     for shares in found.values():
         for name, share in shares.items():

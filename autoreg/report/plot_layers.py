@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autoreg.report.front import format_metric, front_rows
-from autoreg.report.style import INK, MUTED, heading, new_axes, new_figure, sentence_figure
+from autoreg.report.style import INK, MUTED, heading, new_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,12 +84,12 @@ def _cell(layer: Mapping[str, Any], full: tuple[int, ...]) -> Cell:
     )
 
 
-def plot_layers(data: StudyData) -> Figure:
+def plot_layers(data: StudyData) -> Figure | str:
     """Colour: share of weights kept. Text: channels left, bits of weights and activations. Hatched: dropped."""
     names = layer_names(data)
     members = front_rows(data)
     if not names or not members:
-        return sentence_figure("Layers: no member of the front says what was done to each layer.")
+        return "Layers: no member of the front says what was done to each layer."
     shown = members if len(members) <= ROWS else sorted(members, key=lambda r: -(r.hv_contribution or 0.0))[:ROWS]
     shown = [m for m in members if m in shown]
     write = len(names) <= TEXT_COLUMNS

@@ -19,8 +19,8 @@ from autoreg.report.style import (
     legend_below,
     new_axes,
     new_figure,
-    sentence_figure,
 )
+from autoreg.report.table import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 LEAST_PREDICTIONS = 5
 
 
-def plot_hypervolume(data: StudyData) -> Figure:
+def plot_hypervolume(data: StudyData) -> Figure | str:
     """Hypervolume over ended trials and over epochs paid, beside random search where it was run."""
     normalizer = normalizer_of(data)
-    if normalizer is None or not data.state.told:
-        return sentence_figure("Hypervolume: no trial has finished yet.")
+    if normalizer is None or data.complete.empty:
+        return "Hypervolume: no trial is complete yet."
     search, other = search_trace(data, normalizer), random_trace(data, normalizer)
     arms = [("search", FRONT, "-", search)] + ([("random search", BASELINE, "--", other)] if other else [])
     with_epochs = all(trace.epochs is not None for _, _, _, trace in arms)
@@ -56,10 +56,13 @@ def plot_hypervolume(data: StudyData) -> Figure:
     left.set_ylabel("hypervolume")
     heading(left, "Hypervolume over trials", f"share of the scale fixed at the start; now {search.hypervolume[-1]:.3f}")
     if with_epochs:
+        longest = max(float(t.epochs[-1]) for _, _, _, t in arms if t.epochs is not None)
         right = new_axes(figure, 1, 2, 2)
         right.sharey(left)
         for label, color, line, trace in arms:
+            assert trace.epochs is not None
             right.step(trace.epochs, trace.hypervolume, line, where="post", color=color, lw=1.8, label=label)
+        right.set_xlim(-0.02 * longest, 1.02 * longest)
         right.set_xlabel("epochs paid")
         heading(right, "Hypervolume over epochs paid", "epochs taken from shared phases are free")
     _tight_from_zero(left, arms)
@@ -73,22 +76,42 @@ def _tight_from_zero(ax: Axes, arms: list[tuple[str, str, str, Trace]]) -> None:
     ax.set_ylim(0, top * 1.08 if top > 0 else 1)
 
 
-def plot_cost(data: StudyData) -> Figure:
+def plot_cost(data: StudyData) -> Figure | str:
     """What the search cost: epochs asked for and paid, and trial-seconds by who proposed the trial."""
     rows = data.ended
     seconds = rows["seconds"].fillna(0.0)
     asked, paid = rows["epochs_asked"].fillna(0.0).cumsum(), rows["epochs_paid"].fillna(0.0).cumsum()
-    panels = [p for p, there in (("epochs", asked.any()), ("seconds", seconds.any())) if there]
+    phases = _phase_seconds(data)
+    panels = [p for p, there in (("epochs", asked.any()), ("seconds", seconds.any()), ("phases", phases)) if there]
     if not panels:
-        return sentence_figure("Search cost: the trials recorded neither epochs nor seconds.")
-    figure = new_figure(9.0 if len(panels) == 2 else 6.0, 3.7)
+        return "Search cost: the trials recorded neither epochs nor seconds."
+    figure = new_figure((6.0, 9.0, 12.0)[len(panels) - 1], 3.7)
     for i, panel in enumerate(panels, start=1):
         ax = new_axes(figure, 1, len(panels), i)
         if panel == "epochs":
             _epochs(ax, asked.to_numpy(dtype=float), paid.to_numpy(dtype=float))
-        else:
+        elif panel == "seconds":
             _seconds(ax, rows, seconds)
+        else:
+            _phases(ax, phases)
     return figure
+
+
+def _phase_seconds(data: StudyData) -> dict[str, float]:
+    """Seconds by phase, summed over all ended trials that recorded them."""
+    total: dict[str, float] = {}
+    for record in data.state.ended():
+        for phase, seconds in numbers(record.info.get("phase_seconds") or {}).items():
+            total[phase] = total.get(phase, 0.0) + seconds
+    return {phase: seconds for phase, seconds in total.items() if seconds > 0}
+
+
+def _phases(ax: Axes, phases: dict[str, float]) -> None:
+    names = list(phases)[::-1]
+    ax.barh(names, [phases[n] for n in names], color=AGAIN, height=0.65)
+    ax.grid(False, axis="y")
+    ax.set_xlabel("trial-seconds")
+    heading(ax, "Trial-seconds by phase", "phases taken from the store cost nothing")
 
 
 def _epochs(ax: Axes, asked: Any, paid: Any) -> None:
@@ -100,14 +123,12 @@ def _epochs(ax: Axes, asked: Any, paid: Any) -> None:
     ax.set_ylabel("epochs, cumulated")
     ax.set_ylim(bottom=0)
     share = 1 - paid[-1] / asked[-1] if asked[-1] else 0.0
-    heading(
-        ax, "Epochs", f"{asked[-1]:,.0f} asked for, {paid[-1]:,.0f} paid: {share:.0%} saved by sharing and stopping"
-    )
+    heading(ax, "Epochs", f"{asked[-1]:,.0f} asked for, {paid[-1]:,.0f} paid: {share:.0%} saved")
     ax.legend(fontsize=8.5, frameon=False, loc="upper left")
 
 
 def _seconds(ax: Axes, rows: pd.DataFrame, seconds: pd.Series[float]) -> None:
-    table = seconds.groupby([rows["source"].replace("", "unknown"), rows["state"]]).sum().unstack(fill_value=0.0)
+    table = seconds.groupby([rows["source"].replace("", "unknown"), rows["state"]]).sum().unstack(fill_value=0)
     table = table.loc[table.sum(axis=1).sort_values().index]
     start = np.zeros(len(table))
     colors = {"COMPLETE": FRONT, "PRUNED": FAINT, "FAIL": SERIES[4]}
@@ -161,14 +182,12 @@ def score_sentence(score: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def plot_predictor(data: StudyData) -> Figure:
+def plot_predictor(data: StudyData) -> Figure | str:
     """What was foretold of each trial before it ran, against what came of it."""
     scores = [s for s in predictor_scores(data) if s["count"] >= LEAST_PREDICTIONS]
     if not scores:
         count = len(data.predictions.dropna(subset=["observed"]))
-        return sentence_figure(
-            f"Predictor: {count} predictions met an observed value; at least {LEAST_PREDICTIONS} are needed to judge it."
-        )
+        return f"Predictor: {LEAST_PREDICTIONS} predictions that met an observed value are needed, there are {count}."
     figure = new_figure(4.9 * len(scores), 4.6)
     for i, score in enumerate(scores, start=1):
         rows = data.predictions.dropna(subset=["observed"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +20,19 @@ if TYPE_CHECKING:
 
     from autoreg.report.load import StudyData
 
-    Draw = Callable[[StudyData], Figure]
+    Draw = Callable[[StudyData], Figure | str]
 
 
-def write_plots(data: StudyData, folder: Path) -> dict[str, Path]:
-    """Draw what can be drawn of a study into `folder` and return the files by name.
+@dataclass(frozen=True)
+class Plots:
+    """The pictures that were drawn, by name, and for the others a sentence that says why there is none."""
+
+    files: Mapping[str, Path]
+    sentences: Mapping[str, str]
+
+
+def write_plots(data: StudyData, folder: Path) -> Plots:
+    """Draw what can be drawn of a study into `folder`.
 
     Names: `front_Y_X` for each pair of metrics, `hypervolume`, `cost`, `importance`, `predictor`, and `layers`
     where trials recorded what was done to each layer. Pictures of an earlier report that are not drawn
@@ -39,11 +48,13 @@ def write_plots(data: StudyData, folder: Path) -> dict[str, Path]:
         draws["predictor"] = plot_predictor
     if layer_names(data):
         draws["layers"] = plot_layers
-    written = {name: save(draw(data), folder / f"{name}.png") for name, draw in draws.items()}
+    drawn = {name: draw(data) for name, draw in draws.items()}
+    sentences = {name: found for name, found in drawn.items() if isinstance(found, str)}
+    files = {n: save(found, folder / f"{n}.png") for n, found in drawn.items() if not isinstance(found, str)}
     for old in folder.glob("*.png"):
-        if old not in written.values():
+        if old not in files.values():
             old.unlink()
-    return written
+    return Plots(files, sentences)
 
 
 def _safe(name: str) -> str:

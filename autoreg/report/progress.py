@@ -21,13 +21,24 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def summary_line(summary: Mapping[str, Any]) -> str:
-    """One line from `{"done", "total", "stopped", "failed", "running", "front", "hypervolume", "epochs_paid", "seconds_left"}`.
+def ended(summary: Mapping[str, Any]) -> int:
+    """How many trials have ended, however they did."""
+    return sum(int(summary.get(key) or 0) for key in ("done", "stopped", "failed"))
 
-    Every key may be missing or None; `total` is None for a search that is bounded by time alone.
+
+def summary_line(summary: Mapping[str, Any]) -> str:
+    """One line from a summary of the search.
+
+    Args:
+        summary: `done`, `total`, `stopped`, `failed`, `running`, `front` (counts), `hypervolume`, `epochs_paid`,
+            `seconds_left`, and `what` is being done when it is no search. Every key may be missing or None. `done`
+            counts complete trials, so that done + stopped + failed of total have ended; `total` is None for a search
+            that is bounded by time alone.
     """
     total = summary.get("total")
-    parts = [f"{summary.get('done', 0)}/{total} trials" if total else f"{summary.get('done', 0)} trials"]
+    parts = [str(summary["what"])] if summary.get("what") else []
+    count = f"{ended(summary)}/{total}" if total else str(ended(summary))
+    parts.append(count if parts else f"{count} trials")
     parts += [f"{summary[key]} {key}" for key in ("running", "stopped", "failed") if summary.get(key)]
     if summary.get("front") is not None:
         parts.append(f"front {summary['front']}")
@@ -37,6 +48,13 @@ def summary_line(summary: Mapping[str, Any]) -> str:
         parts.append(f"{summary['epochs_paid']:.0f} epochs")
     left = duration(summary.get("seconds_left"))
     return " · ".join([*parts, f"{left} left"] if left else parts)
+
+
+def bar_text(summary: Mapping[str, Any]) -> str:
+    """What stands beside the bar: the line without what the bar itself shows."""
+    parts = summary_line({**summary, "seconds_left": None}).split(" · ")
+    del parts[1 if summary.get("what") else 0]
+    return " · ".join(parts)
 
 
 class SearchProgress:
@@ -85,11 +103,14 @@ class SearchProgress:
         """Show a newer summary; cheap enough to be called after every event."""
         self._last = summary_line(summary)
         if self._bar is not None and self._task is not None:
-            shown = {k: v for k, v in summary.items() if k not in ("done", "total", "seconds_left")}
-            text = summary_line(shown).partition(" · ")[2]
             left = duration(summary.get("seconds_left"))
-            done, total = summary.get("done", 0), summary.get("total") or None
-            self._bar.update(self._task, completed=done, total=total, text=text, left=f"{left} left" if left else "")
+            self._bar.update(
+                self._task,
+                completed=ended(summary),
+                total=summary.get("total") or None,
+                text=bar_text(summary),
+                left=f"{left} left" if left else "",
+            )
             return
         now = self._clock()
         if self._shown_at is None or now - self._shown_at >= self._every:

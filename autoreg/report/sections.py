@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from autoreg.report.phrase import recipe_phrase
 from autoreg.report.plot_search import predictor_scores, score_sentence
 from autoreg.report.progress import duration
 from autoreg.report.words import (
+    audit_sentence,
     dense_quality,
     dense_trainings,
     failures,
@@ -59,10 +61,10 @@ def table(
 def plain(value: Any) -> str:
     """A value of study.json in words: mappings as `a: 1, b: 2`, lists joined."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {plain(v)}" if v not in ({}, None) else str(k) for k, v in value.items())
+        return ", ".join(f"{k}: {plain(v)}" if v != {} else str(k) for k, v in value.items() if v is not None)
     if isinstance(value, list | tuple):
         return ", ".join(plain(v) for v in value)
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) -> str:
@@ -87,7 +89,7 @@ def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) 
             (
                 "epochs paid",
                 f"{paid:,.0f}",
-                f"{times:.1f} dense trainings; {asked:,.0f} asked for" if times else f"{asked:,.0f} asked for",
+                f"{times:,.3g} dense trainings; {asked:,.0f} asked for" if times else f"{asked:,.0f} asked for",
             )
         )
     seconds = float(data.trials["seconds"].sum())
@@ -106,7 +108,7 @@ def asked(data: StudyData) -> str:
     goals = ", ".join(f"{title(o)} ({d})" for o, d in data.objectives.items())
     space = study.get("space")
     facts = [
-        ("task", plain(study.get("task") or "a Python objective")),
+        ("task", _task(study.get("task"))),
         ("space", (space.get("name") if isinstance(space, Mapping) else space) or "without a name"),
         ("space digest", study.get("space_digest") or study.get("digest")),
         ("parameters that varied", len([p for p in data.parameters if data.trials[p].nunique(dropna=False) > 1])),
@@ -114,15 +116,24 @@ def asked(data: StudyData) -> str:
         ("constraints", plain(study.get("constraints") or [])),
         ("budget", plain(study.get("budget"))),
         ("seed", study.get("seed")),
-        ("executor", plain(study.get("executor"))),
+        ("sampler", study.get("sampler")),
         ("versions", plain(study.get("versions"))),
         ("machine", plain(study.get("machine"))),
     ]
-    shown = [(k, v) for k, v in facts if v not in (None, "", "None")]
+    shown = [(k, v) for k, v in facts if v not in (None, "")]
     body = "".join(f"<dt>{esc(k)}</dt><dd>{esc(v)}</dd>" for k, v in shown)
     note = f'<p class="note">{esc(study["task_note"])}</p>' if study.get("task_note") else ""
     whole = details("the space, whole", json.dumps(space, indent=2)) if isinstance(space, Mapping) else ""
     return f"{note}<dl>{body}</dl>{whole}\n"
+
+
+def _task(task: Any) -> str:
+    if not task:
+        return "an objective of the user's own"
+    if isinstance(task, Mapping) and "name" in task:
+        params = plain(task.get("params") or {})
+        return f"{task['name']} ({params})" if params else str(task["name"])
+    return plain(task)
 
 
 def details(summary: str, text: str) -> str:
@@ -146,16 +157,19 @@ def front_table(data: StudyData, rows: Sequence[FrontRow]) -> str:
     head += ["stays on the front"] if chance else []
     body, kinds = [], []
     for r in rows[:SHOWN_MEMBERS]:
+        gone = " <small>left the front with new seeds</small>" if r.on_final_front is False else ""
         cells = [str(r.trial), _recipe(r.phrase, r.recipe), *(esc(format_metric(m, r.metrics.get(m))) for m in shown)]
         cells += [esc(spread_text(q, r.validation)) for q in again] + [esc(spread_text(q, r.test)) for q in tested]
         cells += [_test_set(data, r.test_sets.get(s)) for s in sets] if len(sets) > 1 else []
         cells += ["" if r.front_probability is None else f"{r.front_probability:.0%}"] if chance else []
+        cells[1] += gone
         body.append(cells)
-        kinds.append("")
+        kinds.append("gone" if gone else "")
     for baseline in data.baselines:
         metrics, test = baseline.get("metrics") or {}, baseline.get("test") or {}
         config = baseline.get("config")
         phrase = f"baseline: {baseline.get('name')}"
+        phrase += f" (failed: {baseline['reason']})" if baseline.get("reason") else ""
         cells = [
             "",
             _recipe(phrase, config) if config else esc(phrase),
@@ -181,7 +195,13 @@ def front_table(data: StudyData, rows: Sequence[FrontRow]) -> str:
 def _recipe(phrase: str, config: Mapping[str, Any]) -> str:
     short = recipe_phrase(config) if phrase.startswith("baseline: ") else ""
     extra = f" <small>{esc(short)}</small>" if short and short != phrase.removeprefix("baseline: ") else ""
-    return f"<details><summary>{esc(phrase)}{extra}</summary><pre>{esc(json.dumps(config, indent=1))}</pre></details>"
+    whole = esc(json.dumps(config, indent=1))
+    return f"<details><summary>{_unbroken(esc(phrase))}{extra}</summary><pre>{whole}</pre></details>"
+
+
+def _unbroken(text: str) -> str:
+    """Text in which no line breaks within `1e-4`."""
+    return re.sub(r"(\de)-(?=\d)", "\\1\u2011", text)
 
 
 def _test_set(data: StudyData, value: Any) -> str:
@@ -197,13 +217,17 @@ def _number(value: Any) -> float | None:
 
 def _front_words(rows: Sequence[FrontRow], again: Sequence[str], tested: Sequence[str]) -> str:
     words = ["The numbers of the search carry the seed that selected them and are optimistic."]
-    replicated = [r.trial for r in rows if r.replicated]
+    replicated = [r for r in rows if r.validation]
     if again:
-        names = ", ".join(str(t) for t in replicated)
-        which = (
-            "All members" if len(replicated) == len(rows) else f"Members {names} (those that bring most hypervolume)"
+        names = ", ".join(str(r.trial) for r in replicated)
+        seeds = max(len(r.validation.get("values") or ()) for r in replicated)
+        every = len(replicated) == len(rows)
+        which = "All members" if every else f"Members {names} (those that bring most hypervolume)"
+        words.append(
+            f"{which} were trained again with {seeds} new seeds: mean ± standard deviation on validation data."
         )
-        words.append(f"{which} were trained again with new seeds: mean ± standard deviation on validation data.")
+        if any(r.on_final_front is False for r in rows):
+            words.append("Those that the new seeds push off the front were not scored on test data.")
     else:
         words.append("No member has been measured again with new seeds yet.")
     if tested:
@@ -214,7 +238,9 @@ def _front_words(rows: Sequence[FrontRow], again: Sequence[str], tested: Sequenc
 def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
     """What was gained over the dense recipe, beside what the search cost."""
     quality = dense_quality(data)
-    if quality is None or not rows or not data.quality:
+    if not rows:
+        return "<p>There is no front to compare with the dense recipe.</p>\n"
+    if quality is None or not data.quality:
         return "<p>There is no dense recipe on record to compare with.</p>\n"
     name, near = data.quality[0], slack(data)
     sign = 1.0 if data.objectives[name] == "min" else -1.0
@@ -233,9 +259,9 @@ def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
         for a, b in zip(strict, loose, strict=True)
     ]
     times = dense_trainings(data)
-    cost = f" The search paid {times:.1f} times the epochs of one dense training for it." if times else ""
-    words = f"How many times cheaper than dense the cheapest member of the front is that is as good, or nearly as good.{cost}"
-    return f"<p>{esc(words)}</p>{table(head, body, ['', 'num', 'num', 'num'])}"
+    cost = f" The search paid {times:,.3g} times the epochs of one dense training for it." if times else ""
+    words = "How many times cheaper than dense the cheapest member of the front is that is as good, or nearly as good."
+    return f"<p>{esc(words + cost)}</p>{table(head, body, ['', 'num', 'num', 'num'])}"
 
 
 def time_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
@@ -261,16 +287,19 @@ def failure_section(data: StudyData) -> str:
 def predictor_section(data: StudyData) -> str:
     """How good the predictor was, in words."""
     scores = predictor_scores(data)
+    audit = audit_sentence(data)
+    checked = f"<p>{esc(audit)}</p>\n" if audit else ""
     if not scores:
-        return "<p>No prediction was recorded that met an observed value.</p>\n"
+        return checked + "<p>No prediction was recorded that met an observed value.</p>\n"
     lines = "".join(f"<li>{esc(title(s['metric']))}: {esc(score_sentence(s))}</li>" for s in scores)
-    return f"<ul>{lines}</ul>\n"
+    return f"{checked}<ul>{lines}</ul>\n"
 
 
 def test_section(data: StudyData) -> str:
     """Uses of test data, and a warning when the search went on after one."""
     uses, warning = test_use_sentences(data)
     if not uses:
-        return "<p>Test data has not been used.</p>\n"
+        own = "An objective of the user's own has no test data here."
+        return f"<p>{'Test data has not been used.' if data.study.get('task') else own}</p>\n"
     listed = "<ul>" + "".join(f"<li>{esc(u)}</li>" for u in uses) + "</ul>\n"
     return (f'<p class="warning"><b>Warning.</b> {esc(warning)}</p>' if warning else "") + listed

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DPI = 150
 INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 FRONT, FAINT, STOPPED, BASELINE, AGAIN = "#1d4ed8", "#9db4dd", "#9ca3af", "#b45309", "#047857"
 SERIES = ("#1d4ed8", "#b45309", "#047857", "#7c3aed", "#be123c", "#0891b2", "#4d7c0f", "#6b7280")
@@ -23,7 +24,7 @@ def new_figure(width: float = 7.0, height: float = 4.4) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -38,8 +39,8 @@ def new_axes(figure: Figure, *position: int) -> Axes:
     ax.tick_params(colors=INK, labelsize=9, which="both")
     ax.grid(True, color=GRID, linewidth=0.7)
     ax.set_axisbelow(True)
-    ax.xaxis.label.set_size(10)
-    ax.yaxis.label.set_size(10)
+    ax.xaxis.label.set_fontsize(10)
+    ax.yaxis.label.set_fontsize(10)
     return ax
 
 
@@ -128,9 +129,9 @@ def place_labels(
     Returns:
         How many labels were written.
     """
-    figure = ax.figure
+    figure: Any = ax.figure
     figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    renderer = figure.canvas.get_renderer()
     frame = ax.get_window_extent(renderer)
     markers = [tuple(ax.transData.transform(p)) for p in [*((x, y) for x, y, _, _ in points), *avoid]]
     taken: list[Any] = []
@@ -155,7 +156,7 @@ def place_labels(
                 va=vertical,
                 zorder=9,
             )
-            box = label.get_window_extent(renderer)
+            box = label.get_window_extent(renderer).padded(3)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 30 and frame.y0 <= box.y0 and box.y1 <= frame.y1 + 6
             covers = any(box.x0 - 2 < mx < box.x1 + 2 and box.y0 - 2 < my < box.y1 + 2 for mx, my in markers)
             if inside and not covers and not any(box.overlaps(other) for other in taken):
@@ -164,12 +165,3 @@ def place_labels(
                 break
             label.remove()
     return written
-
-
-def sentence_figure(text: str) -> Figure:
-    """A small figure that only says why there is nothing to draw."""
-    import textwrap
-
-    figure = new_figure(7.0, 1.6)
-    figure.text(0.5, 0.5, textwrap.fill(text, 80), ha="center", va="center", fontsize=10, color=MUTED)
-    return figure

@@ -51,7 +51,7 @@ def dense_quality(data: StudyData) -> float | None:
 
 def slack(data: StudyData) -> float:
     """How much worse than dense still counts as nearly as good: 2 % of the way to chance, or of the value itself."""
-    dense, chance = densedata.main or 0.0, data.study.get("chance")
+    dense, chance = dense_quality(data) or 0.0, data.study.get("chance")
     return SLACK * abs(float(chance) - dense if isinstance(chance, int | float) else dense)
 
 
@@ -83,7 +83,9 @@ def member_quality(row: FrontRow, quality: str) -> float | None:
 
 def time_notes(data: StudyData, rows: Sequence[FrontRow]) -> list[str]:
     """Where a cost fell and time did not, member by member, after what holds for all of them."""
-    notes = []
+    if not rows:
+        return []
+    notes = [text] if (text := latency_sentence(data)) else []
     if any(_has_zeros(r.recipe) for r in rows):
         notes.append(
             "Zeros inside weights (unstructured, or N:M such as 2:4) lower effective FLOPs, bit-operations and bytes. "
@@ -160,6 +162,39 @@ def test_use_sentences(data: StudyData) -> tuple[list[str], str]:
     )
 
 
+def audit_sentence(data: StudyData) -> str:
+    """How the stops that were not carried out ended; empty when there were none."""
+    audited = [r for r in data.state.records if r.audited and r.state == "COMPLETE"]
+    stopped = int((data.trials["state"] == "PRUNED").sum())
+    if not audited:
+        return (
+            f"{stopped} trials were stopped early; none of them was finished to check the decision." if stopped else ""
+        )
+    numbers = set(data.front["number"])
+    wrong = sum(r.number in numbers for r in audited)
+    return (
+        f"{stopped} trials were stopped early. {len(audited)} that were to be stopped were finished all the same, as a "
+        f"check: {wrong} of them ended on the front, so stopping them would have been wrong."
+    )
+
+
+def latency_sentence(data: StudyData) -> str:
+    """How latency was taken, from the first trial that says so; empty when none does."""
+    for record in data.state.records:
+        found = record.info.get("latency")
+        if isinstance(found, Mapping):
+            parts = [
+                f"median of {found['runs']} runs" if found.get("runs") else "",
+                f"batch {found['batch']}" if found.get("batch") else "",
+                f"{found['threads']} thread{'s' if found['threads'] != 1 else ''}" if found.get("threads") else "",
+                f"{found.get('runtime', '')} on {found.get('device', '')}" if found.get("runtime") else "",
+            ]
+            words = ", ".join(p for p in parts if p)
+            noisy = sum(bool((r.info.get("latency") or {}).get("noisy")) for r in data.state.records)
+            return f"Latency: {words}." + (f" {noisy} timings were noisy." if noisy else "")
+    return ""
+
+
 def dense_trainings(data: StudyData) -> float | None:
     """The epochs the search paid, as a multiple of one dense training; None when not known."""
     paid = float(data.trials["epochs_paid"].sum())
@@ -173,5 +208,6 @@ def dense_trainings(data: StudyData) -> float | None:
 def gain_text(gain: Gain) -> str:
     """`2.1× (trial 7: 0.8M)`, or a dash."""
     if gain.ratio is None or gain.trial is None:
-        return "–"
-    return f"{gain.ratio:.2g}× (trial {gain.trial}: {format_metric(gain.cost, gain.value)}{'' if gain.fresh else ', one seed'})"
+        return "none"
+    seeds = "" if gain.fresh else ", one seed"
+    return f"{gain.ratio:.2g}× (trial {gain.trial}: {format_metric(gain.cost, gain.value)}{seeds})"

@@ -111,7 +111,7 @@ class Engine:
             raise InputError(
                 f"the normalizer scales {', '.join(normalizer.names)}; the objectives are {', '.join(objectives)}"
             )
-        rules = tuple({str(c): c for c in (*space.constraints, *constraints)}.values())
+        rules = tuple({c.text: c for c in (*space.constraints, *constraints)}.values())
         self.problem = Problem(
             space, dict(objectives), quality, identity or _digest(), costs, rules, dict(reference_metrics or {})
         )
@@ -292,7 +292,7 @@ class Engine:
             "quality": problem.quality,
             "seed": self.seed,
             "sampler": sampler,
-            "constraints": sorted(str(c) for c in problem.constraints),
+            "constraints": sorted(c.text for c in problem.constraints),
         }
         if self.state.start is None:
             if self.state.records:

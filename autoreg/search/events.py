@@ -6,6 +6,7 @@ a torn tail, which is cut off when the file is opened again; everything before i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -187,7 +188,8 @@ class EventLog:
             if self._fsync:
                 os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, self._size)  # half a line would hide the next event
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)  # half a line would spoil the next event
             raise AutoregError(
                 f"{self.path}: an event could not be written: {error.strerror}. All earlier events are kept; "
                 "make room and resume the study."

@@ -174,6 +174,11 @@ class CostNull(_Ranked):
     Reference: isotonic regression, Barlow et al. 1972.
     """
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # one cost at a time is not meant to fit well
+        return tags
+
     def _fit(self, X: Floats, scores: Floats) -> None:
         X = np.nan_to_num(X)
         self.lines_ = [

@@ -20,7 +20,7 @@ DRAWS = 500
 """Draws after which a proposal gives up, unless the space is small enough to be walked through."""
 OWN_DRAWS = 24
 """Draws by the sampler itself; later ones are even draws, which reach every corner."""
-PATIENCE = 12
+PATIENCE = 48
 """Candidates that could not extend the front are passed over this often before one is taken."""
 WALK = 20_000
 """Spaces up to this size are walked through when draws find nothing new."""

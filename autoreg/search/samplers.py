@@ -11,6 +11,7 @@ import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.search import front
+from autoreg.space import ranges
 from autoreg.space.nodes import Range
 
 if TYPE_CHECKING:
@@ -49,21 +50,7 @@ class Sampler(Protocol):
 
 def uniform(domain: Domain, rng: np.random.Generator) -> Value:
     """Draw from a domain: every label alike, a range evenly (in its logarithm where it says so)."""
-    if not isinstance(domain, Range):
-        return domain[int(rng.integers(len(domain)))]
-    if domain.step is not None:
-        count = math.floor((domain.high - domain.low) / domain.step + 1e-9)
-        value = domain.low + domain.step * int(rng.integers(count + 1))
-    elif domain.is_int and not domain.is_log:
-        value = int(rng.integers(int(domain.low), int(domain.high) + 1))
-    elif domain.is_log:
-        edge = 0.5 if domain.is_int else 0.0
-        low, high = math.log(domain.low - edge if domain.low > edge else domain.low), math.log(domain.high + edge)
-        value = math.exp(rng.uniform(low, high))
-    else:
-        value = float(rng.uniform(domain.low, domain.high))
-    value = min(max(value, domain.low), domain.high)
-    return round(value) if domain.is_int else float(value)
+    return ranges.draw(domain, rng) if isinstance(domain, Range) else domain[int(rng.integers(len(domain)))]
 
 
 def vary(space: Space, flat: Mapping[str, Value], rng: np.random.Generator, switches: int) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoreg.search.samplers import Config, Domain, Seen, Value
+from autoreg.space import ranges
 from autoreg.space.nodes import Range
 
 if TYPE_CHECKING:
@@ -24,33 +24,25 @@ def distribution(domain: Domain) -> BaseDistribution:
     """Return a domain in Optuna's words; a stepped range on a log scale loses its step (see `on_grid`)."""
     if not isinstance(domain, Range):
         return CategoricalDistribution(domain)
-    step = domain.step
-    high = domain.high if step is None else domain.low + step * math.floor((domain.high - domain.low) / step + 1e-9)
+    low, high = domain.low, ranges.snap(domain, domain.high)
     if domain.is_int:
-        stepped = 1 if step is None or domain.is_log else round(step)
-        return IntDistribution(int(domain.low), int(high), log=domain.is_log, step=stepped)
-    return FloatDistribution(domain.low, high, log=domain.is_log, step=None if domain.is_log else step)
+        step = 1 if domain.step is None or domain.is_log else int(domain.step)
+        return IntDistribution(int(low), int(high), log=domain.is_log, step=step)
+    return FloatDistribution(float(low), float(high), log=domain.is_log, step=None if domain.is_log else domain.step)
 
 
 def on_grid(value: Any, domain: Domain) -> Value:
-    """Return a drawn value as the space writes it: on its grid, within its bounds, an int where it is one."""
-    if not isinstance(domain, Range):
-        return str(value)
-    number = float(value)
-    if domain.step is not None:
-        count = math.floor((domain.high - domain.low) / domain.step + 1e-9)
-        number = domain.low + domain.step * min(max(round((number - domain.low) / domain.step), 0), count)
-    number = min(max(number, domain.low), domain.high)
-    return round(number) if domain.is_int else number
+    """Return a drawn value as the space writes it: on its grid, within its bounds, in its type."""
+    return ranges.snap(domain, value) if isinstance(domain, Range) else str(value)
 
 
-def contains(value: Value, domain: Domain) -> bool:
+def contains(value: Any, domain: Domain) -> bool:
     """Whether a value belongs to a domain; baselines may lie outside of what is searched."""
     if not isinstance(domain, Range):
         return value in domain
-    return isinstance(value, int | float) and math.isclose(
-        float(on_grid(value, domain)), float(value), rel_tol=1e-9, abs_tol=1e-12
-    )
+    if isinstance(value, int) and not isinstance(value, bool) and not domain.is_int:
+        value = float(value)
+    return ranges.holds(domain, value)
 
 
 class _Rows(optuna.storages.InMemoryStorage):

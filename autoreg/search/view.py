@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,7 +93,9 @@ class OptunaView:
                 f"not {self._names}; give the study another name"
             )
         if names is None:
-            self.study.set_metric_names(self._names)
+            with warnings.catch_warnings():  # experimental since 2023, and the dashboard shows the names
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self.study.set_metric_names(self._names)
         self._held = {t.user_attrs.get(NUMBER) for t in self.study.get_trials(deepcopy=False)}
 
     def add(self, record: Record) -> None:

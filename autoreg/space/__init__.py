@@ -1,0 +1,41 @@
+"""The search-space DSL: spaces, recipes, expressions, layer patterns. Imports neither torch nor ray."""
+
+from __future__ import annotations
+
+from autoreg.space.expression import Expression
+from autoreg.space.layers import LayerInfo, layer_values
+from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range
+from autoreg.space.recipe import complete_recipe, digest, load_recipe
+from autoreg.space.schema import schema
+from autoreg.space.space import Size, Space
+from autoreg.space.spec import MethodSpec, Paper, Param, Registry, Section
+from autoreg.space.study_spec import Budget, StudySpec
+from autoreg.space.tree import Parameter
+
+__all__ = [
+    "Budget",
+    "Choice",
+    "Constant",
+    "EachLayer",
+    "Expression",
+    "Group",
+    "LayerInfo",
+    "MethodSpec",
+    "Node",
+    "Option",
+    "Paper",
+    "Param",
+    "Parameter",
+    "PerLayer",
+    "Range",
+    "Registry",
+    "Section",
+    "Size",
+    "Space",
+    "StudySpec",
+    "complete_recipe",
+    "digest",
+    "layer_values",
+    "load_recipe",
+    "schema",
+]

@@ -5,6 +5,7 @@ YAML and Python are two ways to write this tree; everything else in `autoreg.spa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,15 +15,31 @@ RANGE_KINDS: tuple[RangeKind, ...] = ("uniform", "log", "int", "log_int")
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """A mapping inside a literal constant, held so that it can be hashed (and told from a list of pairs)."""
+
+    items: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Constant:
     """A value that does not vary: a scalar, or a list or mapping given as `{value: ...}`.
 
-    Lists are held as tuples and mappings as tuples of pairs, so that a constant can be hashed;
-    `literal` tells whether it was written with the word `value`.
+    Lists are held as tuples and mappings as `Pairs`, so that a constant can be hashed;
+    `literal` tells whether it was written with the word `value`. Unlike in Python, `1`, `1.0` and
+    `True` are three different constants.
     """
 
     value: Any
     literal: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constant):
+            return NotImplemented
+        return self.literal == other.literal and typed(self.value) == typed(other.value)
+
+    def __hash__(self) -> int:
+        return hash((typed(self.value), self.literal))
 
 
 @dataclass(frozen=True)
@@ -85,3 +102,32 @@ class EachLayer:
 
 
 Node = Constant | Range | Choice | Group | PerLayer | EachLayer
+
+
+def typed(value: Any) -> Any:
+    """A key that is equal for equal values of the same type only (`1`, `1.0` and `True` differ)."""
+    if isinstance(value, (list, tuple)):
+        return ("list", tuple(typed(item) for item in value))
+    if isinstance(value, Pairs):
+        return ("map", frozenset((key, typed(item)) for key, item in value.items))
+    if isinstance(value, Mapping):
+        return ("map", frozenset((key, typed(item)) for key, item in value.items()))
+    return (type(value).__name__, repr(value) if isinstance(value, float) else value)
+
+
+def freeze(value: Any) -> Any:
+    """Turn lists and mappings into the hashable form that a `Constant` holds."""
+    if isinstance(value, Mapping):
+        return Pairs(tuple((key, freeze(item)) for key, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+def thaw(value: Any) -> Any:
+    """Undo `freeze`: plain lists and dicts, as JSON has them."""
+    if isinstance(value, Pairs):
+        return {key: thaw(item) for key, item in value.items}
+    if isinstance(value, tuple):
+        return [thaw(item) for item in value]
+    return value

@@ -73,31 +73,36 @@ class CharLMTask(Task):
             raise InputError(f"task char_lm: width is {width}; expected a multiple of heads ({heads})")
         self.path, self.context, self.width, self.layers, self.heads = Path(path), context, width, layers, heads
         self.steps, self.batch_size, self.eval_chars = steps, batch_size, eval_chars
-        stretches(self._text, context)
+        stretches(len(self._text), context)
 
     @cached_property
     def _text(self) -> str:
         return read_text(self.path)
 
     @cached_property
-    def _parts(self) -> dict[str, Tensor]:
-        """Characters of each split as numbers, int64 [n]."""
+    def _ids(self) -> Tensor:
+        """The whole text as numbers, int64 [n]; the largest stands for what the training stretch lacks."""
         import torch
 
-        parts = stretches(self._text, self.context)
-        alphabet = {sign: index for index, sign in enumerate(sorted(set(parts["train"])))}
-        unknown = len(alphabet)
-        return {k: torch.tensor([alphabet.get(sign, unknown) for sign in part]) for k, part in parts.items()}
+        text, train = self._text, stretches(len(self._text), self.context)["train"]
+        alphabet = {sign: index for index, sign in enumerate(sorted(set(text[train.start : train.stop])))}
+        return torch.tensor([alphabet.get(sign, len(alphabet)) for sign in text])
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """How often each character of the alphabet occurs in the training stretch."""
+        train = stretches(len(self._text), self.context)["train"]
+        return np.bincount(self._ids[train.start : train.stop].numpy())
 
     @property
     def vocabulary(self) -> int:
         """Number of characters, the unknown one included."""
-        return int(self._parts["train"].max()) + 2
+        return len(self._counts) + 1
 
     @cached_property
     def chance(self) -> float:
         """Bits per character of a model that knows no more than the frequency of each character."""
-        return entropy_bits(np.bincount(self._parts["train"].numpy()))
+        return entropy_bits(self._counts)
 
     def build_model(self) -> nn.Module:
         """A causal pre-norm transformer."""
@@ -107,18 +112,23 @@ class CharLMTask(Task):
 
     def loaders(self, fold: str = "all") -> dict[str, Any]:
         """The four splits; batches (characters [n, context], the characters that follow each [n, context])."""
+        import torch
+
         from autoreg.tasks.loader import BatchLoader
 
+        x, y = windows(self._ids, self.context)
         made: dict[str, Any] = {}
-        for split, part in self._parts.items():
-            if split == "train":
-                x, y = windows(part, self.context, 1)
-                made[split] = BatchLoader(
-                    x, y, batch_size=self.batch_size, shuffle=True, samples=self.steps * self.batch_size
-                )
-            else:
-                x, y = windows(part[: self.eval_chars], self.context, self.context)
-                made[split] = BatchLoader(x, y, batch_size=EVAL_BATCH)
+        for split, part in stretches(len(self._text), self.context).items():
+            train = split == "train"
+            step, stop = (1, part.stop) if train else (self.context, min(part.stop, part.start + self.eval_chars))
+            made[split] = BatchLoader(
+                x,
+                y,
+                batch_size=self.batch_size if train else EVAL_BATCH,
+                shuffle=train,
+                indices=torch.arange(part.start, stop - self.context, step),
+                samples=self.steps * self.batch_size if train else None,
+            )
         return made
 
     def metrics(self, outputs: list[Any], batches: list[Any]) -> dict[str, float]:
@@ -127,33 +137,31 @@ class CharLMTask(Task):
         return {"bpc": bits(figures["loss"]), **figures}
 
 
-def stretches(text: str, context: int) -> dict[str, str]:
-    """The four consecutive parts of a text, by split.
+def stretches(length: int, context: int) -> dict[str, range]:
+    """The four consecutive parts of a text of `length` characters, by split.
 
     Raises:
-        InputError: if a part is too short for one window.
+        InputError: if a part is too short for one window of `context` characters and the one that follows.
     """
-    ends = [round(end * len(text)) for end in np.cumsum(list(SHARES.values()))]
-    parts = {split: text[a:b] for split, a, b in zip(SHARES, [0, *ends], ends, strict=False)}
-    shortest = min(len(part) for part in parts.values())
-    if shortest < context + 1:
+    ends = [round(end * length) for end in np.cumsum(list(SHARES.values()))]
+    parts = {split: range(a, b) for split, a, b in zip(SHARES, [0, *ends[:-1]], ends, strict=True)}
+    if min(len(part) for part in parts.values()) < context + 1:
         need = int(np.ceil((context + 1) / min(SHARES.values()))) + 1
-        raise InputError(f"task char_lm: {len(text)} characters; a context of {context} needs at least {need}")
+        raise InputError(f"task char_lm: {length} characters; a context of {context} needs at least {need}")
     return parts
 
 
-def windows(part: Tensor, context: int, step: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of all windows that start at multiples of `step`, as views of the text.
+def windows(ids: Tensor, context: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of the window at every place of a text, as views of it.
 
     Args:
-        part: characters, int64 [n] with n > context.
+        ids: characters, int64 [n] with n > context.
         context: length of a window.
-        step: characters from one start to the next.
 
     Returns:
-        Two int64 [m, context]; the second is one character further on.
+        Two int64 [n - context, context]; row i of the first begins at character i, of the second at i + 1.
     """
-    return part[:-1].unfold(0, context, step), part[1:].unfold(0, context, step)
+    return ids[:-1].unfold(0, context, 1), ids[1:].unfold(0, context, 1)
 
 
 def entropy_bits(counts: NDArray[np.int64]) -> float:

@@ -13,7 +13,9 @@ from torch.nn.utils import parametrize
 
 from autoreg.costs.structure import apply_structure
 from autoreg.methods.quantization import attach_quantizers
+from autoreg.methods.quantization.attach import ACTIVATION
 from autoreg.methods.sparsity.masks import attach_masks, masks
+from autoreg.methods.state import weighted_layers
 from autoreg.trial.setup import Setup
 from autoreg.trial.store import Entry
 
@@ -95,19 +97,32 @@ def plain_name(parameter: str) -> str:
 
 
 def freeze_except(model: nn.Module, trained: tuple[str, ...] | None) -> None:
-    """Let only the named parameters be trained (names of the plain network); None trains all."""
+    """Let only the named parameters be trained (names of the plain network) and the steps of quantizers; None: all."""
     for name, parameter in model.named_parameters():
-        helper = "parametrizations" in name and not name.endswith(".original")  # quantizer steps are always trained
+        helper = "activation_quantizer" in name or ("parametrizations" in name and not name.endswith(".original"))
         parameter.requires_grad_(trained is None or helper or plain_name(name) in trained)
 
 
 def baked_copy(model: nn.Module) -> nn.Module:
     """A copy of the model in which every parametrization is replaced by the weight that it computes."""
     model = copy.deepcopy(model)
-    for module in model.modules():
+    for module in list(model.modules()):
         if parametrize.is_parametrized(module):
+            kind = type(module)  # torch shares the injected class among copies, and removing takes its property away
+            module.__class__ = type(kind.__name__, kind.__bases__, dict(kind.__dict__))
             for tensor in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, str(tensor), leave_parametrized=True)
+    return model
+
+
+def plain_copy(model: nn.Module) -> nn.Module:
+    """A baked copy without the quantizers of inputs: the layers that are counted."""
+    model = baked_copy(model)
+    for _, module in weighted_layers(model):
+        if hasattr(module, ACTIVATION):
+            delattr(module, ACTIVATION)
+            module._forward_pre_hooks.clear()
+            module._forward_pre_hooks_with_kwargs.clear()
     return model
 
 

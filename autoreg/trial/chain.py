@@ -90,7 +90,7 @@ class Chain:
             seed=seed,
             fold=fold,
             dense=setup.dense,
-            resolved=self.levels.to_dict(),
+            resolved={name: self.levels.to_dict()[name] for name in ("dropped", "channels", "kept")},
             given=setup.given_weights is not None,
         )
         self.on_rung = on_rung

@@ -87,12 +87,14 @@ class Masker:
         self._next = 0.0
 
     def prepare(self, state: State) -> None:
-        """Attach masks that keep everything, then the first level."""
-        weights = weights_of(state.model)
-        attach_masks(
-            state.model, {name: torch.ones_like(weights[name], dtype=torch.bool) for name in self.levels.kept}
-        )
+        """Attach masks that keep everything, then take the first step."""
+        self.attach(state.model)
         self.update(state.model, self.structure.schedule.fraction(0.0))
+
+    def attach(self, model: nn.Module) -> None:
+        """Attach masks that keep everything."""
+        weights = weights_of(model)
+        attach_masks(model, {name: torch.ones_like(weights[name], dtype=torch.bool) for name in self.levels.kept})
 
     def after_step(self, state: State) -> None:
         """Re-pick the masks when the schedule has moved on."""

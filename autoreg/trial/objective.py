@@ -16,6 +16,7 @@ from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import compile_plan, identity
 from autoreg.tasks import Task, load_task
 from autoreg.tasks.splits import named_sets
+from autoreg.trial.carried import plain_copy
 from autoreg.trial.chain import Chain, OnRung, Outcome
 from autoreg.trial.loop import evaluate
 from autoreg.trial.reference import Reference
@@ -187,7 +188,7 @@ class TaskObjective:
             if costs[name] != value:
                 notes.append(f"{name}: predicted {value:,.0f}, counted {costs[name]:,.0f}")
         trial.info["notes"] = notes
-        trial.info["layers"] = layer_rows(counted, outcome)
+        trial.info["layers"] = layer_rows(predicted, outcome)
         trial.info["curve"] = [round(loss, 5) for loss in outcome.carried.curve]
         if self.latency:
             timed = self._latency(outcome)
@@ -199,7 +200,9 @@ class TaskObjective:
 
     def count(self, outcome: Outcome) -> Costs:
         """Count what the finished model costs."""
-        return count(outcome.carried.model, self.setup.example_input, masks(outcome.carried.model), outcome.levels)
+        model = outcome.carried.model
+        found = {name: mask.cpu() for name, mask in masks(model).items()}
+        return count(plain_copy(model).cpu(), self.setup.example_input, found, outcome.levels)
 
     def _latency(self, outcome: Outcome) -> Any:
         setup = self.setup

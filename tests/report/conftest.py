@@ -136,16 +136,18 @@ def study_json(**changes: Any) -> dict[str, Any]:
     layers = layers_of(DENSE, np.random.default_rng(0))
     return {
         "name": "digits",
-        "task": {"digits": {"train_images": 400}},
+        "task": {"name": "digits", "params": {"train_images": 400}, "fingerprint": "00ff"},
         "task_note": "Accuracy is nearly saturated here: size and time are the point.",
         "space": {"name": "cnn-joint", "regularizer": ["none", "l1", "group_lasso", "sam"]},
         "space_digest": "0123456789abcdef",
         "objectives": {"error": "min", "flops": "min", "latency_ms": "min"},
         "constraints": [],
-        "budget": {"trials": 30},
+        "budget": {"trials": 30, "minutes": None, "epochs": None},
         "seed": 0,
+        "sampler": "auto",
+        "quality": "error",
         "versions": {"autoreg": "0.1.0", "torch": "2.13.0", "optuna": "5.0.0"},
-        "machine": {"cpu": "test cpu", "cores": 2},
+        "machine": {"system": "Linux", "machine": "x86_64"},
         "dense": costs_of(layers) | {"error": 0.021},
         "chance": 0.9,
     } | changes
@@ -154,10 +156,10 @@ def study_json(**changes: Any) -> dict[str, Any]:
 def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[str, Any]]:
     """A log: the baselines first, then proposals of which some are stopped and some fail."""
     rng = np.random.default_rng(seed)
-    events: list[dict[str, Any]] = [{"event": "start", "trials": trials}]
+    events: list[dict[str, Any]] = [{"event": "start", "version": 1, "normalizer": None, "reference": {}}]
     for number in range(trials):
         recipe = json.loads(json.dumps(DENSE)) if number == 0 else random_recipe(rng)
-        source = {0: "dense", 1: "uniform", 2: "uniform"}.get(number) or str(
+        source = {0: "dense", 1: "uniform weights 80 %", 2: "uniform channels 50 %"}.get(number) or str(
             rng.choice(["tpe", "tpe", "random", "screened"])
         )
         layers = layers_of(recipe, rng)
@@ -168,7 +170,10 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
         if number >= 10:
             guess = error + rng.normal(0, 0.008)
             predicted = {
-                "error": {"mean": guess, "lower": guess - 0.012, "upper": guess + 0.012},
+                "error": guess,
+                "low": guess - 0.012,
+                "high": guess + 0.012,
+                "trials": 10,
                 "trusted": number >= 20,
             }
         events.append(
@@ -195,6 +200,13 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             "epochs_asked": asked,
             "epochs_paid": 0.0 if number % 6 == 3 else asked * steps / 4,
             "seconds": round(0.5 + steps * 0.2, 3),
+            "phase_seconds": {"train": steps * 0.1, "sparsify": steps * 0.05, "quantize": steps * 0.05, "measure": 0.5},
+            "latency": {
+                "ms": costs["latency_ms"],
+                "low": costs["latency_ms"] * 0.98,
+                "high": costs["latency_ms"] * 1.03,
+            }
+            | {"runs": 100, "batch": 1, "threads": 1, "device": "cpu", "runtime": "onnxruntime", "noisy": False},
             "layers": layers,
             "curve": [],
             "notes": [],
@@ -229,6 +241,7 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
         values = [{"error": round(error + 0.004 + float(rng.normal(0, 0.004)), 5)} for _ in range(3)]
         found = np.array([v["error"] for v in values])
         test = round(error + 0.006, 5)
+        stays, sets = rank != 2, (("speaker_a", -0.01), ("speaker_b", 0.01))
         members.append(
             {
                 "trial": number,
@@ -238,8 +251,11 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
                     "std": {"error": float(found.std(ddof=1))},
                     "values": values,
                 },
-                "test": {"mean": {"error": test}, "std": {"error": 0.003}},
-                "test_sets": {"speaker_a": {"error": test - 0.01}, "speaker_b": {"error": test + 0.01}},
+                "on_final_front": stays,
+                "test": {"mean": {"error": test}, "std": {"error": 0.003}} if stays else None,
+                "test_sets": {name: {"mean": {"error": test + d}, "std": {"error": 0.003}} for name, d in sets}
+                if stays
+                else {},
                 "hv_contribution": round(0.02 / (rank + 1), 5),
                 "replicated": rank < 12,
                 "front_probability": round(float(rng.uniform(0.3, 1.0)), 2),
@@ -265,14 +281,9 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
                 "test": {"mean": {"error": 0.028}, "std": {"error": 0.002}},
             },
         ],
-        "random": {
-            "trials": [
-                {"state": "COMPLETE", "metrics": e["metrics"], "epochs_paid": 16.0}
-                for e in make_events(len(asked), seed=99, failures=False)
-                if e["event"] == "tell"
-            ]
-        },
-        "test_uses": [{"when": "2025-11-21T10:00:00", "purpose": "final front", "trials": len(told)}],
+        "random": {"trials": len(told), "epochs_paid": 16.0 * len(told), "hypervolume": None, "history": []},
+        "seeds": [1, 2, 3],
+        "test_uses": [{"time": "2025-11-21T10:00:00", "trials": len(asked)}],
     }
 
 
@@ -285,6 +296,8 @@ def write_study(
     (folder / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     if final is not None:
         (folder / "final.json").write_text(json.dumps(final))
+        arm = make_events(sum(e["event"] == "ask" for e in events), seed=99, failures=False)
+        (folder / "random.jsonl").write_text("".join(json.dumps(e) + "\n" for e in arm))
     return folder
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -85,23 +83,31 @@ def fake_quantize(values: Tensor, scale: Tensor, zero_point: Tensor, low: int, h
     return rounded.detach() + (inside - inside.detach())  # in this order the value is exactly the rounded one
 
 
-def lsq_step(values: Tensor, positive: Tensor, dims: tuple[int, ...] | None = None, *, nonzero: bool = False) -> Tensor:
+def lsq_step(mean_size: Tensor, positive: Tensor) -> Tensor:
     """LSQ's first step, 2·mean|v| / √Q_p.
 
     Args:
-        values: any shape.
-        positive: Q_p, the highest integer above the zero point; at least 1 is taken.
-        dims: dimensions of the mean; all by default.
-        nonzero: take the mean over what is not zero: a masked weight's zeros say nothing of its size.
+        mean_size: mean of |v|, any shape.
+        positive: Q_p, the highest integer above the zero point, broadcasts; at least 1 is taken.
 
     Returns:
-        Positive; shaped like `positive`, or the values' remaining dimensions.
+        Positive; 1 where the mean is zero.
     """
-    dims = tuple(range(values.ndim)) if dims is None else dims
+    return _positive(2 * mean_size / positive.clamp_min(1).sqrt())
+
+
+def mean_nonzero(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Mean of |v| over what is not zero: a masked weight's zeros say nothing of its size.
+
+    Args:
+        values: any shape.
+        dims: dimensions of the mean, at least one.
+
+    Returns:
+        The remaining dimensions; 0 where all is zero.
+    """
     size = values.abs()
-    count = (size > 0).sum(dims) if nonzero else torch.tensor(math.prod(size.shape[d] for d in dims))
-    mean = size.sum(dims) / count.clamp_min(1).to(size)
-    return _positive(2 * mean / positive.clamp_min(1).sqrt())
+    return size.sum(dims) / (size > 0).sum(dims).clamp_min(1)
 
 
 def lsq(values: Tensor, step: Tensor, zero_point: Tensor, low: int, high: int, gradient_scale: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from autoreg.methods.functional.affine import (
     integer_range,
     lsq,
     lsq_step,
+    mean_nonzero,
     quantize,
     range_parameters,
 )
@@ -41,7 +42,7 @@ class WeightQuantizer(nn.Module):
         low, high = weight.amin(dims).reshape(-1), weight.amax(dims).reshape(-1)
         scale, zero_point = range_parameters(low, high, bits, symmetric=symmetric)
         if learned:
-            scale = lsq_step(weight, self.high - zero_point, dims, nonzero=True).reshape(-1)
+            scale = lsq_step(mean_nonzero(weight, dims).reshape(-1), self.high - zero_point)
             self.scale = nn.Parameter(scale)  # one dimension, so that an optimizer does not decay it like a weight
         else:
             self.register_buffer("scale", scale)
@@ -108,7 +109,7 @@ class ActivationQuantizer(nn.Module):
         if self.observing:
             self._observe(values.detach())
             return values
-        if not torch.jit.is_tracing() and not bool(self.calibrated):
+        if not torch._C._get_tracing_state() and not bool(self.calibrated):
             raise AutoregError("an activation quantizer was never calibrated: call calibrate(model, batches, forward)")
         if not self.learned:
             return fake_quantize(values, self.scale, self.zero_point, self.low, self.high)
@@ -134,7 +135,7 @@ class ActivationQuantizer(nn.Module):
         low, high, total, count = seen
         scale, zero_point = range_parameters(low.reshape(1), high.reshape(1), self.bits, symmetric=self.symmetric)
         if self.learned:
-            scale = lsq_step((total / count).reshape(1).to(scale), self.high - zero_point, ())
+            scale = lsq_step((total / count).reshape(1).to(scale), self.high - zero_point)
         with torch.no_grad():
             self.scale.copy_(scale)
             self.zero_point.copy_(zero_point)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.naming import layer_called
-from autoreg.methods.state import is_transposed, weight_of, weighted_layers
+from autoreg.methods.state import is_transposed, raw_weight, weight_of, weight_steps, weighted_layers
 
 if TYPE_CHECKING:
     import torch
@@ -101,10 +101,8 @@ def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
     """The quantizer of a layer's weight, or None."""
     from autoreg.methods.functional.quantizers import WeightQuantizer
 
-    if not parametrize.is_parametrized(module, "weight"):
-        return None
-    last = list(module.parametrizations["weight"])[-1]  # type: ignore[index, union-attr, arg-type]
-    return last if isinstance(last, WeightQuantizer) else None
+    steps = weight_steps(module)
+    return steps[-1] if steps and isinstance(steps[-1], WeightQuantizer) else None
 
 
 def activation_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
@@ -143,13 +141,10 @@ def calibrate(model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Mo
 
 def freeze_quantizers(model: nn.Module) -> None:
     """Stop training the steps of all quantizers."""
-    for module in model.modules():
-        if weight_quantizer(module) is not None:
-            for parameter in weight_quantizer(module).parameters():  # type: ignore[union-attr]
-                parameter.requires_grad_(False)
-    for quantizer in activation_quantizers(model).values():
-        for parameter in quantizer.parameters():
-            parameter.requires_grad_(False)
+    of_weights = [weight_quantizer(module) for _, module in weighted_layers(model)]
+    for quantizer in (*of_weights, *activation_quantizers(model).values()):
+        if quantizer is not None:
+            quantizer.requires_grad_(False)
 
 
 def weight_quant_params(module: nn.Module) -> QuantParams:
@@ -162,11 +157,11 @@ def weight_quant_params(module: nn.Module) -> QuantParams:
     if quantizer is None:
         raise InputError("this layer's weight is not quantized")
     with torch.no_grad():
-        weight = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
-        for step in list(module.parametrizations["weight"])[:-1]:  # type: ignore[index, union-attr, arg-type]
+        weight: Tensor = raw_weight(module)
+        for step in weight_steps(module)[:-1]:
             weight = step(weight)
-        scale, zero_point = quantizer.spread(weight)  # type: ignore[arg-type]
-        return QuantParams(scale.clone(), zero_point.clone(), quantizer.integers(weight))  # type: ignore[arg-type]
+        scale, zero_point = quantizer.spread(weight)
+        return QuantParams(scale.clone(), zero_point.clone(), quantizer.integers(weight))
 
 
 def bake_quantizers(model: nn.Module) -> dict[str, QuantParams]:

@@ -21,6 +21,6 @@ from autoreg.space.spec import Paper
     ),
 )
 class Rtn:
-    """Rounds to the nearest point of a uniform grid over the range of the weights and of calibration inputs. No training."""
+    """Rounds to the nearest point of a uniform grid over the range of weights and calibration inputs. No training."""
 
     learned: ClassVar[bool] = False

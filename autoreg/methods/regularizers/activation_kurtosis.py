@@ -47,7 +47,7 @@ def kurtosis(values: Tensor, eps: float = 1e-12) -> Tensor:
 class ActivationKurtosis:
     """Adds strength × mean over weighted layers of the kurtosis of the layer's output.
 
-    The paper pairs it with quantization-aware training of the layers' inputs: combine with `lsq` and few activation bits.
+    The paper pairs it with quantization-aware training of the layers' inputs: combine it with `lsq`.
     """
 
     strength: float = log(1e-4, 1e-1, doc="factor on the mean kurtosis of the layers' outputs")

@@ -47,13 +47,14 @@ def group_norms(weight: Tensor, group: str) -> Tensor:
         >>> group_norms(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), "filter")
         tensor([5., 0.])
     """
-    return torch.linalg.vector_norm(weight, dim=_summed(weight, group))
+    norms: Tensor = torch.linalg.vector_norm(weight, dim=_summed(weight, group))
+    return norms
 
 
 def group_penalty(weight: Tensor, group: str) -> Tensor:
     """Σ_g √|g|·‖w_g‖ of a weight, a scalar; the root makes groups of different sizes comparable."""
     norms = group_norms(weight, group)
-    return math.sqrt(weight.numel() / norms.numel()) * norms.sum()
+    return norms.sum() * math.sqrt(weight.numel() / norms.numel())
 
 
 def shrink_groups(weight: Tensor, group: str, threshold: float) -> Tensor:
@@ -70,7 +71,8 @@ def shrink_groups(weight: Tensor, group: str, threshold: float) -> Tensor:
     dims = _summed(weight, group)
     norms = torch.linalg.vector_norm(weight, dim=dims, keepdim=True)
     factor = (1 - threshold / norms.clamp_min(torch.finfo(weight.dtype).tiny)).clamp_min(0)
-    return weight * factor
+    shrunk: Tensor = weight * factor
+    return shrunk
 
 
 @method(

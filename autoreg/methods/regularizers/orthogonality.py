@@ -46,7 +46,7 @@ def gram_deviation(weight: Tensor) -> Tensor:
 class Orthogonality:
     """Adds strength × the mean of (WWᵀ − I)² over the elements of all Gram matrices: rows become orthonormal.
 
-    Where a weight has more rows than columns, its columns are taken, since more rows than columns cannot be orthonormal.
+    Where a weight has more rows than columns, its columns are taken, since so many rows cannot be orthonormal.
     """
 
     strength: float = log(1e-1, 1e2, doc="factor on the mean squared deviation")

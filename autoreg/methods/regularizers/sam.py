@@ -47,7 +47,7 @@ def ascent(gradients: list[Tensor], rho: float) -> list[Tensor] | None:
     ),
 )
 class Sam:
-    """Descends along the gradient taken at w + rho·g/‖g‖, so that flat minima are preferred. Costs two gradients a step.
+    """Descends along the gradient taken at w + rho·g/‖g‖, so that flat minima are preferred; two gradients a step.
 
     Batch-norm statistics and other buffers keep what the first, unperturbed pass made of them.
     """

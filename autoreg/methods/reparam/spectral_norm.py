@@ -49,7 +49,7 @@ class SpectralNorm:
                 continue
             devices = [weight.device] if weight.device.type == "cuda" else []
             with torch.random.fork_rng(devices=devices):  # torch draws the first vectors from the global generator
-                torch.random.default_generator.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
                 if devices:
                     torch.cuda.manual_seed(seed)
                 parametrizations.spectral_norm(module, "weight", n_power_iterations=self.iterations)

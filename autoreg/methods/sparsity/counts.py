@@ -52,7 +52,8 @@ def kept_nm(shape: Sequence[int], n: int, m: int) -> int | None:
     columns = math.prod(shape[1:])
     if len(shape) < 2 or columns % m:
         return None
-    return math.prod(shape) // m * n
+    count: int = math.prod(shape)
+    return count // m * n
 
 
 def kept_channels(channels: int, amount: float, round_to: int = 4, minimum: int | None = None) -> int:
@@ -72,5 +73,5 @@ def kept_channels(channels: int, amount: float, round_to: int = 4, minimum: int 
     """
     wanted = channels * (1.0 - check_amount(amount))
     least = min(channels, round_to if minimum is None else minimum)
-    options = {*range(round_to, channels + 1, round_to), channels, least}
+    options: set[int] = {*range(round_to, channels + 1, round_to), channels, least}
     return min((o for o in options if o >= least), key=lambda o: (round(abs(o - wanted), 9), -o))

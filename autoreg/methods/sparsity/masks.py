@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.naming import layer_called
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.state import weight_of, weight_steps, weighted_layers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,26 +36,25 @@ def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
     for name, mask in masks.items():
         module = layer_called(model, name)
-        shape = tuple(module.weight.shape)  # type: ignore[union-attr, arg-type]
+        weight = weight_of(module)
+        shape = tuple(weight.shape)
         if tuple(mask.shape) != shape:
             raise InputError(f"mask of {name!r} has shape {tuple(mask.shape)}; the weight has {shape}")
         present = mask_of(module)
         if present is not None:
             present.mask.copy_(mask)
             continue
-        if parametrize.is_parametrized(module, "weight"):
+        if weight_steps(module):
             raise InputError(f"layer {name!r} is parametrized already; masks come first: bake or detach the rest")
-        parametrize.register_parametrization(module, "weight", Mask(mask.bool().to(module.weight.device)))  # type: ignore[union-attr, arg-type]
+        parametrize.register_parametrization(module, "weight", Mask(mask.bool().to(weight.device)))
 
 
 def mask_of(module: nn.Module) -> Mask | None:
     """The mask on a layer, or None."""
     from autoreg.methods.functional.masks import Mask
 
-    if not parametrize.is_parametrized(module, "weight"):
-        return None
-    first = module.parametrizations["weight"][0]  # type: ignore[index, union-attr]
-    return first if isinstance(first, Mask) else None
+    steps = weight_steps(module)
+    return steps[0] if steps and isinstance(steps[0], Mask) else None
 
 
 def masks(model: nn.Module) -> dict[str, Tensor]:
@@ -73,6 +72,6 @@ def bake_masks(model: nn.Module) -> None:
     for name, module in weighted_layers(model):
         if mask_of(module) is None:
             continue
-        if len(module.parametrizations["weight"]) > 1:  # type: ignore[index, union-attr, arg-type]
+        if len(weight_steps(module)) > 1:
             raise InputError(f"layer {name!r} has a quantizer behind its mask; use bake_quantizers, which bakes both")
         parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)

@@ -25,7 +25,7 @@ def lamp_scores(scores: Tensor) -> Tensor:
         scores: |w|, or another score that is not negative; any shape.
 
     Returns:
-        float64 in [0, 1], shaped like `scores`; the largest has 1. Of equal ones, those that come first count as larger.
+        float64 in [0, 1], shaped like `scores`; the largest has 1. Of equal ones, the first counts as larger.
 
     Example:
         >>> import torch

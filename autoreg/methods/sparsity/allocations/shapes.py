@@ -46,7 +46,7 @@ def one_amount(rule: str, amount: float | Mapping[str, Any]) -> float:
 def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[str, Tensor]) -> dict[str, float]:
     """Keep what scores highest over all layers together, and in each layer at least its best.
 
-    Ties keep what comes first. The number kept in all is exactly `kept_count` of what there is (but one a layer at least).
+    Ties keep what comes first. The number kept in all is exactly `kept_count` of all, but at least one a layer.
 
     Args:
         layers: in order.

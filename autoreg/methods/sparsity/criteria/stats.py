@@ -72,7 +72,7 @@ def collect(
     count = 0
     modes = [(module, module.training) for module in model.modules()]
     with ExitStack() as stack:
-        stack.callback(lambda: [setattr(module, "training", mode) for module, mode in modes])
+        stack.callback(_restore, modes)
         model.eval()
         if "inputs" in needs:
             for name, module in layers.items():
@@ -90,6 +90,11 @@ def collect(
     if count == 0:
         raise InputError("calibration: no batches; at least one is needed")
     return {name: _stats(name, module, squares, gradients, count, needs) for name, module in layers.items()}
+
+
+def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        module.training = mode
 
 
 def _stats(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     ),
 )
 class Taylor:
-    """Scores a weight by |w·g|, the change of the loss to first order when it goes, averaged over calibration batches."""
+    """Scores a weight by |w·g|, the first-order change of the loss when it goes, averaged over calibration batches."""
 
     needs: ClassVar[tuple[str, ...]] = ("gradients",)
     comparison: ClassVar[str] = "layer"

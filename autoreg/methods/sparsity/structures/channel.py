@@ -92,7 +92,7 @@ def _dimension(where: int | str, transposed: bool) -> int:
     ),
 )
 class Channel:
-    """Removes whole channels for real, from all layers that are coupled to them: the network becomes smaller and faster."""
+    """Removes whole channels for real, from all layers coupled to them: the network becomes smaller and faster."""
 
     criterion: Any = slot("criterion", "magnitude", "taylor", "random", default="magnitude", doc="which channels go")
     allocation: Any = slot("allocation", "uniform", "global", default="uniform", doc="how many go where")

@@ -1,0 +1,101 @@
+"""Recipes: one point of a space as plain data, completed, checked and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autoreg.space import tree
+from autoreg.space.binding import Binder
+from autoreg.space.layers import LayerInfo
+from autoreg.space.nodes import Choice, EachLayer, Group, Node, PerLayer, Range
+from autoreg.space.parser import parse_node
+from autoreg.space.problems import Path as DataPath
+from autoreg.space.problems import Places, problem, show
+from autoreg.space.reader import Located, read_file
+from autoreg.space.spec import Registry
+
+
+def load_recipe(path: Path | str) -> dict[str, Any]:
+    """Read a recipe file, YAML or `.json`; the dict remembers its lines for `complete_recipe`.
+
+    Raises:
+        InputError: when the file cannot be read or is no mapping.
+    """
+    document = read_file(path)
+    if not isinstance(document.data, dict):
+        raise problem(document.places.at(), f"found {show(document.data)}", allowed="a mapping: a recipe")
+    return Located(document.data, document.places)
+
+
+def complete_recipe(
+    obj: Mapping[str, Any],
+    registry: Registry,
+    layers: Sequence[LayerInfo] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Check a recipe and fill in the default of everything it does not mention.
+
+    Args:
+        obj: the recipe, perhaps partial; methods may be bare names (`magnitude` for `{magnitude: {}}`).
+        registry: what a recipe may name.
+        layers: the weighted layers, against which layer patterns are checked.
+        defaults: values that override the registry's defaults, by dotted name.
+
+    Returns:
+        The complete recipe, as a config of a bound space has it.
+
+    Raises:
+        InputError: when something is unknown, out of bounds, left open, or refused by a method.
+    """
+    places = obj.places if isinstance(obj, Located) else Places("recipe")
+    if not isinstance(obj, Mapping):
+        raise problem(places.at(), f"found {show(obj)}", allowed="a mapping: a recipe")
+    root = Group(tuple((name, parse_node(value, (name,), places)) for name, value in obj.items()))
+    _refuse_open(root, (), places)
+    binder = Binder(registry, tuple(layers), places, vary=False)
+    bound = binder.root(root, defaults or {})
+    config: dict[str, Any] = tree.build(bound, _never)
+    names = tree.named_values(bound, config)
+    for rule in dict.fromkeys(binder.rules):
+        if rule.broken(names):
+            raise problem(places.at(), f"refused: {rule.reason}", allowed=f"no recipe in which {rule.expression.text}")
+    return config
+
+
+def _never(path: str, domain: Any) -> Any:
+    raise problem(path, "is left open", allowed="a single value, since a recipe is one point")
+
+
+def _refuse_open(node: Node, path: DataPath, places: Places) -> None:
+    """Refuse ranges, choices and `each_layer` where a recipe holds one value."""
+    if isinstance(node, (Range, Choice, EachLayer)):
+        found = {"Range": "a range", "Choice": "a list of options", "EachLayer": "each_layer"}[type(node).__name__]
+        raise problem(places.at(path), f"found {found}", allowed="a single value, since a recipe is one point of a space")
+    if isinstance(node, (Group, PerLayer)):
+        layered = isinstance(node, PerLayer)
+        for name, item in node.patterns if isinstance(node, PerLayer) else node.items:
+            _refuse_open(item, (*path, *(("per_layer",) if layered else ()), name), places)
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of the SHA-256 of a config's canonical JSON.
+
+    The order of names does not matter; that of layer patterns does, since the first match wins.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}), digest({"a": 1}) == digest({"a": 1.0})
+    (True, False)
+    """
+    text = json.dumps(_ordered(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if set(value) == {"per_layer"} and isinstance(value["per_layer"], Mapping):
+            return {"per_layer": [[pattern, _ordered(item)] for pattern, item in value["per_layer"].items()]}
+        return {name: _ordered(item) for name, item in value.items()}
+    return [_ordered(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,286 @@
+"""Walks over the tree: parameters, building and flattening configs, counting, enumerating."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoreg.errors import InputError
+from autoreg.space import ranges
+from autoreg.space.expression import Several
+from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range, thaw
+from autoreg.space.parser import plain, same
+from autoreg.space.paths import child
+from autoreg.space.problems import problem, show
+
+Domain = Range | tuple[str, ...]
+Condition = tuple[tuple[str, str], ...]
+Choose = Callable[[str, Domain], Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that varies.
+
+    `domain` is a range, or the labels of a choice. The parameter is active exactly when every pair
+    (path of a choice, label taken) of `condition` holds.
+    """
+
+    path: str
+    domain: Domain
+    condition: Condition = ()
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether the parameter is a choice among labels."""
+        return isinstance(self.domain, tuple)
+
+
+def option_path(choice: Choice, option: Option, path: str) -> str:
+    """The path under which the content of an option stands; a lone range needs no label."""
+    lone = len(choice.options) == 1 and not isinstance(option.node, Group)
+    return path if lone else child(path, option.label)
+
+
+def each_layer_problem(path: str) -> InputError:
+    """The error for a value per layer in a space that knows no layers."""
+    return problem(path, "each_layer needs the layers of a task", allowed="bind(registry, layers) first")
+
+
+def parameters(node: Node, path: str = "", condition: Condition = ()) -> Iterator[Parameter]:
+    """The flat list of parameters; a choice stands before what depends on it."""
+    if isinstance(node, Range):
+        yield Parameter(path, node, condition)
+    elif isinstance(node, Group):
+        for name, item in node.items:
+            yield from parameters(item, child(path, name), condition)
+    elif isinstance(node, PerLayer):
+        for pattern, item in node.patterns:
+            yield from parameters(item, child(path, pattern), condition)
+    elif isinstance(node, EachLayer):
+        raise each_layer_problem(path)
+    elif isinstance(node, Choice):
+        if len(node.options) > 1:
+            yield Parameter(path, tuple(option.label for option in node.options), condition)
+        for option in node.options:
+            inner = condition if len(node.options) == 1 else (*condition, (path, option.label))
+            yield from parameters(option.node, option_path(node, option, path), inner)
+
+
+def build(node: Node, choose: Choose, path: str = "") -> Any:
+    """The config in which `choose(path, domain)` has made every choice.
+
+    Raises:
+        InputError: when `choose` returns a label that is none, or a number outside its range.
+    """
+    if isinstance(node, Constant):
+        return thaw(node.value)
+    if isinstance(node, Range):
+        return _chosen(node, choose(path, node), path)
+    if isinstance(node, Group):
+        return {name: build(item, choose, child(path, name)) for name, item in node.items}
+    if isinstance(node, PerLayer):
+        return {"per_layer": {pattern: build(item, choose, child(path, pattern)) for pattern, item in node.patterns}}
+    if isinstance(node, EachLayer):
+        raise each_layer_problem(path)
+    option = node.options[0]
+    if len(node.options) > 1:
+        labels = tuple(each.label for each in node.options)
+        label = choose(path, labels)
+        if label not in labels:
+            raise problem(path, f"found the label {show(label)}", allowed=labels, wrong=str(label))
+        option = node.options[labels.index(label)]
+    value = build(option.node, choose, option_path(node, option, path))
+    return {option.label: value} if isinstance(option.node, Group) else value
+
+
+def _chosen(domain: Range, value: Any, path: str) -> int | float:
+    value = plain(value)
+    slack = 1e-9 * max(abs(domain.low), abs(domain.high))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not domain.low - slack <= value <= domain.high + slack:
+        raise problem(path, f"found {show(value)}", allowed=f"a number from {domain.low!r} to {domain.high!r}")
+    return ranges.snap(domain, value)
+
+
+def flatten(node: Node, config: Any, path: str = "") -> dict[str, Any]:
+    """What was chosen in `config`: path -> number or label, the inverse of `build`.
+
+    Raises:
+        InputError: when `config` is not a point of the tree, naming the place.
+    """
+    flat: dict[str, Any] = {}
+    _flatten(node, config, path, flat)
+    return flat
+
+
+def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
+    if isinstance(node, Constant):
+        if not same(node.value, config):
+            raise problem(path, f"found {show(config)}", allowed=show(thaw(node.value)))
+    elif isinstance(node, Range):
+        if not ranges.holds(node, config):
+            kind = "whole number" if node.is_int else "number (float)"
+            step = "" if node.step is None else f" in steps of {node.step!r}"
+            raise problem(path, f"found {show(config)}", allowed=f"a {kind} from {node.low!r} to {node.high!r}{step}")
+        flat[path] = config
+    elif isinstance(node, Group):
+        _flatten_items(node.items, config, path, flat)
+    elif isinstance(node, PerLayer):
+        if not isinstance(config, Mapping) or set(config) != {"per_layer"}:
+            raise problem(path, f"found {show(config)}", allowed="{per_layer: {PATTERN: value}}")
+        _flatten_items(node.patterns, config["per_layer"], path, flat)
+        if list(config["per_layer"]) != [pattern for pattern, _ in node.patterns]:
+            raise problem(path, "the patterns stand in another order", allowed=[p for p, _ in node.patterns])
+    elif isinstance(node, EachLayer):
+        raise each_layer_problem(path)
+    else:
+        option = taken(node, config, path)
+        if len(node.options) > 1:
+            flat[path] = option.label
+        inner = config[option.label] if isinstance(option.node, Group) else config
+        _flatten(option.node, inner, option_path(node, option, path), flat)
+
+
+def _flatten_items(items: tuple[tuple[str, Node], ...], config: Any, path: str, flat: dict[str, Any]) -> None:
+    names = [name for name, _ in items]
+    if not isinstance(config, Mapping):
+        raise problem(path or "config", f"found {show(config)}", allowed=f"a mapping with {', '.join(names) or 'no names'}")
+    for name in config:
+        if name not in names:
+            raise problem(path or "config", f"unknown name {name!r}", allowed=names, wrong=str(name))
+    for name, item in items:
+        if name not in config:
+            raise problem(child(path, name), "is missing", allowed="every active parameter given")
+        _flatten(item, config[name], child(path, name), flat)
+
+
+def taken(choice: Choice, config: Any, path: str) -> Option:
+    """The option of `choice` that `config` shows.
+
+    Raises:
+        InputError: when it shows none of them.
+    """
+    for option in choice.options:
+        if isinstance(option.node, Group):
+            if isinstance(config, Mapping) and len(config) == 1 and option.label in config:
+                return option
+        elif isinstance(option.node, Constant):
+            if same(option.node.value, config):
+                return option
+        elif ranges.holds(option.node, config):
+            return option
+    labels = [option.label for option in choice.options]
+    wrong = next(iter(config)) if isinstance(config, Mapping) and len(config) == 1 else config
+    if isinstance(wrong, str) and wrong in labels:
+        what = f"found {show(config)}, where {wrong!r} has the form "
+        grouped = any(option.label == wrong and isinstance(option.node, Group) for option in choice.options)
+        raise problem(path, what + (f"{{{wrong}: {{...}}}}" if grouped else f"{wrong}"), allowed=labels)
+    raise problem(path, f"found {show(config)}", allowed=labels, wrong=wrong if isinstance(wrong, str) else None)
+
+
+def count(node: Node, path: str = "", *, grid_only: bool = False) -> float:
+    """How many configs the tree has (an int, or infinite), rules aside.
+
+    With `grid_only` a continuous range counts as one value: the number of combinations of the rest.
+    """
+    if isinstance(node, Constant):
+        return 1
+    if isinstance(node, Range):
+        found = ranges.count(node)
+        return 1 if grid_only and math.isinf(found) else found
+    if isinstance(node, Choice):
+        return sum(count(option.node, option_path(node, option, path), grid_only=grid_only) for option in node.options)
+    if isinstance(node, EachLayer):
+        raise each_layer_problem(path)
+    items = node.items if isinstance(node, Group) else node.patterns
+    return math.prod(count(item, child(path, name), grid_only=grid_only) for name, item in items)
+
+
+def enumerate_node(node: Node) -> Iterator[Any]:
+    """Every config of a finite tree, once, in a fixed order."""
+    if isinstance(node, Constant):
+        yield thaw(node.value)
+    elif isinstance(node, Range):
+        yield from ranges.values(node)
+    elif isinstance(node, Choice):
+        for option in node.options:
+            for value in enumerate_node(option.node):
+                yield {option.label: value} if isinstance(option.node, Group) else value
+    elif isinstance(node, EachLayer):
+        raise each_layer_problem("")
+    elif isinstance(node, Group):
+        yield from _product(node.items)
+    else:
+        for values in _product(node.patterns):
+            yield {"per_layer": values}
+
+
+def _product(items: tuple[tuple[str, Node], ...]) -> Iterator[dict[str, Any]]:
+    if not items:
+        yield {}
+        return
+    (name, node), rest = items[0], items[1:]
+    for value in enumerate_node(node):
+        for others in _product(rest):
+            yield {name: value, **others}
+
+
+def named_values(node: Node, config: Any, path: str = "") -> dict[str, Any]:
+    """What an expression may ask of `config`: path -> value, a method as its name, layers as `Several`."""
+    if isinstance(node, (Constant, Range)):
+        return {} if isinstance(config, (list, dict)) else {path: config}
+    if isinstance(node, Group):
+        found: dict[str, Any] = {}
+        for name, item in node.items:
+            found |= named_values(item, config[name], child(path, name))
+        return found
+    if isinstance(node, PerLayer):
+        parts = [named_values(item, config["per_layer"][pattern], path) for pattern, item in node.patterns]
+        names = dict.fromkeys(itertools.chain.from_iterable(parts))
+        return {name: Several(tuple(part[name] for part in parts if name in part)) for name in names}
+    if isinstance(node, EachLayer):
+        raise each_layer_problem(path)
+    option = taken(node, config, path)
+    if not isinstance(option.node, Group):
+        return {path: config}
+    return {path: option.label} | named_values(option.node, config[option.label], child(path, option.label))
+
+
+def known_names(node: Node, path: str = "") -> dict[str, tuple[Any, ...] | None]:
+    """The names that an expression may use, each with the values it can take (None: any number)."""
+    if isinstance(node, Constant):
+        return {path: (node.value,)} if not isinstance(thaw(node.value), (list, dict)) else {}
+    if isinstance(node, Range):
+        return {path: None}
+    if isinstance(node, EachLayer):
+        return known_names(node.node, path)
+    found: dict[str, tuple[Any, ...] | None] = {}
+    if isinstance(node, Group):
+        for name, item in node.items:
+            found |= known_names(item, child(path, name))
+    elif isinstance(node, PerLayer):
+        for _, item in node.patterns:
+            found = merge_known(found, known_names(item, path))
+    else:
+        values = [option.node.value if isinstance(option.node, Constant) else option.label for option in node.options]
+        ranged = any(isinstance(option.node, Range) for option in node.options)
+        found[path] = None if ranged else tuple(values)
+        for option in node.options:
+            if isinstance(option.node, Group):
+                found |= known_names(option.node, child(path, option.label))
+    return found
+
+
+def merge_known(
+    left: Mapping[str, tuple[Any, ...] | None], right: Mapping[str, tuple[Any, ...] | None]
+) -> dict[str, tuple[Any, ...] | None]:
+    """Join two tables of known names; the values of a name in both are put together."""
+    merged = dict(left)
+    for name, values in right.items():
+        mine = merged.get(name, ())
+        merged[name] = None if mine is None or values is None else (*mine, *(v for v in values if not any(same(v, one) for one in mine)))
+    return merged

@@ -1,0 +1,121 @@
+"""Export and timing of what would be deployed."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from nets import MLP, PlainCNN, zoo
+from torch import nn
+
+from autoreg.costs.latency import LatencyCache, MeasureLock, export_onnx, measure, signature, time_onnx
+from autoreg.costs.structure import remove_channels
+from autoreg.costs.timing import Latency, device_fingerprint, disturbed, interleaved, median_interval
+
+
+@pytest.mark.parametrize("name", ["residual", "separable", "transformer"])
+def test_the_export_computes_what_the_model_computes(name: str, tmp_path: Path) -> None:
+    """To 1e-5, in evaluation mode, whatever mode the model was in."""
+    import onnxruntime
+
+    model, example = zoo()[name]
+    model.train()
+    export_onnx(model, example, tmp_path / "model.onnx")
+    assert model.training
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
+    assert torch.allclose(torch.from_numpy(output), model.eval()(example), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_inputs_may_be_mappings() -> None:
+    """Keyword arguments are exported and timed by name."""
+    model, x = PlainCNN(), torch.randn(3, 1, 8, 8)
+    buffer = io.BytesIO()
+    export_onnx(model, {"x": x}, buffer)
+    assert time_onnx(buffer.getvalue(), {"x": x}, seconds=0.01).batch == 3
+
+
+def test_a_measurement_names_what_it_was_made_on() -> None:
+    """Median inside of its interval; threads, batch, device and runtime beside it."""
+    found = measure(MLP(), torch.randn(3, 7), seconds=0.02)
+    assert 0 < found.low <= found.ms <= found.high
+    assert found.runs >= 7
+    assert (found.threads, found.batch) == (1, 3)
+    assert found.runtime.startswith("onnxruntime")
+    assert Latency.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_more_work_takes_longer() -> None:
+    """A network eight times as wide is slower."""
+    small, large = (nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, w)) for w in (64, 64))
+    large = nn.Sequential(nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 64))
+    x = torch.randn(8, 64)
+    assert measure(small, x, seconds=0.05).ms < measure(large, x, seconds=0.05).ms
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [(1, (1, 1)), (5, (1, 5)), (6, (1, 6)), (10, (2, 9)), (20, (6, 15)), (100, (40, 61))],
+)
+def test_interval_of_the_median_known_answers(n: int, expected: tuple[int, int]) -> None:
+    """The order statistics in the tables of the sign test (95 %)."""
+    low, median, high = median_interval(range(1, n + 1))
+    assert (low, high) == expected
+    assert median == (n + 1) / 2
+
+
+def test_interval_covers_the_true_median() -> None:
+    """At least 95 % of the intervals of skewed samples do (exact: 97.9 % for ten observations)."""
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.empty(2000, 10).exponential_(generator=generator)
+    covered = 0
+    for sample in samples.tolist():
+        low, _, high = median_interval(sample)
+        covered += low <= 0.6931 <= high
+    assert 0.96 < covered / 2000 < 0.995
+
+
+def test_timing_stops_when_the_spread_is_known_and_never_before_seven_runs() -> None:
+    """Seven runs of slow work, at most 2000 of quick work, as many of the reference."""
+    times, others = interleaved(lambda: None, lambda: None, seconds=0.0)
+    assert len(times) == len(others) == 7
+    times, _ = interleaved(lambda: None, lambda: None, seconds=30.0)
+    assert len(times) <= 2000
+
+
+def test_a_disturbed_reference_is_noticed() -> None:
+    """A third of the runs at double time is noise; a few outliers are not."""
+    assert disturbed([1.0] * 20 + [2.0] * 10)
+    assert not disturbed([1.0] * 29 + [50.0])
+
+
+def test_signature_depends_on_shapes_and_settings_not_on_values() -> None:
+    """Other weights: the same; other width, stride, input or batch: another."""
+    x = torch.randn(1, 1, 8, 8)
+    first, second, third = PlainCNN(), PlainCNN(), PlainCNN()
+    assert signature(first, x) == signature(second.eval(), torch.zeros(1, 1, 8, 8))
+    assert signature(first, x) != signature(first, torch.randn(2, 1, 8, 8))
+    remove_channels(second, x, {"hidden": [0]})
+    third.features[0][0].dilation = (2, 2)
+    assert len({signature(model, x) for model in (first, second, third)}) == 3
+
+
+def test_latencies_are_remembered_per_machine(tmp_path: Path) -> None:
+    """A second call recalls the file; one of another machine, or a torn one, is not believed."""
+    model, x, cache = MLP(), torch.randn(2, 7), LatencyCache(tmp_path / "latency")
+    first = measure(model, x, cache, MeasureLock(tmp_path / "lock"), seconds=0.02)
+    assert measure(MLP(), x, cache, seconds=0.02) == first
+    (path,) = (tmp_path / "latency").iterdir()
+    key = signature(model, x)
+    assert path == cache.path(key)
+    stored = json.loads(path.read_text())
+    assert stored["fingerprint"] == device_fingerprint(1)
+    path.write_text(json.dumps({**stored, "fingerprint": {**stored["fingerprint"], "cpu": "another"}}))
+    assert cache.get(key) is None
+    path.write_text(path.read_text()[:40])
+    assert cache.get(key) is None
+    assert cache.get(key, threads=2) is None

@@ -1,0 +1,37 @@
+"""Every method that the package has meets the contract that users' methods must meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from autoreg.methods import KINDS, method_class, registry
+from autoreg.methods.testing import check_method
+
+METHODS = [(kind, name) for kind, named in registry().methods.items() for name in named]
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS, ids=[f"{kind}-{name}" for kind, name in METHODS])
+def test_method_meets_the_contract(kind: str, name: str) -> None:
+    check_method(method_class(kind, name))
+
+
+def test_this_version_has_the_methods_that_were_promised() -> None:
+    found = {kind: set(named) for kind, named in registry().methods.items()}
+    assert found == {
+        "regularizer": {"l1", "group_lasso", "orthogonality", "activation_kurtosis", "label_smoothing", "sam"},
+        "noise": {"dropout", "cutout"},
+        "reparam": {"spectral_norm"},
+        "structure": {"weight", "2:4", "4:8", "channel"},
+        "criterion": {"random", "magnitude", "wanda", "taylor"},
+        "allocation": {"uniform", "erk", "global", "lamp", "each_layer"},
+        "schedule": {"one_shot", "gradual"},
+        "quantizer": {"rtn", "lsq"},
+        "train": {"all", "last", "fisher", "norm_only"},
+        "drop": {"last", "angular"},
+    }
+    assert set(found) == set(KINDS)
+
+
+def test_every_hook_of_a_training_step_is_used_by_some_method() -> None:
+    used = {hook for named in registry().methods.values() for spec in named.values() for hook in spec.hooks}
+    assert used == {"prepare", "batch", "observe", "loss", "gradient", "after_step", "finish"}

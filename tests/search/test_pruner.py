@@ -1,0 +1,174 @@
+"""Early stopping on several objectives, on curves made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autoreg.errors import InputError
+from autoreg.search import Budget, Engine, Halving, Result
+from .problems import toy_space, digest
+
+PEERS = [[0.1 * k, 10.0 - k] for k in range(1, 9)]  # a front of eight: better error, higher cost
+BOTH = {"error": "min", "flops": "min"}
+
+
+def decide(own: list[float], others: list[list[float]], halving: Halving = Halving(), **more: object) -> bool:
+    rest = {"quality": 0, "improvements": [], "finals": np.zeros((0, 2))} | more
+    return halving.decide(own, others, **rest).stop  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("eta", "first", "expected"),
+    [(3, 1, [1, 3, 9, 27]), (2, 1, [1, 2, 4, 8, 16]), (3, 2, [2, 6, 18]), (1.5, 2, [2, 3, 4, 6, 10, 15, 22])],
+)
+def test_rungs_are_powers_of_eta(eta: float, first: int, expected: list[int]) -> None:
+    halving = Halving(eta=eta, first=first)
+    assert [s for s in range(30) if halving.is_rung(s)] == expected
+
+
+def test_nobody_is_stopped_before_enough_others_were_seen() -> None:
+    assert not decide([0.9, 20.0], PEERS[:4])
+    assert decide([0.9, 20.0], PEERS[:5])
+
+
+def test_rank_zero_goes_on_whatever_its_place() -> None:
+    """With eight on a front of nine only three would be kept; all are rank 0."""
+    for k in range(8):
+        assert not decide(PEERS[k], PEERS[:k] + PEERS[k + 1 :])
+    assert not decide([0.95, 0.5], PEERS), "the cheapest of all is never dominated"
+
+
+def test_the_best_third_goes_on_and_the_rest_stops() -> None:
+    """One objective: of nine trials the best three go on."""
+    halving = Halving(eta=3)
+    values = [[0.1], [0.2], [0.3], [0.4], [0.5], [0.6], [0.7], [0.8]]
+    stops = [
+        halving.decide([own], values, quality=0, improvements=[], finals=np.zeros((0, 1))).stop
+        for own in (0.05, 0.15, 0.25, 0.35, 0.85)
+    ]
+    assert stops == [False, False, False, True, True]
+
+
+def test_ties_within_a_rank_are_broken_by_hypervolume_contribution() -> None:
+    """Three of rank 1 compete for one place: the one that covers most alone goes on."""
+    first = [[0.0, 0.0]]
+    second = [[1.0, 3.0], [3.0, 1.0]]
+    worse = [[4.0, 4.0], [4.5, 4.5]]
+    assert not decide([1.5, 1.5], first + second + worse), "place 2 of 6 and 2 are kept"
+    assert decide([2.9, 1.05], first + [[1.0, 1.2], [3.0, 1.0]] + worse)
+
+
+def test_only_a_recent_window_counts() -> None:
+    """Early trials were bad; by them the trial would pass, by the last six it does not."""
+    old, new = [[0.9]] * 30, [[0.1], [0.11], [0.12], [0.13], [0.14], [0.15]]
+    narrow, wide = Halving(window=6), Halving(window=100)
+    for halving, stop in ((narrow, True), (wide, False)):
+        assert halving.decide([0.2], old + new, quality=0, improvements=[], finals=np.zeros((0, 1))).stop is stop
+
+
+def test_even_rank_zero_stops_when_its_optimistic_bound_is_dominated() -> None:
+    """It has error 0.5 at cost 5; others fell by at most 0.2 from here; 0.25 at cost 4 is there already."""
+    improvements = [0.1, 0.15, 0.2, 0.05, 0.1]
+    own, others = [0.5, 5.0], [[0.6, 6.0]] * 5
+    assert decide(own, others, improvements=improvements, finals=[[0.25, 4.0]])
+    assert not decide(own, others, improvements=improvements, finals=[[0.35, 4.0]]), "it may still reach 0.3"
+    assert not decide(own, others, improvements=improvements, finals=[[0.25, 5.5]]), "at its cost nothing is as good"
+    assert not decide(own, others, improvements=improvements[:4], finals=[[0.25, 4.0]]), "too few curves to hope by"
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    for wrong in ({"eta": 1.0}, {"first": 0}, {"audit": 2.0}, {"window": 3}, {"optimism": -0.1}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            Halving(**wrong)  # type: ignore[arg-type]
+
+
+def engine_of(halving: Halving, **more: object) -> Engine:
+    return Engine(
+        toy_space(),
+        BOTH,
+        quality="error",
+        costs=lambda c: {"flops": 1.0},
+        budget=Budget(trials=400),
+        identity=digest,
+        prune=halving,
+        sampler="random",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_the_engine_stops_a_trial_that_falls_behind() -> None:
+    """All cost the same; nine good trials, then a bad one: it stops at the first rung it reaches."""
+    engine = engine_of(Halving(audit=0.0))
+    for k in range(9):
+        ask = engine.ask()
+        assert ask is not None
+        assert engine.report(ask.number, 1, {"error": 0.3}) == "continue"
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.1 + 0.001 * k}))
+    bad = engine.ask()
+    assert bad is not None
+    assert engine.report(bad.number, 1, {"error": 0.8}) == "stop"
+    assert engine.report(bad.number, 1, {"error": 0.8}) == "stop", "a report that is heard twice has one answer"
+    assert engine.tell(bad.number, Result("PRUNED", {"error": 0.8}, reason="stopped")) == "PRUNED"
+    assert len(engine.state.records[bad.number].reports) == 1
+    assert engine.summary()["stopped"] == 1
+
+
+def test_nothing_is_stopped_where_an_objective_is_unknown_at_the_rung() -> None:
+    engine = Engine(
+        toy_space(),
+        BOTH,
+        quality="error",
+        budget=Budget(trials=50),
+        identity=digest,
+        prune=Halving(audit=0.0),
+        sampler="random",
+    )
+    answers = []
+    for k in range(10):
+        ask = engine.ask()
+        assert ask is not None
+        answers.append(engine.report(ask.number, 1, {"error": 0.1 * k}))
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.1 * k, "flops": 1.0}))
+    assert answers == ["continue"] * 10
+
+
+def test_baselines_are_never_stopped() -> None:
+    space = toy_space()
+    dense = space.sample(np.random.default_rng(3))
+    engine = engine_of(Halving(audit=0.0, peers=1), starters=[("dense", dense)])
+    first = engine.ask()
+    assert first is not None
+    for _ in range(6):
+        ask = engine.ask()
+        assert ask is not None
+        engine.report(ask.number, 1, {"error": 0.1})
+    assert first.source == "dense"
+    assert engine.report(first.number, 1, {"error": 0.9}) == "continue"
+
+
+def test_a_twentieth_of_the_stops_is_audited_and_seeded() -> None:
+    halving = Halving()
+    chosen = [halving.audits(0, n) for n in range(4000)]
+    assert chosen == [halving.audits(0, n) for n in range(4000)]
+    assert 0.035 < np.mean(chosen) < 0.065
+    assert not any(Halving(audit=0.0).audits(0, n) for n in range(100))
+
+
+def test_an_audited_trial_goes_on_to_its_end_and_is_counted() -> None:
+    engine = engine_of(Halving(audit=1.0))
+    for _ in range(6):
+        ask = engine.ask()
+        assert ask is not None
+        engine.report(ask.number, 1, {"error": 0.1})
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.1}))
+    late, bad = engine.ask(), engine.ask()
+    assert late is not None
+    assert bad is not None
+    for trial, final in ((late, 0.05), (bad, 0.9)):
+        assert [engine.report(trial.number, s, {"error": 0.9}) for s in (1, 3)] == ["continue", "continue"]
+        engine.tell(trial.number, Result("COMPLETE", {"error": final}))
+    assert engine.audit() == {"audited": 2, "ended": 2, "wrong": 1}
+    audited = [e for e in engine.log.events if e.get("audit")]
+    assert [(e["trial"], e["decision"]) for e in audited] == [(late.number, "continue"), (bad.number, "continue")]
+    assert all("dominated" in e["reason"] or "place" in e["reason"] for e in audited)

@@ -1,0 +1,161 @@
+"""Phases: what they share, what they must not change, and what becomes of a model in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoreg.methods import registry
+from autoreg.search.trial import Trial
+from autoreg.space import Space
+from autoreg.trial.carried import baked_copy, plain_name
+from autoreg.trial.objective import TaskObjective, cost_metrics
+
+from .conftest import evaluate
+
+
+def weight(**changes: Any) -> dict[str, Any]:
+    return {"sparsity": {"weight": {"amount": 0.7, **changes}}}
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "one-shot weights": weight(criterion="magnitude", allocation="erk"),
+    "gradual weights on a reference": weight(criterion="wanda", allocation="lamp", schedule="gradual"),
+    "2:4": {"sparsity": {"2:4": {}}},
+    "channels": {"sparsity": {"channel": {"amount": 0.5, "criterion": "taylor", "schedule": "gradual"}}},
+    "blocks": {"layers": {"drop": {"angular": {"count": 1}}}},
+    "eight bits": {"quantization": {"weights": {"bits": 8}, "activations": {"bits": 8}}},
+    "learned steps behind a mask": {
+        **weight(),
+        "quantization": {"quantizer": "lsq", "weights": {"bits": 4}, "activations": {"bits": 8}},
+    },
+    "everything": {
+        "regularizer": {"sam": {"rho": 0.05}},
+        "noise": {"dropout": {"rate": 0.2}},
+        "reparam": "spectral_norm",
+        "sparsity": {"channel": {"amount": 0.3}},
+        "quantization": {"quantizer": "lsq", "weights": {"bits": 4}},
+        "layers": {"drop": {"last": {"count": 1}}},
+    },
+    "pretrained, few layers trained": {
+        "training": {"start": "pretrained"},
+        "layers": {"train": {"fisher": {"count": 2}}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_results_with_and_without_the_store_are_identical(name: str, objective: TaskObjective) -> None:
+    alone = TaskObjective(objective.ref, replace(objective.options, cache=False), latency=False)
+    first, _ = evaluate(objective, RECIPES[name])
+    again, trial = evaluate(objective, RECIPES[name])
+    unshared, other = evaluate(alone, RECIPES[name])
+    assert first == again == unshared
+    assert trial.info["epochs_paid"] == 0
+    assert other.info["epochs_paid"] == other.info["epochs_asked"] > 0
+    assert trial.reports == other.reports  # the rungs are replayed, not skipped
+    assert len(trial.reports) > 0
+
+
+@pytest.mark.parametrize("name", ["gradual weights on a reference", "learned steps behind a mask", "everything"])
+def test_weights_with_and_without_the_store_are_identical(name: str, objective: TaskObjective) -> None:
+    alone = TaskObjective(objective.ref, replace(objective.options, cache=False), latency=False)
+    config = objective.setup.complete(RECIPES[name])
+    evaluate(objective, RECIPES[name])
+    models = [one.chain(config, seed=0, fold="all").run().model for one in (objective, alone)]
+    for (key, a), (_, b) in zip(models[0].state_dict().items(), models[1].state_dict().items(), strict=True):
+        assert torch.equal(a, b), key
+
+
+def test_bit_widths_on_one_trained_network_cost_one_training(objective: TaskObjective) -> None:
+    paid = 0.0
+    for bits in (2, 3, 4, 8):
+        _, trial = evaluate(objective, {"quantization": {"weights": {"bits": bits}}})
+        paid += trial.info["epochs_paid"]
+        assert trial.info["epochs_asked"] == 3  # two of training, one of fine-tuning
+    assert paid == 3
+
+
+def test_the_dense_start_is_the_dense_recipes_own_training(objective: TaskObjective) -> None:
+    evaluate(objective, {})
+    _, trial = evaluate(objective, {"training": {"start": "pretrained", "epochs": 0, "finetune_epochs": 0}})
+    assert trial.info["epochs_paid"] == 0
+
+
+def test_a_store_that_lost_an_entry_gives_the_same_result(objective: TaskObjective) -> None:
+    import shutil
+
+    first, _ = evaluate(objective, RECIPES["channels"])
+    for folder in sorted(objective.setup.store.folder.glob("??/*"))[::2]:
+        shutil.rmtree(folder)
+    again, _ = evaluate(objective, RECIPES["channels"])
+    assert first == again
+
+
+def test_predicted_costs_are_counted_ones_for_random_recipes(objective: TaskObjective) -> None:
+    from autoreg.shipped import find
+
+    setup = objective.setup
+    space = Space.load(find("space", "cnn_joint")).bind(registry(), setup.layers, setup.defaults)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        config = space.sample(rng)
+        config["training"] |= {"epochs": 1, "finetune_epochs": 1, "qat_epochs": 1}
+        trial = Trial()
+        metrics = objective(config, trial)
+        known = objective.costs(config)
+        assert {name: metrics[name] for name in known} == known, config
+        assert trial.info["notes"] == []
+
+
+def test_masked_weights_stay_zero_behind_a_learned_quantizer(objective: TaskObjective) -> None:
+    config = objective.setup.complete(RECIPES["learned steps behind a mask"])
+    outcome = objective.chain(config, seed=0, fold="all").run()
+    model = baked_copy(outcome.model)
+    for name, kept in outcome.levels.kept.items():
+        values = model.get_submodule(name).weight
+        assert int((values != 0).sum()) <= kept
+        assert int((values != 0).sum()) > 0
+
+
+def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObjective) -> None:
+    trial = Trial(send=lambda step, metrics: "stop")
+    metrics = objective(objective.setup.complete({"training": {"epochs": 6}}), trial)
+    assert [step for step, _ in trial.reports] == [2]
+    assert trial.info["epochs_paid"] == 2
+    assert "error" not in metrics
+    assert trial.outcome(metrics).state == "PRUNED"
+
+
+def test_reporting_changes_nothing_of_the_training(objective: TaskObjective) -> None:
+    silent = TaskObjective(
+        objective.ref, replace(objective.options, cache=False), latency=False, rungs=False
+    )
+    assert evaluate(objective, RECIPES["everything"])[0] == evaluate(silent, RECIPES["everything"])[0]
+
+
+def test_seeds_give_different_networks(objective: TaskObjective) -> None:
+    losses = {evaluate(objective, {}, seed)[0]["loss"] for seed in (0, 1, 2)}
+    assert len(losses) == 3
+
+
+def test_levels_do_not_depend_on_the_seed(objective: TaskObjective) -> None:
+    one, _ = evaluate(objective, RECIPES["gradual weights on a reference"], 0)
+    other, _ = evaluate(objective, RECIPES["gradual weights on a reference"], 5)
+    names = cost_metrics(objective.count(objective.chain(objective.setup.dense, seed=0, fold="all").run()))
+    assert {name: one[name] for name in names} == {name: other[name] for name in names}
+
+
+def test_a_diverging_training_fails_with_its_reason(objective: TaskObjective) -> None:
+    with pytest.raises(ArithmeticError, match="training loss became"):
+        evaluate(objective, {"training": {"lr": 10.0, "epochs": 8, "momentum": 0.999}, "regularizer": {"l1": {"strength": 1e30}}})
+
+
+def test_plain_names_are_those_of_the_network() -> None:
+    assert plain_name("0.conv.parametrizations.weight.original") == "0.conv.weight"
+    assert plain_name("0.conv.bias") == "0.conv.bias"

@@ -1,0 +1,56 @@
+"""Training and scoring, piece by piece."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from autoreg.trial.loop import learning_rate, make_optimizer, phase_seed, re_estimate, seeded
+
+from .conftest import TinyTask
+
+
+def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
+    rates = [learning_rate(step / 1000) for step in range(1001)]
+    assert max(rates) <= 1.0
+    assert rates.index(max(rates)) == 50
+    assert abs(rates[-1] - 0.01) < 1e-9
+    assert all(a >= b for a, b in zip(rates[50:], rates[51:], strict=False))
+
+
+def test_phase_seeds_differ_by_every_part_and_are_fixed() -> None:
+    seeds = {phase_seed(0, "a", 1), phase_seed(1, "a", 1), phase_seed(0, "b", 1), phase_seed(0, "a", 2)}
+    assert len(seeds) == 4
+    assert phase_seed(0, "a", 1) == phase_seed(0, "a", 1) < 2**63
+
+
+def test_a_seeded_phase_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with seeded(99):
+        first = torch.rand(5)
+    assert torch.equal(torch.rand(2), expected)
+    with seeded(99):
+        assert torch.equal(torch.rand(5), first)
+
+
+def test_gains_and_biases_do_not_decay() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    settings = {"lr": 0.1, "weight_decay": 0.5, "optimizer": "sgd", "momentum": 0.0}
+    groups = make_optimizer(model, settings).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    assert [len(group["params"]) for group in groups] == [1, 3]
+
+
+def test_re_estimated_statistics_are_those_of_the_data() -> None:
+    task = TinyTask()
+    loader = task.loaders("all")["train"]
+    data = torch.cat([batch[0] for batch in loader])
+    model = nn.Sequential(nn.BatchNorm2d(1))
+    again = re_estimate(model, task, loader, torch.device("cpu"), batches=100)
+    means = torch.stack([batch[0].mean() for batch in loader])
+    assert torch.allclose(again[0].running_mean, means.mean())  # the mean over batches
+    assert torch.allclose(again[0].running_mean, data.mean(), atol=0.02)
+    assert torch.equal(model[0].running_mean, torch.zeros(1))  # on a copy
+    assert not again.training
