@@ -265,14 +265,12 @@ def _import(names: list[str]) -> None:
 
 
 def _params(given: list[str]) -> dict[str, Any]:
-    from autoreg.space import parse_scalar
-
     found: dict[str, Any] = {}
     for text in given:
         name, sign, value = text.partition("=")
         if not sign or not name.isidentifier():
             raise InputError(f"-p {text}: expected name=value")
-        found[name] = parse_scalar(value)
+        found[name] = value  # a task reads text as the type that its constructor names
     return found
 
 

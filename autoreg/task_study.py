@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,8 +79,7 @@ class TaskStudy:
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
-        name, params = spec.task
-        self.ref = TaskRef(name, {**params, **options.params}, options.imports)
+        self.ref = TaskRef(spec.task, {**spec.task_params, **options.params}, options.imports)
         store = options.store or default_store()
         device = "cuda" if options.gpus_per_trial > 0 else "auto"
         trial_options = Options(str(store), cache=options.cache, device=device, reference_seed=spec.seed)
@@ -135,7 +134,7 @@ class TaskStudy:
             "space_digest": self.space.digest,
             "objectives": dict(spec.objectives),
             "constraints": [str(c) for c in (*self.space.constraints, *spec.constraints)],
-            "budget": spec.budget.to_dict(),
+            "budget": asdict(spec.budget),
             "seed": spec.seed,
             "sampler": spec.sampler,
             "baselines": spec.baselines,
@@ -153,7 +152,7 @@ class TaskStudy:
         """Recipes that are evaluated first, where they are members of the space: dense, then uniform ones."""
         found: list[tuple[str, dict[str, Any]]] = []
         for name, recipe in baseline_recipes(self.objective.setup.complete, self.dense_recipe()).items():
-            if member(self.space, recipe):
+            if recipe in self.space:
                 found.append((name, recipe))
         return found
 
@@ -207,15 +206,6 @@ class TaskStudy:
         if options.executor == "ray":
             chosen |= {"address": options.address, "gpus_per_trial": options.gpus_per_trial}
         return chosen
-
-
-def member(space: Space, recipe: Mapping[str, Any]) -> bool:
-    """Whether a recipe is a point of a space."""
-    try:
-        space.flatten(dict(recipe))
-    except InputError:
-        return False
-    return space.allowed(dict(recipe))
 
 
 def baseline_recipes(

@@ -56,7 +56,7 @@ def find_blocks(model: nn.Module, example_input: Any) -> tuple[str, ...]:
 
     A block is a child of a `Sequential` or `ModuleList` that has children of its own and at least one weighted
     layer, runs once, and maps one tensor to one of the same shape and type. Of nested ones only the outermost
-    is named.
+    is named; a `Sequential` of blocks is a stage, not a block.
     """
     runs: dict[str, list[bool]] = {}
     handles = []
@@ -68,10 +68,12 @@ def find_blocks(model: nn.Module, example_input: Any) -> tuple[str, ...]:
         handles.append(model.get_submodule(name).register_forward_hook(hook, with_kwargs=True))
     with hooked(handles), evaluating(model), torch.no_grad():
         call(model, example_input)
+    whole = [name for name, seen in runs.items() if seen == [True]]
     blocks: list[str] = []
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{block}.") for block in blocks)
-        if runs.get(name) == [True] and not inside and not _used_elsewhere(model, name, module):
+        stage = isinstance(module, nn.Sequential) and any(other.startswith(f"{name}.") for other in whole)
+        if name in whole and not inside and not stage and not _used_elsewhere(model, name, module):
             blocks.append(name)
     return tuple(blocks)
 

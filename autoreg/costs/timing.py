@@ -54,15 +54,16 @@ def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1
 
     Args:
         model: The model's bytes, or its path.
-        example_input: What it is called with, in the order of the graph's inputs: a tensor or an array, or a tuple,
-            list or mapping of them.
+        example_input: What it is called with, in the order of the graph's inputs: a tensor, or a tuple, list or mapping
+            of tensors.
         threads: Threads within an operation.
         seconds: About how long to time, warm-up not counted; at least 7 runs are made.
     """
     from autoreg.costs.trace import batch_size, tensors
 
     session = _session(model, threads)
-    feed = {put.name: value.numpy() for put, value in zip(session.get_inputs(), tensors(example_input), strict=True)}
+    values = [value.detach().cpu().numpy() for value in tensors(example_input)]
+    feed = {put.name: value for put, value in zip(session.get_inputs(), values, strict=True)}
     reference, reference_feed = _reference(threads)
     times, others = interleaved(
         lambda: session.run(None, feed), lambda: reference.run(None, reference_feed), seconds=seconds

@@ -141,17 +141,20 @@ SCRIPT = """
     };
   }
   function focus(name) {
-    var m = metrics[name], values = [];
+    var m = metrics[name], values = [], rest = [];
     if (m.log) { return undefined; }
     data.groups.forEach(function (g) {
-      if (g.name !== "dominated" && g.name.indexOf("stopped") < 0 && g.name.indexOf("breaks") < 0) {
-        values = values.concat(pick(g.points.filter(function (p) { return usable(p, name); }), name));
-      }
+      var found = pick(g.points.filter(function (p) { return usable(p, name); }), name);
+      if (g.name === "dominated") { rest = rest.concat(found); }
+      else if (g.name.indexOf("stopped") < 0 && g.name.indexOf("breaks") < 0) { values = values.concat(found); }
     });
-    if (values.length < 2) { return undefined; }
+    if (!values.length) { return undefined; }
     var low = Math.min.apply(null, values), high = Math.max.apply(null, values), pad = high - low;
-    if (pad <= 0) { return undefined; }
-    return m.direction === "min" ? [low - 0.08 * pad, high + 0.5 * pad] : [low - 0.5 * pad, high + 0.08 * pad];
+    if (pad <= 0) { pad = Math.abs(high) || 1; }
+    rest.sort(function (a, b) { return a - b; });
+    var middle = rest.length ? rest[Math.floor(rest.length / 2)] : low;
+    if (m.direction === "min") { return [low - 0.08 * pad, Math.max(high + 0.5 * pad, middle)]; }
+    return [Math.min(low - 0.5 * pad, middle), high + 0.08 * pad];
   }
   function draw() {
     var x = xs.value, y = ys.value, traces = [], candidates = [];
@@ -172,7 +175,7 @@ SCRIPT = """
     });
     var narrow = window.innerWidth < 640;
     Plotly.react("front-plot", traces, {
-      xaxis: axis(x, focus(x)), yaxis: axis(y, focus(y)), height: narrow ? 480 : 540,
+      xaxis: axis(x), yaxis: axis(y, focus(y)), height: narrow ? 480 : 540,
       margin: { l: 60, r: 16, t: 16, b: 56 }, paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff",
       hovermode: "closest", font: { family: "inherit", size: 13, color: "#1f2430" },
       legend: { orientation: "h", y: narrow ? -0.3 : -0.16, x: 0 }, hoverlabel: { align: "left" }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
-from autoreg.report.table import COSTS, is_number, numbers, trial_table
+from autoreg.report.table import COSTS, RESERVED, is_number, numbers, trial_table
 from autoreg.search.events import read_events
 from autoreg.search.records import Record, State
 
@@ -118,6 +118,10 @@ class StudyData:
         ascending = [self.objectives[self.main] == "min", True]
         return rows.sort_values([self.main, "number"], ascending=ascending, kind="stable")
 
+    def spent(self, what: str) -> pd.Series[float]:
+        """What each trial says it spent: `epochs_asked`, `epochs_paid` or `seconds`; NaN where it says nothing."""
+        return self.trials[f"trial.{what}" if f"trial.{what}" in self.trials.columns else what]
+
     @property
     def ended(self) -> pd.DataFrame:
         """The rows of the trials that ended, in the order in which they did."""
@@ -144,6 +148,10 @@ def objectives_of(study: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(objectives, Mapping) or not objectives:
         raise InputError(f"study.json: objectives: found {objectives!r}; needed is {{name: min or max, ...}}")
     for name, direction in objectives.items():
+        if name in RESERVED:
+            raise InputError(
+                f"study.json: objectives.{name}: a trial's {name} has that name; call the objective otherwise"
+            )
         if direction not in ("min", "max"):
             raise InputError(f"study.json: objectives.{name}: found {direction!r}; allowed are min and max")
     return {str(k): str(v) for k, v in objectives.items()}

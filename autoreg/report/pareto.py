@@ -69,7 +69,8 @@ def search_trace(data: StudyData, normalizer: Normalizer) -> Trace:
     rows = data.ended
     counts = ((rows["state"] == "COMPLETE") & rows["feasible"]).to_numpy(dtype=bool)
     values = rows[list(data.objectives)].to_numpy(dtype=float)
-    return _trace(values, counts, rows["epochs_paid"].to_numpy(dtype=float), normalizer)
+    paid = np.asarray(data.spent("epochs_paid"), dtype=np.float64)[data.state.told]
+    return _trace(values, counts, paid, normalizer)
 
 
 def random_trace(data: StudyData, normalizer: Normalizer) -> Trace | None:

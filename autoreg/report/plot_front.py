@@ -111,9 +111,9 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
     scale_axis(ax, "x", x, xs, log=x in COSTS)
     scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COSTS else limits, log=y in COSTS)
     ax.set_ylim(*_padded(limits, y in COSTS and ax.get_yscale() == "log"))
-    below = (
-        f"{len(best)} trials on the front of this pair, {len(members)} on that of all {len(data.objectives)} objectives"
-    )
+    below = f"{len(best)} {'trial' if len(best) == 1 else 'trials'} on the front of this pair"
+    if len(data.objectives) > 2:
+        below += f", {len(members)} on that of all {len(data.objectives)} objectives"
     if above:
         below += f"; {above} far from it lie beyond the edge (▲▼)"
     heading(ax, f"{title(y)} against {title(x)}", below)
@@ -143,7 +143,7 @@ def _limits(
     baselines: Sequence[tuple[str, float, float]],
     again: Sequence[tuple[float, float, float, float]],
 ) -> list[float]:
-    """Lowest and highest y to show: all that matters, and as much of the rest as leaves the front readable."""
+    """Lowest and highest y to show: what matters, the better half, and of the rest what leaves the front readable."""
     matter = [*best[y].tolist(), *members[y].tolist(), *(b[2] for b in baselines)]
     matter += [v for _, _, mean, std in again for v in (mean - std, mean + std)]
     values = good[y].to_numpy(dtype=float)
@@ -153,9 +153,9 @@ def _limits(
     span = (max(matter) - min(matter)) or float(np.ptp(values)) or abs(max(matter)) or 1.0
     low, high = min(matter), max(matter)
     if direction(data, y) == "min":
-        high = max(high, min(float(values.max()), high + 0.6 * span))
+        high = max(high, min(float(values.max()), max(high + 0.6 * span, float(np.median(values)))))
     else:
-        low = min(low, max(float(values.min()), low - 0.6 * span))
+        low = min(low, max(float(values.min()), min(low - 0.6 * span, float(np.median(values)))))
     return [low, high]
 
 

@@ -82,7 +82,7 @@ def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) 
     ]
     if hypervolume is not None:
         found.append(("hypervolume", f"{hypervolume:.3f}", "share of the scale fixed at the start"))
-    paid, asked = float(data.trials["epochs_paid"].sum()), float(data.trials["epochs_asked"].sum())
+    paid, asked = float(data.spent("epochs_paid").sum()), float(data.spent("epochs_asked").sum())
     times = dense_trainings(data)
     if asked:
         found.append(
@@ -92,7 +92,7 @@ def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) 
                 f"{times:,.3g} dense trainings; {asked:,.0f} asked for" if times else f"{asked:,.0f} asked for",
             )
         )
-    seconds = float(data.trials["seconds"].sum())
+    seconds = float(data.spent("seconds").sum())
     if seconds:
         found.append(("trial time", duration(seconds), "summed over trials"))
     items = (

@@ -29,6 +29,8 @@ BOOKKEEPING = (
     "feasible",
     "on_front",
 )
+SPENT = ("epochs_asked", "epochs_paid", "seconds")
+RESERVED = tuple(name for name in BOOKKEEPING if name not in SPENT)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def trial_table(
     """Make the table of trials.
 
     Columns: `BOOKKEEPING`, then metrics (known costs where a trial has not measured them), then parameters by
-    their path. A metric or parameter whose name is taken becomes `metrics.NAME` or `config.NAME`.
+    their path. A metric or parameter whose name is taken becomes `metrics.NAME` or `config.NAME`; what a trial
+    spent gives way to a metric of the same name and becomes `trial.NAME`.
 
     Args:
         records: the folded log.
@@ -69,7 +72,7 @@ def trial_table(
     values = [numbers(r.costs) | numbers(r.metrics) for r in records]
     flat = flatten_configs([r.config for r in records])
     names = list(dict.fromkeys([*objectives, *(name for row in values for name in row)]))
-    metrics = {name: f"metrics.{name}" if name in BOOKKEEPING else name for name in names}
+    metrics = {name: f"metrics.{name}" if name in RESERVED else name for name in names}
     taken = {*BOOKKEEPING, *metrics.values()}
     paths = list(dict.fromkeys(path for row in flat for path in row))
     parameters = {path: f"config.{path}" if path in taken else path for path in paths}
@@ -81,8 +84,10 @@ def trial_table(
         "seed": pd.array([r.seed for r in records], dtype="Int64"),
         "reason": pd.array([r.reason for r in records], dtype="string"),
     }
-    for key in ("epochs_asked", "epochs_paid", "seconds"):
-        table[key] = pd.array([numbers(r.info).get(key, math.nan) for r in records], dtype="float64")
+    for key in SPENT:
+        table[f"trial.{key}" if key in metrics else key] = pd.array(
+            [numbers(r.info).get(key, math.nan) for r in records], dtype="float64"
+        )
     table["feasible"] = pd.array(feasible, dtype="bool")
     table["on_front"] = pd.array(_on_front(records, values, feasible, objectives), dtype="bool")
     for name, column in metrics.items():

@@ -1,6 +1,13 @@
-"""The engine: what to try next, what to stop, and what was found. Imports neither torch nor ray."""
+"""The engine: what to try next, what to stop, and what was found. Imports neither torch nor ray.
+
+The room shares its name with the function `autoreg.search`, so it can be called as that function.
+"""
 
 from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
 
 from autoreg.search.engine import Budget, Engine
 from autoreg.search.events import EventLog, read_events
@@ -28,3 +35,15 @@ __all__ = [
     "read_events",
     "read_state",
 ]
+
+
+class _Room(ModuleType):
+    """A package that can be called: `autoreg.search(objective, space, ...)`, see `autoreg.python.search`."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from autoreg.python import search
+
+        return search(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Room

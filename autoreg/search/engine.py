@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from autoreg.errors import InputError, StudyError
 from autoreg.search import figures, screening
 from autoreg.search.events import EventLog, finite
-from autoreg.search.front import Direction, Normalizer
+from autoreg.search.front import Normalizer
 from autoreg.search.problem import Costs, Problem
 from autoreg.search.proposals import Proposal, Proposer
 from autoreg.search.pruner import Decision, Halving
@@ -87,7 +87,7 @@ class Engine:
     def __init__(
         self,
         space: Space,
-        objectives: Mapping[str, Direction],
+        objectives: Mapping[str, str],
         *,
         quality: str,
         costs: Costs | None = None,

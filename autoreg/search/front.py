@@ -24,7 +24,7 @@ COST_FLOOR = 1e-3
 """A cost is worth nothing more below this share of the dense cost: three decades are measured."""
 
 
-def minimized(values: ArrayLike, directions: Sequence[Direction]) -> Floats:
+def minimized(values: ArrayLike, directions: Sequence[str]) -> Floats:
     """Return values [n, m] with the objectives that are to be large negated."""
     signs = np.array([1.0 if d == "min" else -1.0 for d in directions])
     return np.asarray(np.asarray(values, dtype=float).reshape(-1, len(signs)) * signs)
@@ -136,12 +136,14 @@ class Axis:
     """How one objective is normalized: `ideal` becomes 0 and `reference` 1, on a log scale if `log`."""
 
     name: str
-    direction: Direction
+    direction: str
     ideal: float
     reference: float
     log: bool = False
 
     def __post_init__(self) -> None:
+        if self.direction not in ("min", "max"):
+            raise InputError(f"objective {self.name!r}: direction {self.direction!r} is not allowed; allowed: min, max")
         ok = self.ideal < self.reference if self.direction == "min" else self.ideal > self.reference
         if not (math.isfinite(self.ideal) and math.isfinite(self.reference) and ok):
             side = "below" if self.direction == "min" else "above"
@@ -168,7 +170,7 @@ class Normalizer:
     @classmethod
     def from_dense(
         cls,
-        objectives: Mapping[str, Direction],
+        objectives: Mapping[str, str],
         dense: Mapping[str, float],
         quality: str,
         chance: float,
@@ -208,9 +210,7 @@ class Normalizer:
         return cls(tuple(axes))
 
     @classmethod
-    def from_values(
-        cls, objectives: Mapping[str, Direction], values: ArrayLike, logs: Iterable[str] = ()
-    ) -> Normalizer:
+    def from_values(cls, objectives: Mapping[str, str], values: ArrayLike, logs: Iterable[str] = ()) -> Normalizer:
         """Fix the scale by trials: from a tenth of their spread beyond the best to a tenth beyond the worst.
 
         Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 from autoreg.errors import AutoregError, InputError
 from autoreg.search import constraints as rules
-from autoreg.search.front import Direction, Floats
+from autoreg.search.front import Floats
 from autoreg.search.records import Record, State
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Problem:
     """
 
     space: Space
-    objectives: Mapping[str, Direction]
+    objectives: Mapping[str, str]
     quality: str
     identity: Callable[[dict[str, Any]], str]
     costs: Costs | None = None

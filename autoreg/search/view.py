@@ -17,7 +17,6 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoreg.errors import InputError, StudyError
-from autoreg.search.front import Direction
 from autoreg.search.records import Record
 from autoreg.search.tpe import contains, distribution, on_grid
 
@@ -73,7 +72,7 @@ class OptunaView:
     """
 
     def __init__(
-        self, storage: str | os.PathLike[str], study_name: str, objectives: Mapping[str, Direction], space: Space
+        self, storage: str | os.PathLike[str], study_name: str, objectives: Mapping[str, str], space: Space
     ) -> None:
         self._space = space
         self._names = list(objectives)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from autoreg.space.expression import Expression
+from autoreg.space.json_schema import schema
 from autoreg.space.layers import LayerInfo, layer_values
 from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range
 from autoreg.space.recipe import complete_recipe, digest, load_recipe
-from autoreg.space.schema import schema
 from autoreg.space.space import Size, Space
 from autoreg.space.spec import MethodSpec, Paper, Param, Registry, Section
 from autoreg.space.study_spec import Budget, StudySpec

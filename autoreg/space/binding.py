@@ -96,7 +96,9 @@ class Binder:
             for index, option in enumerate(node.options):
                 here = Spot((*spot.path, index), spot.name, spot.depth)
                 if isinstance(option.node, Group):
-                    raise problem(self.places.at(here.path), f"found {_found(option.node, option.label)}", allowed=_allowed(param))
+                    raise problem(
+                        self.places.at(here.path), f"found {_found(option.node, option.label)}", allowed=_allowed(param)
+                    )
                 bound = self.param(param, option.node, here)
                 assert isinstance(bound, (Constant, Range))
                 options.append(Option(_label(bound, option), bound))
@@ -104,7 +106,7 @@ class Binder:
         names = [name for name, _ in node.items]
         raise problem(
             self.places.at(spot.path + tuple(names[:1])),
-            f"found {_found(node)} where {spot.name} takes a {_WORDS[param.type]}",
+            f"found {_found(node)} where a {_WORDS[param.type]} is expected",
             allowed=_allowed(param),
             wrong=names[0] if names else None,
             near=("uniform", "log", "int", "log_int", "value", "per_layer", "each_layer"),
@@ -113,7 +115,7 @@ class Binder:
     def _by_layer(self, param: Param, node: PerLayer | EachLayer, spot: Spot) -> Node:
         if not param.per_layer:
             word = "per_layer" if isinstance(node, PerLayer) else "each_layer"
-            what = f"{spot.name} takes one value for all layers; found {word}"
+            what = f"found {word}, but all layers share one value here"
             raise problem(self.places.at((*spot.path, word)), what, allowed=_allowed(param))
         if isinstance(node, EachLayer):
             bound = self.param(param, node.node, Spot((*spot.path, "each_layer"), spot.name, spot.depth))
@@ -136,13 +138,13 @@ class Binder:
         wrong = value if isinstance(value, str) else None
         options = None if param.options is None else [label_of(option) for option in param.options]
         if right is not None and type(value) is not right and not _among(value, param):
-            what = f"found {show(value)} where {spot.name} takes a {_WORDS[param.type]}"
+            what = f"found {show(value)} where a {_WORDS[param.type]} is expected"
             raise problem(self.places.at(spot.path), what, allowed=options or _allowed(param), wrong=wrong)
         if options is not None and not _among(value, param):
-            what = f"found {show(value)} for {spot.name}"
+            what = f"found {show(value)}"
             raise problem(self.places.at(spot.path), what, allowed=options, wrong=wrong)
         if type(value) in (int, float) and not param.low <= value <= param.high:
-            what = f"{spot.name} is {show(value)}"
+            what = f"found {show(value)}, which is out of bounds"
             raise problem(self.places.at(spot.path), what, allowed=_allowed(param))
         return Constant(value)
 
@@ -152,16 +154,18 @@ class Binder:
             finite = node.is_int and ranges.count(node) <= 64
             if not finite or not all(_among(value, param) for value in ranges.values(node)):
                 labels = [label_of(option) for option in param.options]
-                raise problem(place, f"found the range {shown} for {spot.name}, which is one of some values", allowed=labels)
+                raise problem(
+                    place, f"found the range {shown}, which holds other values than the allowed", allowed=labels
+                )
             return node
         kinds = {"float": ("uniform", "log"), "int": ("int", "log_int")}.get(param.type)
         if kinds is None:
-            raise problem(place, f"found the range {shown} for {spot.name}", allowed=_allowed(param))
+            raise problem(place, f"found the range {shown}", allowed=_allowed(param))
         if node.kind not in kinds:
-            what = f"found the range {shown} where {spot.name} takes a {_WORDS[param.type]}"
+            what = f"found the range {shown} where a {_WORDS[param.type]} is expected"
             raise problem(place, what, allowed=f"a range of kind {' or '.join(kinds)}")
         if node.low < param.low or node.high > param.high:
-            raise problem(place, f"the range {shown} of {spot.name} reaches too far", allowed=_allowed(param))
+            raise problem(place, f"the range {shown} is out of bounds", allowed=_allowed(param))
         return node
 
     def _slot(self, param: Param, node: Node, spot: Spot) -> Choice:
@@ -174,9 +178,15 @@ class Binder:
         elif isinstance(node, Constant):
             options, paths = (Option(label_of(node.value), node),), [spot.path]
         else:
-            methods = [*self._methods(param), *(["none"] if _may_be_none(param, self.registry) else [])]
+            methods = self._names(param)
             first = node.items[0][0] if isinstance(node, Group) and node.items else None
-            what = f"found {_found(node)} where {spot.name} takes a method"
+            if isinstance(node, Group) and first in methods and len(node.items) == 1:
+                what = f"found {_found(node.items[0][1])} as the parameters of {first!r}"
+                known = ", ".join(f"{key}: ..." for key in self._methods(param).get(first, MethodSpec("", "")).params)
+                raise problem(
+                    self.places.at((*spot.path, first)), what, allowed=f"{{{first}: {{{known}}}}}, or just {first}"
+                )
+            what = f"found {_found(node)} where a method is expected"
             allowed = f"a method, {{method: {{parameter: ...}}}}, or a list of them; methods: {', '.join(methods)}"
             raise problem(self.places.at(spot.path), what, allowed=allowed, wrong=first, near=methods)
         bound = [self._method(param, o, Spot(p, spot.name, spot.depth)) for o, p in zip(options, paths, strict=True)]
@@ -185,17 +195,21 @@ class Binder:
     def _methods(self, param: Param) -> Mapping[str, MethodSpec]:
         return self.registry.methods.get(param.slot_kind or "", {})
 
+    def _names(self, param: Param) -> list[str]:
+        methods = self._methods(param)
+        return [*methods, *(["none"] if param.default == "none" and "none" not in methods else [])]
+
     def _method(self, param: Param, option: Option, spot: Spot) -> Option:
         methods = self._methods(param)
         node = option.node
-        names = [*methods, *(["none"] if _may_be_none(param, self.registry) and "none" not in methods else [])]
+        names = self._names(param)
         if isinstance(node, Range) or (isinstance(node, Constant) and not isinstance(node.value, str)):
-            what = f"found {_found(node)} where {spot.name} takes a method"
+            what = f"found {_found(node)} where a method is expected"
             raise problem(self.places.at(spot.path), what, allowed=names)
         name = node.value if isinstance(node, Constant) else option.label
         if name not in names:
             place = self.places.at(spot.path if isinstance(node, Constant) else (*spot.path, name))
-            raise problem(place, f"unknown {param.slot_kind} {name!r} for {spot.name}", allowed=names, wrong=name)
+            raise problem(place, f"unknown {param.slot_kind} {name!r}", allowed=names, wrong=name)
         given = dict(node.items) if isinstance(node, Group) else {}
         inside = Spot((*spot.path, name), child(spot.name, name), spot.depth + 1)
         spec = methods.get(name, MethodSpec("none", param.slot_kind or ""))
@@ -258,10 +272,6 @@ def _section_params(section: Section, name: str) -> list[tuple[str, Param]]:
 
 def _plain_default(value: Any) -> Any:
     return {"value": value} if isinstance(value, (list, tuple)) else value
-
-
-def _may_be_none(param: Param, registry: Registry) -> bool:
-    return param.default == "none" or "none" in registry.methods.get(param.slot_kind or "", {})
 
 
 def _among(value: Any, param: Param) -> bool:

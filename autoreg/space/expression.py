@@ -8,6 +8,7 @@ Python's parser reads the text, a whitelist admits it, and a walker computes it:
 from __future__ import annotations
 
 import ast
+import difflib
 import math
 import sys
 import warnings
@@ -18,7 +19,7 @@ from typing import Any
 
 from autoreg.errors import InputError
 from autoreg.space.paths import join
-from autoreg.space.problems import problem
+from autoreg.space.problems import nearest, problem
 
 _MOST_LETTERS = 2000
 _GRAMMAR = "comparisons, and, or, not, in, + - * / **, numbers, quoted text and names"
@@ -79,7 +80,9 @@ class Expression:
                 warnings.simplefilter("ignore")
                 return ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
-            raise problem(self.place, f"{self.text!r} is no expression ({error.msg})", allowed=_hint(self.text)) from None
+            raise problem(
+                self.place, f"{self.text!r} is no expression ({error.msg})", allowed=_hint(self.text)
+            ) from None
         except (ValueError, RecursionError, MemoryError):
             raise problem(self.place, f"{self.text[:60]!r} is no expression", allowed=_GRAMMAR) from None
 
@@ -105,8 +108,7 @@ class Expression:
         allowed = sorted(set(known))
         for name in sorted(self.names):
             if name not in allowed:
-                hint = " (text is written in quotes)" if "." not in name and name.isidentifier() else ""
-                raise problem(self.place, f"unknown name {name!r} in {self.text!r}{hint}", allowed=allowed, wrong=name)
+                raise unknown_name(self, name, allowed)
 
     def evaluate(self, names: Mapping[str, Any]) -> Any:
         """Compute the value with dotted `names`.
@@ -122,6 +124,18 @@ class Expression:
         `a <= b` gives `a - b` in the unit of its sides; `and` takes the worst part, `or` the best.
         """
         return _Walker(self, names).violation(self._tree, False)
+
+
+def unknown_name(expression: Expression, name: str, known: list[str]) -> InputError:
+    """The error for a name that an expression must not use; of many known names the closest are listed."""
+    close = nearest(name, known)
+    quoted = name.isidentifier() and close is None  # a word without quotes is read as a name
+    what = f"unknown name {name!r} in {expression.text!r}" + (" (text is written in quotes)" if quoted else "")
+    if len(known) <= 12:
+        return problem(expression.place, what, allowed=known, wrong=name)
+    similar = difflib.get_close_matches(name, known, 6, 0.3)
+    listed = ", ".join(dict.fromkeys([*([close] if close else []), *similar]))
+    return problem(expression.place, what, allowed=f"{listed}, ... ({len(known)} names)", wrong=name, near=known)
 
 
 def _hint(text: str) -> str:
@@ -182,7 +196,9 @@ def _check(node: ast.expr, expression: Expression) -> None:
                 raise problem(expression.place, what, allowed="a list of values, such as ['a', 'b']")
     else:
         part = ast.get_source_segment(expression.text, node) or type(node).__name__
-        raise problem(expression.place, f"in {expression.text!r}: {part!r} is not part of the grammar", allowed=_GRAMMAR)
+        raise problem(
+            expression.place, f"in {expression.text!r}: {part!r} is not part of the grammar", allowed=_GRAMMAR
+        )
     for child in children:
         _check(child, expression)
 
@@ -250,8 +266,7 @@ class _Walker:
         name = name_of(node)
         if name is not None:
             if name not in self.names:
-                what = f"unknown name {name!r} in {self.expression.text!r}"
-                raise problem(self.expression.place, what, allowed=sorted(self.names), wrong=name)
+                raise unknown_name(self.expression, name, sorted(self.names))
             return self.names[name]
         if _is_constant(node):
             return _constant(node)
@@ -263,7 +278,9 @@ class _Walker:
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.Not):
                 return not self.truth(node.operand)
-            return self._arithmetic(ast.Sub() if isinstance(node.op, ast.USub) else ast.Add(), 0, self.value(node.operand))
+            return self._arithmetic(
+                ast.Sub() if isinstance(node.op, ast.USub) else ast.Add(), 0, self.value(node.operand)
+            )
         assert isinstance(node, ast.BinOp)
         return self._arithmetic(node.op, self.value(node.left), self.value(node.right))
 

@@ -81,13 +81,12 @@ def check_pattern(pattern: str, before: Sequence[str], layers: Sequence[LayerInf
     if not indices:
         names = [layer.name for layer in layers]
         shown = [f"{_TYPE}{name}" for name in types] if pattern.startswith(_TYPE) else names
-        close = nearest(pattern, shown)
-        if close is None and "." in pattern:  # the beginning of a glob may be what is wrong
-            heads = {name.split(".")[0] for name in names}
-            head = nearest(pattern.split(".")[0], heads)
-            close = None if head is None else ".".join([head, *pattern.split(".")[1:]])
+        head = nearest(pattern.split(".")[0], {name.split(".")[0] for name in names})
+        if "*" in pattern and head is not None:  # the beginning of a glob may be what is wrong
+            close = ".".join([head, *pattern.split(".")[1:]])
+            shown = [close, *shown] if matches(close, layers) and close != pattern else shown
         what = f"the pattern {pattern!r} matches none of the {len(layers)} weighted layers"
-        raise problem(place, what, allowed=shown, wrong=pattern, near=[close] if close else ())
+        raise problem(place, what, allowed=shown, wrong=pattern)
     if all(index in taken_by(before, layers) for index in indices):
         what = f"the pattern {pattern!r} never wins: patterns before it take every layer that it matches"
         raise problem(place, what, allowed="the narrower patterns first")

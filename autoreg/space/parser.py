@@ -78,7 +78,9 @@ def rules(document: Document, key: str) -> tuple[Expression, ...]:
         if isinstance(text, Expression):
             text = text.text
         if not isinstance(text, str):
-            raise problem(place, f"found {show(text)}", allowed='an expression as text, such as "flops <= 0.5 * dense.flops"')
+            raise problem(
+                place, f"found {show(text)}", allowed='an expression as text, such as "flops <= 0.5 * dense.flops"'
+            )
         expression = Expression.parse(text, place)
         if not expression.is_condition:
             what = f"{text!r} is a value, not a condition"
@@ -127,7 +129,9 @@ def _mapping(data: Mapping[str, Any], path: Path, places: Places) -> Node:
         if word in data and len(data) > 1:
             others = [str(key) for key in data if key != word]
             what = f"{word!r} stands beside {', '.join(map(repr, others))}"
-            raise problem(places.at((*path, word)), what, allowed=f"{{{word}: ...}} alone ({word!r} is a reserved word)")
+            raise problem(
+                places.at((*path, word)), what, allowed=f"{{{word}: ...}} alone ({word!r} is a reserved word)"
+            )
     if "value" in data:
         return Constant(freeze(_literal(data["value"], (*path, "value"), places)), literal=True)
     if "each_layer" in data:
@@ -141,8 +145,14 @@ def _group(data: Mapping[str, Any], path: Path, places: Places) -> Group:
     for word in RANGE_KINDS:
         if word in data and not isinstance(plain(data[word]), Mapping):
             what = f"found {{{word}: {show(data[word])}}}"
-            raise problem(places.at((*path, word)), what, allowed=f"a range {{{word}: [low, high]}}, or a method {{{word}: {{...}}}}")
-    return Group(tuple((_name(key, path, places), parse_node(value, (*path, key), places)) for key, value in data.items()))
+            raise problem(
+                places.at((*path, word)),
+                what,
+                allowed=f"a range {{{word}: [low, high]}}, or a method {{{word}: {{...}}}}",
+            )
+    return Group(
+        tuple((_name(key, path, places), parse_node(value, (*path, key), places)) for key, value in data.items())
+    )
 
 
 def _literal(data: Any, path: Path, places: Places) -> Any:
@@ -193,13 +203,17 @@ def _range(data: Mapping[str, Any], path: Path, places: Places) -> Range:
         raise problem(here, what, allowed=f"{{{kind}: [low, high]}} with low < high; a single value is written {low!r}")
     if kind in ("log", "log_int") and low <= 0:
         raise problem(here, f"low is {low!r}", allowed="numbers above 0, since the scale is logarithmic")
-    return Range(kind, low, high, _step(data["step"], low, high, whole, (*path, "step"), places) if "step" in data else None)
+    return Range(
+        kind, low, high, _step(data["step"], low, high, whole, (*path, "step"), places) if "step" in data else None
+    )
 
 
 def _step(step: Any, low: float, high: float, whole: bool, path: Path, places: Places) -> int | float:
     step = plain(step)
     if not _is_number(step) or step <= 0 or (whole and not float(step).is_integer()):
-        raise problem(places.at(path), f"found step: {show(step)}", allowed=f"a {'whole ' if whole else ''}number above 0")
+        raise problem(
+            places.at(path), f"found step: {show(step)}", allowed=f"a {'whole ' if whole else ''}number above 0"
+        )
     number: int | float = int(step) if whole else float(step)
     steps = (high - low) / number
     if steps < 1 - 1e-9 or abs(steps - round(steps)) > 1e-6:

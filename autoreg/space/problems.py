@@ -84,6 +84,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     close = difflib.get_close_matches(_plain(name), list(plain), 1, 0.6)
     if close:
         return plain[close[0]]
+    begun = [key for key in plain if len(key) >= 3 and _plain(name).startswith(key)]  # minimize for min
+    if begun:
+        return plain[max(begun, key=len)]
     tails = {candidate.rsplit(".", 1)[-1]: candidate for candidate in names if "." in candidate}
     close = difflib.get_close_matches(name, list(tails), 1, 0.75)
     return tails[close[0]] if close else None
@@ -94,7 +97,12 @@ def _plain(name: str) -> str:
 
 
 def problem(
-    place: str, what: str, *, allowed: str | Sequence[str] | None = None, wrong: str | None = None, near: Iterable[str] = ()
+    place: str,
+    what: str,
+    *,
+    allowed: str | Sequence[str] | None = None,
+    wrong: str | None = None,
+    near: Iterable[str] = (),
 ) -> InputError:
     """Make the error for something wrong at `place`.
 

@@ -87,6 +87,8 @@ def read_yaml(text: str, source: str = "<string>") -> Document:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}" if mark is not None else source
         context = f" {error.context}" if error.context else ""
+        if error.context_mark is not None and error.context_mark.line != mark.line:
+            context += f" that begins in line {error.context_mark.line + 1}"
         raise InputError(f"{where}: not valid YAML: {error.problem}{context}") from None
     except YAMLError as error:
         raise InputError(f"{source}: not valid YAML: {str(error).splitlines()[0]}") from None
@@ -166,7 +168,9 @@ class _Builder:
         if kind == "AliasEvent":
             return self._alias(event, path)
         if event.tag is not None:
-            raise problem(self._place(event, path), f"found the tag {event.tag!r}", allowed="plain values without tags")
+            raise problem(
+                self._place(event, path), f"found the tag {_short(event.tag)!r}", allowed="plain values without tags"
+            )
         if event.anchor is not None:
             self._anchors.pop(event.anchor, None)
         if kind == "ScalarEvent":
@@ -190,7 +194,9 @@ class _Builder:
         for event in self._until("MappingEndEvent"):
             key = self._key(event, path)
             if key in data:
-                raise problem(self._place(event, (*path, key)), f"the key {key!r} is given twice", allowed="each key once")
+                raise problem(
+                    self._place(event, (*path, key)), f"the key {key!r} is given twice", allowed="each key once"
+                )
             self._lines[(*path, key)] = event.start_mark.line + 1
             data[key] = self._node(next(self._events), (*path, key))
         return data
@@ -199,13 +205,17 @@ class _Builder:
         if type(event).__name__ != "ScalarEvent":
             raise problem(self._place(event, path), "found a key that is not a plain name", allowed="names as keys")
         if event.tag is not None:
-            raise problem(self._place(event, path), f"found the tag {event.tag!r}", allowed="plain keys without tags")
+            raise problem(
+                self._place(event, path), f"found the tag {_short(event.tag)!r}", allowed="plain keys without tags"
+            )
         if event.style is None and event.value == "<<":
             raise problem(self._place(event, path), "found the merge key '<<'", allowed="every key written out")
         value = self._scalar(event, path)
         if not isinstance(value, str):
             quoted = json.dumps(event.value)
-            raise problem(self._place(event, path), f"found the key {show(value)}, which is not text", allowed=f"quoted: {quoted}")
+            raise problem(
+                self._place(event, path), f"found the key {show(value)}, which is not text", allowed=f"quoted: {quoted}"
+            )
         return value
 
     def _alias(self, event: Any, path: Path) -> Any:
@@ -236,7 +246,13 @@ class _Builder:
         try:
             return _resolve(text)
         except ValueError:
-            raise problem(self._place(event, path), f"the number {text[:20]}... is too large", allowed="finite numbers") from None
+            raise problem(
+                self._place(event, path), f"the number {text[:20]}... is too large", allowed="finite numbers"
+            ) from None
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")
 
 
 def _resolve(text: str) -> bool | int | float | str:

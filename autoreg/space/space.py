@@ -110,7 +110,9 @@ class Space:
             return cls.from_dict(given)
         if isinstance(given, (str, Path)):
             return cls.load(given)
-        raise InputError(f"space: found {type(given).__name__}; allowed: a Space, a dict in the words of the YAML, or a path")
+        raise InputError(
+            f"space: found {type(given).__name__}; allowed: a Space, a dict in the words of the YAML, or a path"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Write the space as plain data, which `from_dict` reads back without loss."""
@@ -246,8 +248,12 @@ class Space:
         """
         count = tree.count(self.root)
         if math.isinf(count):
-            endless = [p.path for p in self.parameters if isinstance(p.domain, Range) and math.isinf(ranges.count(p.domain))]
-            raise InputError(f"{self.places.at()}: cannot be enumerated, since {', '.join(endless)} is continuous; give a step")
+            endless = [
+                p.path for p in self.parameters if isinstance(p.domain, Range) and math.isinf(ranges.count(p.domain))
+            ]
+            raise InputError(
+                f"{self.places.at()}: cannot be enumerated, since {', '.join(endless)} is continuous; give a step"
+            )
         if limit is not None and count > limit:
             raise InputError(f"{self.places.at()}: has {int(count):,} configurations; allowed: at most {limit:,}")
         return (config for config in tree.enumerate_node(self.root) if self.allowed(config))

@@ -84,20 +84,45 @@ class Registry:
 
 
 def uniform(
-    low: float, high: float, *, default: float | None = None, min: float = -math.inf, max: float = math.inf, per_layer: bool = False, doc: str = ""
+    low: float,
+    high: float,
+    *,
+    default: float | None = None,
+    min: float = -math.inf,
+    max: float = math.inf,
+    per_layer: bool = False,
+    doc: str = "",
 ) -> Any:
     """A float searched evenly in [low, high]; `min` and `max` bound what is allowed at all."""
     value = (low + high) / 2 if default is None else default
     return Param(Range("uniform", low, high), value, "float", min, max, per_layer=per_layer, doc=doc)
 
 
-def log(low: float, high: float, *, default: float | None = None, min: float = 0.0, max: float = math.inf, per_layer: bool = False, doc: str = "") -> Any:
+def log(
+    low: float,
+    high: float,
+    *,
+    default: float | None = None,
+    min: float = 0.0,
+    max: float = math.inf,
+    per_layer: bool = False,
+    doc: str = "",
+) -> Any:
     """A positive float searched evenly in its logarithm in [low, high]."""
     value = math.sqrt(low * high) if default is None else default
     return Param(Range("log", low, high), value, "float", min, max, per_layer=per_layer, doc=doc)
 
 
-def integer(low: int, high: int, *, default: int | None = None, min: int | None = None, max: float = math.inf, per_layer: bool = False, doc: str = "") -> Any:
+def integer(
+    low: int,
+    high: int,
+    *,
+    default: int | None = None,
+    min: int | None = None,
+    max: float = math.inf,
+    per_layer: bool = False,
+    doc: str = "",
+) -> Any:
     """A whole number searched evenly in [low, high]."""
     value = low if default is None else default
     return Param(Range("int", low, high), value, "int", low if min is None else min, max, per_layer=per_layer, doc=doc)

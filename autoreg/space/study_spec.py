@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from autoreg.errors import InputError
 from autoreg.space.expression import Expression
 from autoreg.space.parser import rules
-from autoreg.space.problems import Places, problem, show
-from autoreg.space.reader import Document, Located, read_text, read_yaml
+from autoreg.space.problems import problem, show
+from autoreg.space.reader import Document, read_text, read_yaml
 from autoreg.space.space import Space
 
 Resolve = Callable[[str], "Path | str | None"]
@@ -91,6 +91,31 @@ class StudySpec:
         reader = _Reader(read_yaml(text, source), path, resolve_shipped)
         return reader.study(text)
 
+    @classmethod
+    def for_space(cls, space: Space, task: str) -> StudySpec:
+        """The smallest study that searches a space on a task, to check the two against each other."""
+        return cls(space.name or "study", task, space, {})
+
+    @staticmethod
+    def is_study(path: Path | str) -> bool:
+        """Whether a YAML file is a study rather than a space: a study names a task."""
+        data = read_file(path).data
+        return isinstance(data, dict) and "task" in data and "space" in data
+
+    def override(self, budget: Mapping[str, float] | None = None, **changes: Any) -> StudySpec:
+        """The same study with what the command line says instead; None leaves a setting as it is.
+
+        Raises:
+            InputError: when a word is none of those allowed.
+        """
+        allowed = {"executor": EXECUTORS, "sampler": SAMPLERS, "baselines": BASELINES}
+        given = {key: value for key, value in changes.items() if value is not None}
+        for key, words in allowed.items():
+            if key in given and given[key] not in words:
+                raise problem(f"--{key}", f"found {show(given[key])}", allowed=words, wrong=given[key])
+        limits = {key: value for key, value in (budget or {}).items() if value is not None}
+        return replace(self, **given, budget=replace(self.budget, **limits))
+
 
 @dataclass(frozen=True)
 class _Reader:
@@ -102,11 +127,11 @@ class _Reader:
     def _data(self) -> Mapping[str, Any]:
         return cast("Mapping[str, Any]", self.document.data)
 
-    def _wrong(self, key: tuple[str | int, ...], allowed: Any, found: Any = None, **more: Any) -> InputError:
-        value = self._data
-        for part in key:
-            value = value[part]  # type: ignore[index]
-        return problem(self.document.places.at(key), f"found {show(value)}" if found is None else found, allowed=allowed, **more)
+    def _wrong(
+        self, key: tuple[str | int, ...], allowed: Any, found: str | None = None, wrong: str | None = None
+    ) -> InputError:
+        what = f"found {show(self.document.under(*key).data)}" if found is None else found
+        return problem(self.document.places.at(key), what, allowed=allowed, wrong=wrong)
 
     def study(self, text: str) -> StudySpec:
         if not isinstance(self._data, dict):
@@ -116,8 +141,7 @@ class _Reader:
                 raise self._wrong((key,), KEYS, f"unknown key {key!r} of a study", wrong=key)
         for key in ("task", "space", "objectives"):
             if key not in self._data:
-                close = [given for given in self._data if given not in KEYS]
-                raise problem(self.document.places.at(), f"{key!r} is missing; found {', '.join(self._data)}", near=close)
+                raise problem(self.document.places.at(), f"{key!r} is missing; found {', '.join(self._data)}")
         task, parameters = self._task()
         return StudySpec(
             name=self._word("name", self.path.stem if self.path is not None else "study"),
@@ -173,7 +197,7 @@ class _Reader:
         for metric, direction in given.items():
             if direction not in DIRECTIONS:
                 wrong = direction if isinstance(direction, str) else None
-                raise self._wrong(("objectives", metric), DIRECTIONS, wrong=wrong, near=_meant(direction))
+                raise self._wrong(("objectives", metric), DIRECTIONS, wrong=wrong)
         return dict(given)
 
     def _budget(self) -> Budget:
@@ -202,17 +226,10 @@ class _Reader:
         try:
             shipped = self.resolve_shipped(given) if self.resolve_shipped is not None else None
         except InputError as error:
-            raise problem(self.document.places.at(("space",)), f"found {show(given)}, neither a file beside the study nor a shipped space ({error})") from None
+            what = f"found {show(given)}, neither a file beside the study nor a shipped space"
+            raise problem(self.document.places.at(("space",)), f"{what} ({error})") from None
         if shipped is not None:
             return Space.load(shipped)
         names = sorted(file.name for file in beside.parent.glob("*.y*ml")) if beside.parent.is_dir() else []
         what = f"found {show(given)}, neither the file {beside} nor the name of a shipped space"
         raise self._wrong(("space",), names or "a path, or the name of a shipped space", what, wrong=beside.name)
-
-
-def _meant(direction: Any) -> tuple[str, ...]:
-    word = direction.casefold() if isinstance(direction, str) else ""
-    return ("min",) if word.startswith("min") else ("max",) if word.startswith("max") else ()
-
-
-__all__ = ["BASELINES", "BUDGETS", "DIRECTIONS", "EXECUTORS", "KEYS", "SAMPLERS", "Budget", "Located", "Places", "StudySpec"]

@@ -148,7 +148,9 @@ def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
 def _flatten_items(items: tuple[tuple[str, Node], ...], config: Any, path: str, flat: dict[str, Any]) -> None:
     names = [name for name, _ in items]
     if not isinstance(config, Mapping):
-        raise problem(path or "config", f"found {show(config)}", allowed=f"a mapping with {', '.join(names) or 'no names'}")
+        raise problem(
+            path or "config", f"found {show(config)}", allowed=f"a mapping with {', '.join(names) or 'no names'}"
+        )
     for name in config:
         if name not in names:
             raise problem(path or "config", f"unknown name {name!r}", allowed=names, wrong=str(name))
@@ -282,5 +284,9 @@ def merge_known(
     merged = dict(left)
     for name, values in right.items():
         mine = merged.get(name, ())
-        merged[name] = None if mine is None or values is None else (*mine, *(v for v in values if not any(same(v, one) for one in mine)))
+        merged[name] = (
+            None
+            if mine is None or values is None
+            else (*mine, *(v for v in values if not any(same(v, one) for one in mine)))
+        )
     return merged

@@ -62,7 +62,7 @@ class Store:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "tensors.safetensors")
             os.utime(folder / "meta.json")
-        except (FileNotFoundError, SafetensorError, json.JSONDecodeError):
+        except (OSError, SafetensorError, json.JSONDecodeError):
             return None
         return Entry(tensors, meta)
 
@@ -93,10 +93,12 @@ class Store:
         except ImportError:  # no advisory locks here: at worst two processes compute the same entry
             yield
             return
-        locks = self.folder / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with open(locks / key[:3], "ab") as handle:  # a fixed set of files, so that locks need no clean-up
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # a folder that cannot be written, or has no locks: work unshared
+                locks = self.folder / "locks"
+                locks.mkdir(parents=True, exist_ok=True)
+                handle = stack.enter_context(open(locks / key[:3], "ab"))  # few files: locks need no clean-up
+                fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def _evict(self, keep: str) -> None:

@@ -37,7 +37,7 @@ CHAIN = Profile(
         (9, 9, 3, 4),  # 27 bits round up to bytes
         (1000, 500, 8, 500 + 125),  # half: a bitmask of 125 bytes, indices would take 625
         (1000, 10, 8, 10 + 13),  # 1 %: 10 indices of 10 bits
-        (1024, 1, 32, 4 + 2),  # one index of 10 bits
+        (1024, 4, 32, 16 + 5),  # four indices of 10 bits
         (1000, 0, 8, 0),  # nothing is left
         (1000, 990, 2, 250),  # so few zeros that writing them out is smallest
     ],

@@ -50,9 +50,8 @@ def test_a_measurement_names_what_it_was_made_on() -> None:
 
 
 def test_more_work_takes_longer() -> None:
-    """A network eight times as wide is slower."""
-    small, large = (nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, w)) for w in (64, 64))
-    large = nn.Sequential(nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 64))
+    """A hidden layer 64 times as wide is slower."""
+    small, large = (nn.Sequential(nn.Linear(64, h), nn.ReLU(), nn.Linear(h, 64)) for h in (64, 4096))
     x = torch.randn(8, 64)
     assert measure(small, x, seconds=0.05).ms < measure(large, x, seconds=0.05).ms
 

@@ -16,7 +16,7 @@ def largest_singular_value(module: nn.Module) -> float:
 
 def test_baked_weights_have_spectral_norm_one() -> None:
     model = tiny_model()
-    train_steps(model, [create("reparam", "spectral_norm", {"iterations": 50})], tiny_batches())
+    train_steps(model, [create("reparam", "spectral_norm", {"iterations": 50})], tiny_batches(), lr=1e-3)
     for name, module in weighted_layers(model):
         assert largest_singular_value(module) == pytest.approx(1.0, abs=1e-3), name
         assert type(module.weight) is nn.Parameter

@@ -38,10 +38,14 @@ def test_recipe_has_the_sections_of_the_design() -> None:
         "quantization.activations.symmetric",
         "layers.train",
         "layers.drop",
-        *(
-            f"training.{n}"
-            for n in "start lr weight_decay epochs finetune_epochs qat_epochs optimizer momentum batch_size".split()
-        ),
+        "training.start",
+        "training.lr",
+        "training.weight_decay",
+        "training.epochs",
+        "training.finetune_epochs",
+        "training.qat_epochs",
+        "training.optimizer",
+        "training.momentum",
     }
 
 

@@ -5,33 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from .standin import Expression, Space, digest
-from autoreg.space.nodes import Range
 
 from autoreg.search import Engine, Result
+from autoreg.space import Space, digest
 
 OBJECTIVES = {"error": "min", "flops": "min"}
 DENSE = {"flops": 3200.0, "error": 0.05}
 
 
-def toy_space(constraints: tuple[str, ...] = ()) -> Any:
+def toy_space(constraints: tuple[str, ...] = ()) -> Space:
     """A conditional space: amount removed, bits, a regularizer that has a strength or none, a learning rate."""
-    return Space(
+    return Space.from_dict(
         {
-            "amount": Range("uniform", 0.0, 0.95),
-            "bits": ("2", "4", "8", "32"),
-            "regularizer": ("none", "l1"),
-            "regularizer.l1.strength": Range("log", 1e-6, 1e-1),
-            "rate": Range("log", 1e-4, 1.0),
-            "width": Range("int", 1, 4),
-        },
-        tuple(Expression.parse(c) for c in constraints),
+            "amount": {"uniform": [0.0, 0.95]},
+            "bits": [2, 4, 8, 32],
+            "regularizer": ["none", {"l1": {"strength": {"log": [1e-6, 1e-1]}}}],
+            "rate": {"log": [1e-4, 1.0]},
+            "width": {"int": [1, 4]},
+            **({"constraints": list(constraints)} if constraints else {}),
+        }
     )
 
 
-def small_space(constraints: tuple[str, ...] = ()) -> Any:
+def small_space() -> Space:
     """Six recipes."""
-    return Space({"bits": ("2", "4", "8"), "kind": ("a", "b")}, tuple(Expression.parse(c) for c in constraints))
+    return Space.from_dict({"bits": [2, 4, 8], "kind": ["a", "b"]})
 
 
 def toy_costs(config: dict[str, Any]) -> dict[str, float]:
@@ -78,5 +76,3 @@ def evaluate(engine: Engine, number: int, config: dict[str, Any], curve: bool) -
 def keys(configs: list[dict[str, Any]]) -> list[str]:
     """Digests, to compare recipes by."""
     return [digest(c) for c in configs]
-
-

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autoreg.search.constraints import satisfied, violations
-
-from .problems import Expression
+from autoreg.space import Expression
 
 DENSE = {"dense.flops": 1000.0}
 

@@ -7,15 +7,17 @@ import pytest
 
 from autoreg.errors import InputError
 from autoreg.search import Budget, Engine, Halving, Result
-from .problems import toy_space, digest
+from autoreg.space import digest
+
+from .problems import toy_space
 
 PEERS = [[0.1 * k, 10.0 - k] for k in range(1, 9)]  # a front of eight: better error, higher cost
 BOTH = {"error": "min", "flops": "min"}
 
 
-def decide(own: list[float], others: list[list[float]], halving: Halving = Halving(), **more: object) -> bool:
+def decide(own: list[float], others: list[list[float]], halving: Halving | None = None, **more: object) -> bool:
     rest = {"quality": 0, "improvements": [], "finals": np.zeros((0, 2))} | more
-    return halving.decide(own, others, **rest).stop  # type: ignore[arg-type]
+    return (halving or Halving()).decide(own, others, **rest).stop  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -55,8 +57,8 @@ def test_ties_within_a_rank_are_broken_by_hypervolume_contribution() -> None:
     first = [[0.0, 0.0]]
     second = [[1.0, 3.0], [3.0, 1.0]]
     worse = [[4.0, 4.0], [4.5, 4.5]]
-    assert not decide([1.5, 1.5], first + second + worse), "place 2 of 6 and 2 are kept"
-    assert decide([2.9, 1.05], first + [[1.0, 1.2], [3.0, 1.0]] + worse)
+    assert not decide([1.5, 1.5], [*first, *second, *worse]), "place 2 of 6 and 2 are kept"
+    assert decide([2.9, 1.05], [*first, [1.0, 1.2], [3.0, 1.0], *worse])
 
 
 def test_only_a_recent_window_counts() -> None:

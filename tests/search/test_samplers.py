@@ -12,9 +12,10 @@ import pytest
 from autoreg.errors import InputError
 from autoreg.search.samplers import SAMPLERS, Seen, cross, crowding, make_sampler, uniform, vary
 from autoreg.search.tpe import TPESampler, contains, distribution, on_grid
+from autoreg.space import digest
 from autoreg.space.nodes import Range
 
-from .problems import digest, small_space, toy_costs, toy_error, toy_space
+from .problems import small_space, toy_costs, toy_error, toy_space
 
 DOMAINS = [
     Range("uniform", 0.0, 0.95),

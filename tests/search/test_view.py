@@ -89,9 +89,11 @@ def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore:PedAnovaImportanceEvaluator computes")
-def test_optunas_own_tools_work_on_the_view(engine: Engine, where: str) -> None:
-    """Importance of parameters, as reports show it."""
+def test_optunas_own_tools_work_on_the_view(where: str) -> None:
+    """Importance of parameters, as reports show it: here the rate decides most."""
+    engine = toy(40, sampler="random", prune=False)
+    run(engine)
     view = OptunaView(where, "toy", OBJECTIVES, toy_space())
     view.sync(engine.state.records)
     importance = optuna.importance.get_param_importances(view.study, target=lambda t: t.values[0])
-    assert {"rate", "amount", "bits"} <= importance.keys()
+    assert next(iter(importance)) == "rate"

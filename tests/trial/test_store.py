@@ -37,7 +37,7 @@ def test_a_torn_entry_counts_as_missing(tmp_path: Path) -> None:
 def test_the_least_recently_used_entry_goes_first(tmp_path: Path) -> None:
     store = Store(tmp_path, cap=1_000_000)
     for index, key in enumerate(("aa1", "bb2", "cc3")):
-        store.put(key, entry(index, 50_000))
+        store.put(key, entry(float(index), 50_000))
         old = time.time() - 1000 + index
         os.utime(store.path(key) / "meta.json", (old, old))
     assert store.get("aa1") is not None  # just used: now the youngest

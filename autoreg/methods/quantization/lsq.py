@@ -13,6 +13,12 @@ from autoreg.space.spec import Paper
     kind="quantizer",
     catalogue=[182],  # the nearest: builds on quantizers of this type
     trains=True,
+    conflicts=[
+        (
+            "training.qat_epochs == 0",
+            "lsq learns its steps in training: set training.qat_epochs to 1 or more, or use quantizer: rtn",
+        )
+    ],
     paper=Paper(
         "Learned Step Size Quantization",
         "Esser et al.",

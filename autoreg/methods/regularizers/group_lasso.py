@@ -79,6 +79,12 @@ def shrink_groups(weight: Tensor, group: str, threshold: float) -> Tensor:
     "group_lasso",
     kind="regularizer",
     catalogue=[145],
+    conflicts=[
+        (
+            'regularizer.group_lasso.step == "proximal" and reparam == "spectral_norm"',
+            "a proximal step shrinks the trained weight, which spectral_norm rescales: use step: subgradient",
+        )
+    ],
     paper=Paper(
         "Learning Structured Sparsity in Deep Neural Networks",
         "Wen et al.",
