@@ -15,6 +15,7 @@ from autoreg.errors import InputError
 from autoreg.search.engine import Budget, Engine
 from autoreg.search.events import EventLog
 from autoreg.search.front import Normalizer
+from autoreg.search.pruner import Halving
 from autoreg.search.trial import Trial
 from autoreg.search.view import OptunaView
 from autoreg.space import Space
@@ -174,7 +175,7 @@ class TaskStudy:
             "sampler": spec.sampler,
             "starters": self.starters(),
             "identity": self.objective.identity,
-            "prune": self.options.rungs,
+            "prune": Halving(every=True) if self.options.rungs else False,
             "screen": None if self.options.screen else False,
             "group": self.objective.prefix,
             "log": log,

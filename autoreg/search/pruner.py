@@ -44,6 +44,8 @@ class Halving:
         audit: Share of stops that are not carried out, in [0, 1], to see how many were wrong.
         optimism: Which quantile of the improvements that complete trials made after the rung
             a trial may hope for, in [0, 1].
+        every: Whether every step that is reported is a rung, whatever `first` says: for objectives that report at
+            rungs of their own.
 
     Reference: Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), MLSys
     2020, arXiv 1810.05934; for several objectives Schmucker et al., "Multi-objective asynchronous
@@ -57,6 +59,7 @@ class Halving:
     peers: int = 5
     audit: float = 0.05
     optimism: float = 0.95
+    every: bool = False
 
     def __post_init__(self) -> None:
         checks = {
@@ -75,7 +78,9 @@ class Halving:
                 )
 
     def is_rung(self, step: int) -> bool:
-        """Whether `step` is a rung: the whole part of first·eta^k."""
+        """Whether `step` is a rung: the whole part of first·eta^k, or any step."""
+        if self.every:
+            return True
         if step < self.first:
             return False
         k = round(math.log(step / self.first, self.eta))

@@ -16,35 +16,44 @@ def decide_at(
 ) -> Decision:
     """Decide about a trial that reports `metrics` after `step`.
 
-    Nothing is decided between rungs, for a trial that is audited, and where an objective is
-    neither reported nor known in advance: nothing is stopped blindly.
+    Nothing is decided between rungs and for a trial that is audited. Objectives that are neither reported nor known
+    in advance are left out of the comparison; without the quality there is none.
     """
     if not halving.is_rung(step) or record.audited:
         return Decision(False)
-    own = _point(problem, record, metrics)
-    if own is None:
+    names = _comparable(problem, record, metrics)
+    if problem.quality not in names:
         return Decision(False)
-    quality = problem.quality
-    column = problem.names.index(quality)
+    columns = [problem.names.index(name) for name in names]
+    signs = problem.signs[columns]
+    own = _point(names, problem, record, metrics)
     counted = problem.counted(state)
+    sign = problem.signs[problem.names.index(problem.quality)]
     improvements = [
-        problem.signs[column] * (report.metrics[quality] - r.metrics[quality])
+        sign * (report.metrics[problem.quality] - r.metrics[problem.quality])
         for r in counted
-        if (report := r.at(step)) is not None and quality in report.metrics
+        if (report := r.at(step)) is not None and problem.quality in report.metrics
     ]
     decision = halving.decide(
-        np.array(own) * problem.signs,
-        np.array(_others(problem, state, record, step)).reshape(-1, len(own)) * problem.signs,
-        quality=column,
+        np.array(own) * signs,
+        np.array(_others(names, problem, state, record, step)).reshape(-1, len(names)) * signs,
+        quality=names.index(problem.quality),
         improvements=improvements,
-        finals=problem.table(counted) * problem.signs,
+        finals=problem.table(counted)[:, columns] * signs,
     )
     if decision.stop and halving.audits(seed, record.number):
         return Decision(False, decision.reason, audit=True)
     return decision
 
 
-def _others(problem: Problem, state: State, record: Record, step: int) -> list[tuple[float, ...]]:
+def _comparable(problem: Problem, record: Record, metrics: Mapping[str, float]) -> list[str]:
+    """Objectives that are known of a trial at a rung: reported there, or known before it ran."""
+    return [name for name in problem.names if name in metrics or (name in record.costs and name != problem.quality)]
+
+
+def _others(
+    names: list[str], problem: Problem, state: State, record: Record, step: int
+) -> list[tuple[float, ...]]:
     """Objectives of the other trials at this rung, in the order of their reports; failed trials left out."""
     points = []
     for number in state.rungs.get(step, ()):
@@ -52,12 +61,14 @@ def _others(problem: Problem, state: State, record: Record, step: int) -> list[t
         report = other.at(step)
         if report is None or other.state == "FAIL" or number == record.number:
             continue
-        point = _point(problem, other, report.metrics)
+        point = _point(names, problem, other, report.metrics)
         if point is not None:
             points.append(point)
     return points
 
 
-def _point(problem: Problem, record: Record, metrics: Mapping[str, float]) -> tuple[float, ...] | None:
-    known = {k: v for k, v in record.costs.items() if k != problem.quality}
-    return problem.values({**metrics, **known})
+def _point(
+    names: list[str], problem: Problem, record: Record, metrics: Mapping[str, float]
+) -> tuple[float, ...] | None:
+    known = {**metrics, **{k: v for k, v in record.costs.items() if k != problem.quality}}
+    return tuple(float(known[n]) for n in names) if all(n in known for n in names) else None

@@ -83,6 +83,8 @@ class Binder:
 
     def param(self, param: Param, node: Node, spot: Spot) -> Node:
         """Bind what is given for one parameter."""
+        if isinstance(node, EachLayer) and isinstance(node.node, Group) and "each_layer" in self._methods(param):
+            node = Group((("each_layer", node.node),))  # in this slot the word is the name of a method
         if isinstance(node, (PerLayer, EachLayer)):
             return self._by_layer(param, node, spot)
         if param.type == "slot":

@@ -71,6 +71,9 @@ class Expression:
         _check(expression._tree, expression)
         return expression
 
+    def __str__(self) -> str:
+        return self.text
+
     @cached_property
     def _tree(self) -> ast.expr:
         if len(self.text) > _MOST_LETTERS:

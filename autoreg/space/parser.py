@@ -278,15 +278,13 @@ def _option(data: Any, path: Path, places: Places) -> Option:
         value = _scalar(data, path, places, allowed)
         return Option(label_of(value), Constant(value))
     if _is_range(data):
-        node = _range(data, path, places)
-        return Option(range_label(node), node)
+        ranged = _range(data, path, places)
+        return Option(range_label(ranged), ranged)
     if len(data) != 1:
         what = f"found an option with {len(data)} keys ({', '.join(str(key) for key in data)})"
         raise problem(places.at(path), what, allowed="one key, {label: {parameter: ...}}")
     ((label, inner),) = data.items()
     label, inner = _name(label, path, places), plain(inner)
-    if label in RESERVED:
-        raise problem(places.at((*path, label)), f"found {label!r} as an option", allowed=allowed)
     if not isinstance(inner, Mapping):
         what = f"found {show(inner)} as the parameters of {label!r}"
         raise problem(places.at((*path, label)), what, allowed=f"{{{label}: {{parameter: ...}}}}, or just {label}")

@@ -71,12 +71,14 @@ def _never(path: str, domain: Any) -> Any:
 
 
 def _refuse_open(node: Node, path: DataPath, places: Places) -> None:
-    """Refuse ranges, choices and `each_layer` where a recipe holds one value."""
-    if isinstance(node, (Range, Choice, EachLayer)):
-        found = {"Range": "a range", "Choice": "a list of options", "EachLayer": "each_layer"}[type(node).__name__]
+    """Refuse ranges and choices where a recipe holds one value."""
+    if isinstance(node, (Range, Choice)):
+        found = "a range" if isinstance(node, Range) else "a list of options"
         raise problem(
             places.at(path), f"found {found}", allowed="a single value, since a recipe is one point of a space"
         )
+    if isinstance(node, EachLayer):
+        _refuse_open(node.node, (*path, "each_layer"), places)
     if isinstance(node, (Group, PerLayer)):
         layered = isinstance(node, PerLayer)
         for name, item in node.patterns if isinstance(node, PerLayer) else node.items:

@@ -11,7 +11,7 @@ from autoreg.errors import InputError
 from autoreg.space.expression import Expression
 from autoreg.space.parser import rules
 from autoreg.space.problems import problem, show
-from autoreg.space.reader import Document, read_text, read_yaml
+from autoreg.space.reader import Document, read_file, read_text, read_yaml
 from autoreg.space.space import Space
 
 Resolve = Callable[[str], "Path | str | None"]
@@ -113,7 +113,7 @@ class StudySpec:
         for key, words in allowed.items():
             if key in given and given[key] not in words:
                 raise problem(f"--{key}", f"found {show(given[key])}", allowed=words, wrong=given[key])
-        limits = {key: value for key, value in (budget or {}).items() if value is not None}
+        limits: dict[str, Any] = {key: value for key, value in (budget or {}).items() if value is not None}
         return replace(self, **given, budget=replace(self.budget, **limits))
 
 

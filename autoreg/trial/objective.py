@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autoreg.costs.count import count
-from autoreg.costs.latency import measure
-from autoreg.costs.predict import Costs, predict
+from autoreg.costs.latency import Latency, measure
+from autoreg.costs.levels import Levels
+from autoreg.costs.predict import Costs, groups_after, predict
 from autoreg.costs.structure import apply_structure
 from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import compile_plan, identity
@@ -119,40 +120,37 @@ class TaskObjective:
         return Chain(self.setup, self.reference, config, seed=seed, fold=fold, on_rung=on_rung)
 
     def __call__(self, config: Mapping[str, Any], trial: Reporter) -> dict[str, float]:
-        """Carry a complete recipe out on every fold and return the mean of its metrics, with its costs."""
-        setup = self.setup
+        """Carry a complete recipe out on every fold and return the mean of its metrics, with its costs.
+
+        The skeleton is timed first: like all costs, latency is known before anything is trained.
+        """
+        folds = self.setup.task.folds
         begun = time.perf_counter()
+        costs = self._known(config, trial)
         outcomes: list[Outcome] = []
         chains: list[Chain] = []
-        costs: dict[str, float] = {}
-
-        def note() -> None:
-            trial.info.update(
-                epochs_asked=sum(chain.paid.asked for chain in chains) / max(1, len(chains)),
-                epochs_paid=sum(chain.paid.paid for chain in chains) / len(setup.task.folds),
-                seconds=time.perf_counter() - begun,
-                phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
-            )
-
         try:
-            for index, fold in enumerate(setup.task.folds):
-                on_rung = self._on_rung(trial, config) if self.rungs and index == 0 else None
+            for index, fold in enumerate(folds):
+                on_rung = self._reporter(trial, costs) if self.rungs and index == 0 else None
                 chains.append(self.chain(config, seed=trial.seed, fold=fold, on_rung=on_rung))
                 outcomes.append(chains[-1].run())
-                metrics = mean_metrics([outcome.metrics for outcome in outcomes])
-                if not costs:
-                    costs = self._finish(outcomes[0], trial)
-                if index + 1 < len(setup.task.folds) and self.rungs:
-                    self._tell(trial, FOLD_STEP * (index + 1), {**metrics, **costs})
+                if index == 0:
+                    self._compare(outcomes[0], trial, costs)
+                if index + 1 < len(folds) and self.rungs:
+                    metrics = mean_metrics([outcome.metrics for outcome in outcomes])
+                    self._reporter(trial, costs)(FOLD_STEP * (index + 1), metrics)
         except Stopped:
-            note()
-            partial = mean_metrics([outcome.metrics for outcome in outcomes]) if outcomes else {}
-            return {**partial, **costs}
-        note()
+            pass
+        trial.info.update(
+            epochs_asked=sum(chain.paid.asked for chain in chains) / len(chains),
+            epochs_paid=sum(chain.paid.paid for chain in chains) / len(folds),
+            seconds=time.perf_counter() - begun,
+            phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
+        )
         if len(outcomes) > 1:
-            quality = setup.task.quality
-            trial.info["folds"] = {f: o.metrics[quality] for f, o in zip(setup.task.folds, outcomes, strict=True)}
-        return {**metrics, **costs}
+            quality = self.setup.task.quality
+            trial.info["folds"] = {f: o.metrics[quality] for f, o in zip(folds, outcomes, strict=False)}
+        return {**(mean_metrics([outcome.metrics for outcome in outcomes]) if outcomes else {}), **costs}
 
     def test(self, config: Mapping[str, Any], seed: int) -> dict[str, dict[str, float]]:
         """Score a recipe on the test sets: by set name, the mean of the metrics over the folds' models."""
@@ -164,39 +162,37 @@ class TaskObjective:
                 by_set.setdefault(name, []).append(metrics)
         return {name: mean_metrics(found) for name, found in by_set.items()}
 
-    def _on_rung(self, trial: Reporter, config: Mapping[str, Any]) -> OnRung:
-        known = self.costs(config)
-
-        def on_rung(epoch: int, metrics: Mapping[str, float]) -> None:
-            self._tell(trial, epoch, {**metrics, **known})
-
-        return on_rung
-
-    def _tell(self, trial: Reporter, step: int, metrics: Mapping[str, float]) -> None:
-        trial.report(step, dict(metrics))
-        if trial.should_stop():
-            raise Stopped
-
-    def _finish(self, outcome: Outcome, trial: Reporter) -> dict[str, float]:
-        """Count the finished model, compare with what was predicted, and time its skeleton."""
-        setup = self.setup
-        counted = self.count(outcome)
-        predicted = predict(setup.profile, outcome.levels)
-        costs = cost_metrics(counted)
-        notes = list(outcome.carried.notes)
-        for name, value in cost_metrics(predicted).items():
-            if costs[name] != value:
-                notes.append(f"{name}: predicted {value:,.0f}, counted {costs[name]:,.0f}")
-        trial.info["notes"] = notes
-        trial.info["layers"] = layer_rows(predicted, outcome)
-        trial.info["curve"] = [round(loss, 5) for loss in outcome.carried.curve]
+    def _known(self, config: Mapping[str, Any], trial: Reporter) -> dict[str, float]:
+        """Costs of a recipe before training, its skeleton's latency among them."""
+        levels = resolve(config, self.setup, self.reference)
+        predicted = predict(self.setup.profile, levels)
+        costs = cost_metrics(predicted)
+        trial.info["layers"] = layer_rows(predicted)
         if self.latency:
-            timed = self._latency(outcome)
+            timed = self._latency(levels)
             costs["latency_ms"] = timed.ms
-            trial.info["latency"] = {"ms": timed.ms, "low": timed.low, "high": timed.high, "runs": timed.runs}
-            trial.info["latency"] |= {"batch": timed.batch, "threads": timed.threads, "device": timed.device}
-            trial.info["latency"] |= {"runtime": timed.runtime, "noisy": timed.noisy}
+            trial.info["latency"] = timed.to_dict()
         return costs
+
+    def _reporter(self, trial: Reporter, costs: Mapping[str, float]) -> OnRung:
+        def report(step: int, metrics: Mapping[str, float]) -> None:
+            trial.report(step, {**metrics, **costs})
+            if trial.should_stop():
+                raise Stopped
+
+        return report
+
+    def _compare(self, outcome: Outcome, trial: Reporter, costs: Mapping[str, float]) -> None:
+        """Note what was trained, and where the finished model does not cost what was predicted."""
+        notes = list(outcome.carried.notes)
+        for name, value in cost_metrics(self.count(outcome)).items():
+            if costs[name] != value:
+                notes.append(f"{name}: predicted {costs[name]:,.0f}, counted {value:,.0f}")
+        trial.info["notes"] = notes
+        trial.info["curve"] = [round(loss, 5) for loss in outcome.carried.curve]
+        trained = outcome.carried.trained
+        for row in trial.info["layers"]:
+            row["trained"] = trained is None or f"{row['name']}.weight" in trained
 
     def count(self, outcome: Outcome) -> Costs:
         """Count what the finished model costs."""
@@ -204,11 +200,13 @@ class TaskObjective:
         found = {name: mask.cpu() for name, mask in masks(model).items()}
         return count(plain_copy(model).cpu(), self.setup.example_input, found, outcome.levels)
 
-    def _latency(self, outcome: Outcome) -> Any:
+    def _latency(self, levels: Levels) -> Latency:
+        """Time the skeleton that the levels leave; which channels are gone does not matter to it."""
         setup = self.setup
         skeleton = setup.skeleton()
-        removed = {group: list(indices) for group, indices in outcome.carried.removed.items()}
-        apply_structure(skeleton, setup.example_input, list(outcome.carried.dropped), removed)
+        full = {group.id: group.size for group in groups_after(setup.profile, levels.dropped)}
+        removed = {name: list(range(full[name] - kept)) for name, kept in levels.channels.items() if kept < full[name]}
+        apply_structure(skeleton, setup.example_input, levels.dropped, removed)
         return measure(skeleton.eval(), setup.task.latency_input(), setup.latency, setup.lock)
 
 
@@ -227,9 +225,8 @@ def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(metrics[name] for metrics in found) / len(found) for name in found[0]}
 
 
-def layer_rows(costs: Costs, outcome: Outcome) -> list[dict[str, Any]]:
+def layer_rows(costs: Costs) -> list[dict[str, Any]]:
     """What the report shows of each layer: structure, density, bits, whether it is trained and still there."""
-    trained = outcome.carried.trained
     return [
         {
             "name": layer.name,
@@ -240,7 +237,7 @@ def layer_rows(costs: Costs, outcome: Outcome) -> list[dict[str, Any]]:
             "weight_bits": layer.bits,
             "activation_bits": layer.activation_bits,
             "dropped": layer.dropped,
-            "trained": trained is None or f"{layer.name}.weight" in trained,
+            "trained": True,
         }
         for layer in costs.per_layer
     ]

@@ -130,7 +130,7 @@ def _channels(
 
 
 def _weights_per_channel(group: ChannelGroup, sizes: Mapping[str, int]) -> int:
-    return max(1, sum(sizes[name] // group.size for name, where in group.members if where == "out" and name in sizes))
+    return max(1, sum(sizes[name] // group.size for name in group.produced if name in sizes))
 
 
 def groups_as_layers(groups: Sequence[ChannelGroup]) -> list[LayerInfo]:

@@ -155,7 +155,19 @@ def test_a_block_without_residual_joins_the_channels_around_it() -> None:
 
 
 def test_only_the_outermost_blocks_with_layers_inside_count() -> None:
-    """Leaf modules, blocks without layers, blocks of two inputs and blocks inside of blocks are none."""
+    """Leaf modules, blocks without layers or with two inputs, blocks inside of blocks and whole stages are none."""
+
+    def layer() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Sequential(layer(), layer())
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = x + self.inner(x)
+            return out
 
     class Pair(nn.Module):
         def __init__(self) -> None:
@@ -169,8 +181,8 @@ def test_only_the_outermost_blocks_with_layers_inside_count() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            inner = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), nn.ReLU())
-            self.body = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), nn.Tanh()), inner)
+            stage = nn.Sequential(layer(), layer())
+            self.body = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), nn.Tanh()), Outer(), stage)
             self.pairs = nn.ModuleList([Pair(), Pair()])
 
         def forward(self, x: Tensor) -> Tensor:
@@ -178,7 +190,7 @@ def test_only_the_outermost_blocks_with_layers_inside_count() -> None:
             out: Tensor = self.pairs[1](self.pairs[0](x, x))
             return out
 
-    assert find_blocks(Net(), torch.randn(1, 4)) == ("body.2", "pairs.1")
+    assert find_blocks(Net(), torch.randn(1, 4)) == ("body.2", "body.3.0", "body.3.1", "pairs.1")
 
 
 def test_inputs_may_be_tuples_and_mappings() -> None:

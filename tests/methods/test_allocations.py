@@ -71,7 +71,7 @@ def test_lamp_scores_do_not_change_when_a_layer_is_scaled_and_those_of_zeros_are
 
 
 def test_lamp_and_global_by_hand() -> None:
-    """a = 1, 2, 3 and b = 10, 20: global keeps 20, 10 and (always) 3; LAMP scores b with 1/5 and 1, a with 1/14, 4/13, 1."""
+    """a = 1, 2, 3 and b = 10, 20: global keeps 20, 10 and (always) 3; LAMP scores a 1/14, 4/13, 1 and b 1/5, 1."""
     layers = [LayerShape("a", (3, 1)), LayerShape("b", (2, 1))]
     scores = {"a": torch.tensor([1.0, 2.0, 3.0]), "b": torch.tensor([10.0, 20.0])}
     assert create("allocation", "global").levels(layers, 0.4, scores) == pytest.approx({"a": 2 / 3, "b": 0.0})

@@ -42,6 +42,7 @@ def test_wanda_by_hand() -> None:
     assert score.tolist() == [[5.0, 4.0], [2.5, 8.0]]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize(
     "options",
     [

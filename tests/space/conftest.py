@@ -113,7 +113,9 @@ regularizer:
   - sam: {rho: {uniform: [0.01, 0.2]}}
 sparsity:
   - none
-  - weight: {criterion: [magnitude, wanda], allocation: [uniform, erk, lamp], amount: {uniform: [0.3, 0.95]}, schedule: [one_shot, gradual]}
+  - weight:
+      {criterion: [magnitude, wanda], allocation: [uniform, erk, lamp], amount: {uniform: [0.3, 0.95]},
+       schedule: [one_shot, gradual]}
   - channel: {criterion: [magnitude, taylor], allocation: [uniform, global], amount: {uniform: [0.1, 0.7]}}
   - "2:4": {criterion: [magnitude, wanda]}
 quantization:
@@ -122,7 +124,8 @@ quantization:
 layers:
   train: [all, {fisher: {count: {int: [1, 6]}}}, norm_only]
   drop: [none, {angular: {count: {int: [1, 2]}}}, {last: {count: {int: [1, 2]}}}]
-training: {start: [scratch, pretrained], lr: {log: [1e-4, 1e-1]}, weight_decay: {log: [1e-6, 1]}, epochs: 10, finetune_epochs: 4, qat_epochs: 2}
+training: {start: [scratch, pretrained], lr: {log: [1e-4, 1e-1]}, weight_decay: {log: [1e-6, 1]},
+  epochs: 10, finetune_epochs: 4, qat_epochs: 2}
 constraints: ["flops <= 0.5 * dense.flops", "bytes <= 200_000"]
 """
 

@@ -1,0 +1,49 @@
+"""Two ways to drive the same engine: `local`, worker processes of this machine, and `ray`, a cluster."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any
+
+from autoreg.errors import InputError
+from autoreg.execution.base import EngineLike, Evaluate, StopTrial, WorkerError, run_one
+from autoreg.execution.local import run_local
+
+EXECUTORS = ("local", "ray")
+
+__all__ = ["EXECUTORS", "EngineLike", "Evaluate", "StopTrial", "WorkerError", "run", "run_local", "run_one"]
+
+
+def run(engine: EngineLike, evaluate: Evaluate, executor: str = "local", **options: Any) -> None:
+    """Drive an engine with an executor until it asks no more.
+
+    Args:
+        engine: What to drive.
+        evaluate: The objective.
+        executor: "local" or "ray".
+        **options: As `run_local` or `run_ray` takes them: workers, on_event, ...
+
+    Raises:
+        InputError: If there is no such executor, or it has no such option.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM; trials that were told are kept.
+    """
+    if executor == "local":
+        drive: Any = run_local
+    elif executor == "ray":
+        from autoreg.execution.ray_tune import run_ray  # imports Ray: 2 seconds
+
+        drive = run_ray
+    else:
+        raise InputError(f"executor: found {executor!r}{_nearest(executor, EXECUTORS)}")
+    allowed = [name for name, p in inspect.signature(drive).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in allowed:
+            raise InputError(f"executor {executor!r}: it has no option {name!r}{_nearest(name, allowed)}")
+    drive(engine, evaluate, **options)
+
+
+def _nearest(found: str, allowed: Any) -> str:
+    near = difflib.get_close_matches(found, allowed, 1)
+    text = f"; allowed are {', '.join(allowed)}"
+    return f"{text}. Did you mean {near[0]!r}?" if near else text

@@ -1,0 +1,170 @@
+"""The local executor: trials in worker processes of this machine that are watched and replaced, no service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Any
+
+from autoreg.errors import InputError
+from autoreg.execution.base import EngineLike, Evaluate, Progress, WorkerError, pack, run_one
+from autoreg.execution.interrupts import Interrupts
+from autoreg.execution.process import WorkerProcess, close
+from autoreg.search.trial import Ask, Result
+
+WAIT_SECONDS = 0.2
+EARLY_DEATHS = 3
+"""Workers that die in a row before they have the objective, until the search gives up."""
+
+
+def run_local(
+    engine: EngineLike,
+    evaluate: Evaluate,
+    *,
+    workers: int = 1,
+    on_event: Callable[[Any], object] | None = None,
+    threads_per_trial: int = 1,
+    stop: Callable[[], bool] | None = None,
+    in_process: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+) -> None:
+    """Drive an engine with worker processes on this machine until it asks no more.
+
+    With one worker the engine hears ask, reports, tell, ask, ... in this order. A worker that dies fails its trial and
+    is replaced. The output of objectives goes where this process writes. Ctrl-C and SIGTERM end the workers at once
+    and raise; trials under way stay untold, so that a resumed study asks them again.
+
+    Args:
+        engine: What to drive.
+        evaluate: The objective; it goes to each worker once.
+        workers: Trials at a time, at least 1.
+        on_event: Called as `on_event(engine)` a few times a second at most, and at the end.
+        threads_per_trial: CPU threads of the numerical libraries in a worker, at least 1.
+        stop: Asked now and then; once it is true nothing more is asked, and what runs is finished.
+        in_process: Run the trials in this process, to debug them; one at a time.
+        cache: Folder that `trial.cached` shares between workers; None keeps values in each worker's memory.
+
+    Raises:
+        InputError: If an argument is wrong or a worker cannot load the objective.
+        WorkerError: If workers die before they have the objective.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM.
+    """
+    for name, value in (("workers", workers), ("threads_per_trial", threads_per_trial)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}: found {value!r}; allowed are whole numbers from 1")
+    if in_process and workers != 1:
+        raise InputError(f"workers: found {workers} with in_process, which runs one trial at a time")
+    progress = Progress(engine, on_event)
+    if in_process:
+        _run_here(engine, evaluate, progress, stop, cache)
+    else:
+        packed = pack(evaluate)
+        with Interrupts() as interrupts, _Pool(engine, packed, workers, threads_per_trial, cache) as pool:
+            pool.drive(progress, stop, interrupts)
+    progress(now=True)
+
+
+def _run_here(
+    engine: EngineLike,
+    evaluate: Evaluate,
+    progress: Progress,
+    stop: Callable[[], bool] | None,
+    cache: str | os.PathLike[str] | None,
+) -> None:
+    while not (stop is not None and stop()) and (ask := engine.ask()) is not None:
+
+        def send(step: int, metrics: dict[str, float], ask: Ask = ask) -> str:
+            progress()
+            return engine.report(ask.number, step, metrics)
+
+        result = run_one(evaluate, ask, send, cache=cache)
+        engine.tell(ask.number, result)
+        progress()
+
+
+class _Pool:
+    """The workers of one run, and the engine they work for."""
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        packed: bytes,
+        workers: int,
+        threads: int,
+        cache: str | os.PathLike[str] | None,
+    ) -> None:
+        self._engine, self._packed, self._threads = engine, packed, threads
+        self._cache = None if cache is None else os.path.abspath(cache)
+        self._count, self._early = workers, 0
+        self._workers: list[WorkerProcess] = []
+
+    def __enter__(self) -> _Pool:
+        try:
+            for _ in range(self._count):
+                self._workers.append(WorkerProcess(self._threads))
+        except BaseException:
+            close(self._workers, prompt=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        close(self._workers, prompt=kind is not None)
+
+    def drive(self, progress: Progress, stop: Callable[[], bool] | None, interrupts: Interrupts) -> None:
+        """Ask while a worker is free, hear and tell, until nothing is asked and nothing runs."""
+        asking = True
+        while True:
+            for worker in self._workers:
+                interrupts.check()
+                asking = asking and not (stop is not None and stop())
+                if asking and worker.ready and worker.ask is None:
+                    ask = self._engine.ask()
+                    asking = ask is not None
+                    if ask is not None:
+                        worker.begin(ask)
+            if not asking and all(worker.ask is None for worker in self._workers):
+                return
+            spoken = wait([worker.connection for worker in self._workers], WAIT_SECONDS)
+            for worker in list(self._workers):
+                interrupts.check()
+                if worker.connection in spoken:
+                    self._hear(worker, worker.receive())
+                elif worker.died():
+                    self._hear(worker, None)
+            progress()
+
+    def _hear(self, worker: WorkerProcess, message: tuple[Any, ...] | None) -> None:
+        if message is None:
+            self._replace(worker)
+            return
+        what, *content = message
+        if what == "hello":
+            worker.send("load", self._packed, self._cache)
+        elif what == "ready":
+            worker.ready, self._early = True, 0
+        elif what == "broken":
+            raise InputError(
+                f"objective: a worker process cannot load it ({content[0]}); "
+                "what it refers to must be importable from the folders of sys.path, or defined in the script itself"
+            )
+        elif what == "report" and worker.ask is not None:
+            step, metrics = content
+            worker.send(self._engine.report(worker.ask.number, step, metrics))
+        elif what == "result" and worker.ask is not None:
+            ask, worker.ask = worker.ask, None
+            self._engine.tell(ask.number, content[0])
+
+    def _replace(self, worker: WorkerProcess) -> None:
+        why = worker.death()
+        self._workers.remove(worker)
+        if worker.ask is not None:
+            self._engine.tell(worker.ask.number, Result("FAIL", reason=why))
+        if not worker.ready:
+            self._early += 1
+            if self._early >= EARLY_DEATHS:
+                raise WorkerError(f"{why}, before it had loaded the objective; so did {EARLY_DEATHS} in a row")
+        self._workers.append(WorkerProcess(self._threads))

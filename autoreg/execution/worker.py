@@ -1,0 +1,69 @@
+"""A worker process of the local executor, as the child sees itself: one objective, one trial after the other.
+
+The protocol over the connection, tuples of plain data:
+    to the worker     ("load", evaluate, cache) once, ("run", ask) per trial, (decision,) per report, ("end",)
+    from the worker   ("hello",), ("ready",) or ("broken", why); ("report", step, metrics), ("result", result)
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+from autoreg.execution.base import failure, run_one
+
+
+def main(descriptor: int) -> None:
+    """Serve trials over a socket until the parent says so or is gone.
+
+    Args:
+        descriptor: The worker's end of the socket, inherited.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    connection: Connection[Any, Any] = Connection(descriptor)
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    connection.send(("hello",))
+    _, packed, cache = inbox.get()
+    try:
+        evaluate = pickle.loads(packed)
+    except BaseException as error:
+        connection.send(("broken", failure(error)))
+        return
+    connection.send(("ready",))
+
+    def send(step: int, metrics: dict[str, float]) -> str:
+        connection.send(("report", step, metrics))
+        decision: str = inbox.get()[0]
+        return decision
+
+    while (message := inbox.get())[0] == "run":
+        result = run_one(evaluate, message[1], send, cache=cache)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        connection.send(("result", result))
+
+
+def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
+    """Pass messages on, and end this process and what it started once the parent is gone."""
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            _vanish()
+        inbox.put(message)
+        if message[0] == "end":
+            return
+
+
+def _vanish() -> None:
+    # The worker leads its own process group: processes that the objective started go with it.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

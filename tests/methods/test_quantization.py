@@ -1,0 +1,251 @@
+"""Quantizers on a model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from autoreg.errors import AutoregError, InputError
+from autoreg.methods import weighted_layers
+from autoreg.methods.quantization import (
+    attach_quantizers,
+    bake_quantizers,
+    calibrate,
+    freeze_quantizers,
+    weight_quant_params,
+)
+from autoreg.methods.sparsity.masks import attach_masks
+from autoreg.methods.testing import forward, tiny_batches, tiny_model, train_steps
+
+NAMES = [name for name, _ in weighted_layers(tiny_model())]
+OPTIONS: list[dict[str, Any]] = [
+    {"granularity": granularity, "symmetric": symmetric, "learned": learned}
+    for granularity in ("tensor", "channel")
+    for symmetric in (True, False)
+    for learned in (True, False)
+]
+
+
+def sparse_model() -> nn.Module:
+    torch.manual_seed(0)
+    model = tiny_model()
+    attach_masks(
+        model, {name: module.weight.abs() > module.weight.abs().median() for name, module in weighted_layers(model)}
+    )  # type: ignore[operator]
+    return model
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_masked_zeros_stay_zero_and_weights_lie_on_their_grid(options: dict[str, Any], bits: int) -> None:
+    model = sparse_model()
+    masked = {name: module.weight == 0 for name, module in weighted_layers(model)}
+    attach_quantizers(model, dict.fromkeys(NAMES, bits), **options)
+    train_steps(model, [], tiny_batches())
+    for name, module in weighted_layers(model):
+        scale, zero_point, ints = weight_quant_params(module)
+        assert not module.weight[masked[name]].any()  # type: ignore[index]
+        torch.testing.assert_close((ints - zero_point) * scale, module.weight.detach(), rtol=0, atol=0)  # type: ignore[operator]
+        assert torch.equal(zero_point, zero_point.round())
+        assert ints.dtype == torch.int16
+        assert int(ints.max()) - int(ints.min()) < 2**bits
+        assert scale.numel() == (1 if options["granularity"] == "tensor" else module.weight.shape[0])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("bits", [2, 5, 8])
+def test_rounding_to_nearest_errs_by_at_most_half_a_step(bits: int, symmetric: bool) -> None:
+    model = tiny_model()
+    before = {name: module.weight.detach().clone() for name, module in weighted_layers(model)}  # type: ignore[operator]
+    attach_quantizers(model, dict.fromkeys(NAMES, bits), symmetric=symmetric)
+    for name, module in weighted_layers(model):
+        error = (module.weight - before[name]).abs()  # type: ignore[operator]
+        assert bool((error <= weight_quant_params(module).scale * 0.50001).all())
+
+
+def test_more_bits_err_less_and_channels_err_less_than_tensors() -> None:
+    def error(bits: int, granularity: str) -> float:
+        torch.manual_seed(0)
+        model = tiny_model()
+        with torch.no_grad():
+            model[3].weight[0] *= 20
+        before = model[3].weight.detach().clone()
+        attach_quantizers(model, {"3": bits}, granularity=granularity)
+        return float((model[3].weight - before).detach().square().mean())
+
+    errors = [error(bits, "channel") for bits in (2, 4, 6, 8)]
+    assert errors == sorted(errors, reverse=True)
+    assert error(4, "channel") < error(4, "tensor") / 2
+
+
+def test_first_learned_step_is_the_papers_over_what_the_mask_leaves() -> None:
+    model = nn.Sequential(nn.Linear(4, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, -3.0, 9.0, 9.0]]))
+    attach_masks(model, {"0": torch.tensor([[True, True, False, False]])})
+    attach_quantizers(model, {"0": 4}, learned=True)
+    assert float(weight_quant_params(model[0]).scale) == pytest.approx(2 * 2.0 / 7**0.5)
+
+
+def test_learned_steps_train_and_a_fixed_scale_does_not() -> None:
+    for learned in (True, False):
+        model = tiny_model()
+        attach_quantizers(model, dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 4), learned=learned)
+        assert calibrate(model, tiny_batches(), forward) == []
+        before = {k: v.clone() for k, v in model.state_dict().items() if k.endswith("scale")}
+        assert len(before) == 6
+        train_steps(model, [], tiny_batches())
+        moved = [not torch.equal(model.state_dict()[k], v) for k, v in before.items()]
+        assert all(moved) if learned else not any(moved)
+
+
+def test_learned_steps_have_one_dimension_so_that_decay_passes_them_by() -> None:
+    model = tiny_model()
+    attach_quantizers(model, dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 8), learned=True)
+    steps = [p for name, p in model.named_parameters() if name.endswith("scale")]
+    assert len(steps) == 6
+    assert {p.ndim for p in steps} == {1}
+
+
+def test_frozen_steps_are_not_trained() -> None:
+    model = tiny_model()
+    attach_quantizers(model, dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 8), learned=True)
+    freeze_quantizers(model)
+    assert not any(p.requires_grad for name, p in model.named_parameters() if name.endswith("scale"))
+
+
+def test_learning_the_steps_lowers_the_loss_of_a_coarse_network() -> None:
+    """Quantization-aware training at 2 bits beats the same network rounded without training."""
+    torch.manual_seed(0)
+    batches = tiny_batches(1)
+    model = tiny_model()
+    attach_quantizers(model, dict.fromkeys(NAMES, 2), learned=True)
+    losses = train_steps(model, [], batches * 80, lr=0.05)
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(("symmetric", "low", "high"), [(False, -0.5, 1.0), (True, -1.0, 1.0)])
+def test_ranges_of_inputs_are_those_of_the_calibration_batches(symmetric: bool, low: float, high: float) -> None:
+    """Inputs from −0.5 to 1 over two batches; beyond the range they are clamped."""
+    model = nn.Sequential(nn.Linear(2, 1))
+    attach_quantizers(model, {}, {"0": 8}, act_symmetric=symmetric)
+    batches = [(torch.tensor([[-0.5, 0.0]]),), (torch.tensor([[1.0, 0.2]]),)]
+    assert calibrate(model, batches, forward) == []
+    quantizer = model[0].activation_quantizer
+    ends = quantizer(torch.tensor([[-9.0, 9.0]]))[0].tolist()
+    assert ends == pytest.approx([low, high], abs=1.0 / 200)
+    grid = torch.linspace(low, high, 99)[None]
+    assert float((quantizer(grid) - grid).abs().max()) <= float(quantizer.scale) * 0.5001
+    assert float(quantizer(torch.zeros(1, 1))) == 0.0
+
+
+def test_inputs_that_are_never_negative_get_the_papers_unsigned_code() -> None:
+    model = nn.Sequential(nn.Linear(2, 1))
+    attach_quantizers(model, {}, {"0": 4}, learned=True)
+    calibrate(model, [(torch.tensor([[0.0, 3.0]]),)], forward)
+    quantizer = model[0].activation_quantizer
+    assert float(quantizer.zero_point) == 0.0
+    assert (quantizer.low, quantizer.high) == (0, 15)
+    assert float(quantizer.scale.detach()) == pytest.approx(2 * 1.5 / 15**0.5)
+
+
+def test_inputs_must_be_calibrated_and_layers_never_called_are_named() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(2, 2), "idle": nn.Linear(2, 2)})
+    attach_quantizers(model, {}, {"used": 8, "idle": 8})
+    with pytest.raises(AutoregError, match="never calibrated"):
+        model["used"](torch.ones(1, 2))
+    assert calibrate(model, [torch.ones(1, 2)], lambda m, b: m["used"](b)) == ["idle"]
+    model["used"](input=torch.ones(1, 2))  # keyword inputs are quantized, too
+    with pytest.raises(AutoregError, match="never calibrated"):
+        model["idle"](torch.ones(1, 2))
+
+
+def test_calibration_leaves_modes_and_statistics_alone() -> None:
+    model = tiny_model().train()
+    attach_quantizers(model, {}, dict.fromkeys(NAMES, 8))
+    running = model[1].running_mean.clone()
+    calibrate(model, tiny_batches(), forward)
+    assert model.training
+    assert torch.equal(model[1].running_mean, running)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_state_dict_loads_into_a_model_made_alike_and_copies_are_independent(options: dict[str, Any]) -> None:
+    def made(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        model = tiny_model()
+        attach_masks(model, {n: torch.rand(m.weight.shape) < 0.5 for n, m in weighted_layers(model)})  # type: ignore[arg-type]
+        attach_quantizers(model, dict.fromkeys(NAMES, 4), {"3": 8, "6": 4}, **options)
+        return model
+
+    model, other = made(0), made(1)
+    calibrate(model, tiny_batches(), forward)
+    train_steps(model, [], tiny_batches())
+    other.load_state_dict(model.state_dict())
+    images = tiny_batches(1)[0][0]
+    expected = model.eval()(images)
+    assert torch.equal(other.eval()(images), expected)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin[6].activation_quantizer.scale.mul_(7)
+    assert torch.equal(model(images), expected)
+    assert not torch.equal(twin(images), expected)
+
+
+def test_baked_models_have_plain_weights_and_the_same_outputs() -> None:
+    model = sparse_model()
+    attach_quantizers(model, dict.fromkeys(NAMES, 4), {"6": 8}, learned=True)
+    calibrate(model, tiny_batches(), forward)
+    images = tiny_batches(1)[0][0]
+    expected = model.eval()(images).detach()
+    found = bake_quantizers(model)
+    assert set(found) == set(NAMES)
+    torch.testing.assert_close(model(images), expected, rtol=1e-5, atol=1e-6)
+    extra = set(model.state_dict()) - set(tiny_model().state_dict())
+    assert extra == {f"6.activation_quantizer.{name}" for name in ("scale", "zero_point", "calibrated")}
+    for name, module in weighted_layers(model):
+        torch.testing.assert_close(
+            module.weight.detach(), (found[name].ints - found[name].zero_point) * found[name].scale
+        )  # type: ignore[operator]
+
+
+def test_thirty_two_bits_leave_a_layer_alone() -> None:
+    model = tiny_model()
+    names = set(model.state_dict())
+    attach_quantizers(model, dict.fromkeys(NAMES, 32), dict.fromkeys(NAMES, 32))
+    assert set(model.state_dict()) == names
+    with pytest.raises(InputError, match="not quantized"):
+        weight_quant_params(model[0])
+
+
+def test_scales_of_a_transposed_convolution_go_by_output() -> None:
+    layer = nn.ConvTranspose2d(3, 5, 2)
+    attach_quantizers(nn.Sequential(layer), {"0": 4})
+    assert weight_quant_params(layer).scale.shape == (1, 5, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({"33": 8},), "no weighted layer is called '33'"),
+        (({}, {"1": 8}), "no weighted layer is called '1'"),
+        (({"3": 16},), "bits = 16; allowed: 2 to 8"),
+        (({"3": 8}, {}, "row"), "granularity = 'row'; allowed: tensor, channel"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        attach_quantizers(tiny_model(), *arguments)
+
+
+def test_a_second_quantizer_is_refused() -> None:
+    model = tiny_model()
+    attach_quantizers(model, {"3": 8}, {"3": 8})
+    with pytest.raises(InputError, match="the weight of layer '3' is quantized already"):
+        attach_quantizers(model, {"3": 4})
+    with pytest.raises(InputError, match="the input of layer '3' is quantized already"):
+        attach_quantizers(model, {}, {"3": 4})
