@@ -74,14 +74,15 @@ def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None]:
         from autoreg.report.load import StudyData
 
         data = StudyData.load(folder)
-        try:
-            record = data.record(int(number))
-        except KeyError:
-            raise NoTrialError(f"{folder}: has no trial {number}; its trials are 0 to {len(data.records) - 1}") from None
+        records = data.state.records
+        if int(number) >= len(records):
+            raise NoTrialError(f"{folder}: has no trial {number}; it has {len(records)}, counted from 0")
         task = data.study.get("task")
         if not isinstance(task, Mapping):
             raise InputError(f"{folder}: is the study of a Python objective; its recipes belong to no task")
-        return dict(record.config), TaskRef(task["name"], task["params"], tuple(data.study.get("imports", ())))
+        return dict(records[int(number)].config), TaskRef(
+            task["name"], task["params"], tuple(data.study.get("imports", ()))
+        )
     return load_recipe(Path(where)), None
 
 

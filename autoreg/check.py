@@ -118,7 +118,9 @@ def _costs(made: Any, trials: int) -> dict[str, Any]:
     }
 
 
-def _satisfied(constraint: Expression, rows: Sequence[Mapping[str, float]], dense: Mapping[str, float]) -> dict[str, Any]:
+def _satisfied(
+    constraint: Expression, rows: Sequence[Mapping[str, float]], dense: Mapping[str, float]
+) -> dict[str, Any]:
     names = {f"dense.{name}": value for name, value in dense.items()}
     if not all(name in names or name in rows[0] for name in constraint.names):
         return {"constraint": str(constraint), "share": None, "note": "known only after training"}

@@ -23,7 +23,9 @@ app = typer.Typer(
 EXIT_EMPTY, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 Params = Annotated[list[str], typer.Option("-p", "--param", help="A parameter of the task: -p name=value.")]
-Imports = Annotated[list[str], typer.Option("--import", help="Import this module first: methods and tasks of your own.")]
+Imports = Annotated[
+    list[str], typer.Option("--import", help="Import this module first: methods and tasks of your own.")
+]
 Store = Annotated[Path | None, typer.Option(help="Folder of finished phases that trials share.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -68,7 +70,9 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the study.")] = None,
     sampler: Annotated[str | None, typer.Option(help="auto, tpe, nsga2, random or grid.")] = None,
     baselines: Annotated[str | None, typer.Option(help="default, full or none.")] = None,
-    final_seeds: Annotated[int | None, typer.Option(min=0, help="Fresh seeds that the front is re-measured with.")] = None,
+    final_seeds: Annotated[
+        int | None, typer.Option(min=0, help="Fresh seeds that the front is re-measured with.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in the folder.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work between trials.")] = False,
@@ -119,7 +123,9 @@ def _search(study: Any, name: str) -> None:
         searched = study.run(progress=True)
         if not searched.engine.front():
             write_report(folder)
-            print(f"No trial is complete and feasible ({_why(searched)}). See {folder / 'report.html'}", file=sys.stderr)
+            print(
+                f"No trial is complete and feasible ({_why(searched)}). See {folder / 'report.html'}", file=sys.stderr
+            )
             raise typer.Exit(EXIT_EMPTY)
         if not _is_final(folder, len(searched.engine.trials())):
             with SearchProgress() as progress:

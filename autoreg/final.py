@@ -296,7 +296,12 @@ def _small_dense(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None)
     rng = np.random.default_rng([study.spec.seed, 0xF3])
 
     def narrow(lr: float, decay: float) -> dict[str, Any]:
-        inner = {"criterion": {"random": {}}, "allocation": {"uniform": {}}, "amount": 0.5, "schedule": {"one_shot": {}}}
+        inner = {
+            "criterion": {"random": {}},
+            "allocation": {"uniform": {}},
+            "amount": 0.5,
+            "schedule": {"one_shot": {}},
+        }
         whole = training["epochs"] + training["finetune_epochs"]
         changed = {**training, "lr": lr, "weight_decay": decay, "epochs": 0, "finetune_epochs": whole}
         return complete({"sparsity": {"channel": inner}, "training": changed})
@@ -305,7 +310,9 @@ def _small_dense(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None)
     recipes = [narrow(training["lr"] * a / 0.3, training["weight_decay"] * b) for a, b in factors]
     if not _possible(study, recipes[0]):
         return []
-    tried = _carry_out(study, [Job("small", r, study.spec.seed, False) for r in recipes], "small dense network", on_step)
+    tried = _carry_out(
+        study, [Job("small", r, study.spec.seed, False) for r in recipes], "small dense network", on_step
+    )
     quality = study.quality
     scores = [r.metrics.get(quality, math.inf) if r.state == "COMPLETE" else math.inf for r in tried]
     best = recipes[int(np.argmin(scores))]
@@ -335,5 +342,7 @@ def _random_arm(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
         "epochs_paid": sum(row["info"].get("epochs_paid", 0.0) for row in rows),
         "hypervolume": engine.hypervolume(),
         "history": engine.history(),
-        "front": [{"config": row["config"], "metrics": row["metrics"]} for row in rows if row["number"] in engine.front()],
+        "front": [
+            {"config": row["config"], "metrics": row["metrics"]} for row in rows if row["number"] in engine.front()
+        ],
     }

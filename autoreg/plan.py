@@ -122,7 +122,11 @@ def compile_plan(
         add("tune" if pretrained else "train", *_train(config, registry))
     sparsifies = method_of(config["sparsity"])[0] != "none" or method_of(config["layers"]["drop"])[0] != "none"
     if sparsifies or training["finetune_epochs"] > 0:
-        settings = {**_train(config, registry)[1], "epochs": training["finetune_epochs"], "resolved": dict(resolved or {})}
+        settings = {
+            **_train(config, registry)[1],
+            "epochs": training["finetune_epochs"],
+            "resolved": dict(resolved or {}),
+        }
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
         add("sparsify", training["finetune_epochs"] * passes(config, registry), settings)
     if is_quantized(config):

@@ -93,7 +93,7 @@ def search(
         "warm_start": [dict(config) for config in warm_start],
     }
     if folder is None:
-        engine = Engine(tree, wanted, **settings)  # type: ignore[arg-type]
+        engine = Engine(tree, wanted, **settings)
         _drive(engine, objective, executor, workers, progress, None)
         return Study(engine)
     asked = {
@@ -110,8 +110,8 @@ def search(
     }
     with single_writer(folder):
         open_folder(folder, asked, resume=resume)
-        engine = Engine(tree, wanted, log=EventLog(folder / "events.jsonl"), **settings)  # type: ignore[arg-type]
-        view = OptunaView(url or str(folder / "optuna.journal"), asked["name"], wanted, tree)  # type: ignore[arg-type]
+        engine = Engine(tree, wanted, log=EventLog(folder / "events.jsonl"), **settings)
+        view = OptunaView(url or str(folder / "optuna.journal"), asked["name"], wanted, tree)
         _drive(engine, objective, executor, workers, progress, view)
     return Study(engine, folder)
 

@@ -128,7 +128,11 @@ class TaskStudy:
         spec, setup = self.spec, self.objective.setup
         return {
             "name": spec.name,
-            "task": {"name": str(self.ref.name), "params": dict(self.ref.params), "fingerprint": setup.task.fingerprint()},
+            "task": {
+                "name": str(self.ref.name),
+                "params": dict(self.ref.params),
+                "fingerprint": setup.task.fingerprint(),
+            },
             "task_note": getattr(setup.task, "note", ""),
             "imports": list(self.ref.imports),
             "space": self.space.to_dict(),

@@ -45,7 +45,7 @@ class EngineLike(Protocol):
         """Take the result of a trial."""
 
 
-class StopTrial(Exception):  # noqa: N818 - not an error: the trial ends early
+class StopTrial(Exception):
     """An objective may raise it to end its trial early: PRUNED, with the metrics of its last report."""
 
 

@@ -19,8 +19,8 @@ from autoreg.search.trial import Ask
 # A fresh interpreter, not a fork (torch has threads) and not multiprocessing's spawn (it runs the
 # user's script again, which fails where that has no `if __name__ == "__main__"`).
 _START = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from autoreg.execution.worker import main; main(int(sys.argv[2]))"
+    "import sys, json; descriptor, sys.path[:], sys.argv[:] = json.loads(sys.argv[1]); "
+    "from autoreg.execution.worker import main; main(descriptor)"
 )
 CLOSE_SECONDS = 3.0
 KILL_SECONDS = 0.5
@@ -43,7 +43,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
+                [sys.executable, "-c", _START, json.dumps([theirs.fileno(), sys.path, sys.argv])],
                 env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),

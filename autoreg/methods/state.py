@@ -115,6 +115,20 @@ def weight_steps(module: nn.Module) -> list[nn.Module]:
     return list(holder["weight"]) if "weight" in holder else []
 
 
+def bake_weight(module: nn.Module) -> None:
+    """Replace a layer's parametrized weight by the plain weight that it computes, in place.
+
+    torch gives a parametrized module a class of its own, which its copies share, and takes the weight's property off
+    that class when it bakes one of them. The module gets another class first, so that its copies go on working.
+    """
+    from torch.nn.utils import parametrize
+
+    kind = type(module)
+    own = {name: value for name, value in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(kind.__name__, kind.__bases__, own)
+    parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+
+
 def is_transposed(module: nn.Module) -> bool:
     """Whether the layer is a transposed convolution, which stores its weight with the inputs first."""
     return bool(getattr(module, "transposed", False))

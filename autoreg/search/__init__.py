@@ -9,7 +9,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from autoreg.search.engine import Budget, Engine
+from autoreg.search.budget import Budget
+from autoreg.search.engine import Engine
 from autoreg.search.events import EventLog, read_events
 from autoreg.search.front import Normalizer, hypervolume_history, nondominated, ranks
 from autoreg.search.pruner import Halving

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.errors import InputError, StudyError
 from autoreg.search import figures, screening
+from autoreg.search.budget import Budget
 from autoreg.search.events import EventLog, finite
 from autoreg.search.front import Normalizer
 from autoreg.search.problem import Costs, Problem
@@ -28,29 +28,10 @@ from autoreg.search.trial import Ask, Result, TrialState, as_numbers
 if TYPE_CHECKING:
     from autoreg.space import Expression, Space
 
+__all__ = ["SCALE_AFTER", "Budget", "Engine"]
+
 SCALE_AFTER = 10
 """Complete trials after which the scale of hypervolume is fixed, where none was given."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When to stop asking: whichever limit is reached first. None is no limit.
-
-    Args:
-        trials: Recipes asked for, whatever became of them; baselines count.
-        minutes: Time since the study began, pauses between resumptions left out.
-        epochs: Epochs paid, as trials say in `info["epochs_paid"]`.
-    """
-
-    trials: int | None = None
-    minutes: float | None = None
-    epochs: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("trials", "minutes", "epochs"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise InputError(f"budget: {name} = {value!r}; it must be at least 0, or None for no limit")
 
 
 class Engine:
@@ -76,7 +57,7 @@ class Engine:
         known_cost_filter: Whether candidates are passed over that could not extend the front; None: with "auto".
         log: Where events go; in memory by default. A log that has events is gone on from.
         clock: Seconds, for the budget in minutes and the times of events.
-        warm_start: Configs from earlier studies, asked after the starters where space and constraints allow them.
+        warm_start: Configs from earlier studies, asked after the starters where space and constraints hold them.
         group: Label of configs that share luck, such as their training; held out together when the predictor is judged.
 
     Raises:
@@ -149,17 +130,17 @@ class Engine:
         Raises:
             InputError: At the first ask, if no recipe of the space meets the constraints.
         """
-        self.stop_reason = self._spent()
+        self.stop_reason = self.budget.spent(self.seconds(), self._epochs())
         if self.stop_reason is not None:
             return None
         if self.state.again:
             record = self.state.records[self.state.again[0]]
             self._note({"event": "again", "trial": record.number})
             return Ask(record.number, record.config, record.seed, record.source, record.costs, again=True)
-        if self.budget.trials is not None and len(self.state.records) >= self.budget.trials:
-            self.stop_reason = f"all {self.budget.trials} trials were asked"
-            return None
         number = len(self.state.records)
+        self.stop_reason = self.budget.asked_all(number)
+        if self.stop_reason is not None:
+            return None
         if number == 0:
             self._proposer.require_possible()
         proposal = self._starter() or self._proposer.propose(self.state, number)
@@ -271,9 +252,9 @@ class Engine:
             "trials": self.budget.trials,
             "front": len(self.front()),
             "hypervolume": self.hypervolume(),
-            "epochs": sum(r.epochs_paid for r in self.state.records),
+            "epochs": self._epochs(),
             "seconds": self.seconds(),
-            "time_left": self._time_left(),
+            "time_left": self.budget.time_left(self.seconds(), len(self.state.told)),
             "stop_reason": self.stop_reason,
         }
 
@@ -311,6 +292,9 @@ class Engine:
         self._note({"event": "resume"})
         self._fix_scale()  # the last tell may have been cut off from it
 
+    def _epochs(self) -> float:
+        return sum(r.epochs_paid for r in self.state.records)
+
     def _note(self, event: dict[str, Any]) -> None:
         event["at"] = round(self.seconds(), 3)
         self.state.apply(self.log.append(event))
@@ -330,27 +314,10 @@ class Engine:
             if key not in taken:
                 return Proposal(config, source, key, self._proposer.costs(key, config))
         for config in self._warm:
-            found = self._proposer.check(config, "warm", taken)
+            found = self._proposer.check(config, "warm", taken) if self.problem.holds(config) else None
             if found is not None:
                 return found
         return None
-
-    def _spent(self) -> str | None:
-        if self.budget.minutes is not None and self.seconds() >= 60 * self.budget.minutes:
-            return f"the {self.budget.minutes:g} minutes are over"
-        paid = sum(r.epochs_paid for r in self.state.records)
-        if self.budget.epochs is not None and paid >= self.budget.epochs:
-            return f"{paid:g} of {self.budget.epochs:g} epochs are paid"
-        return None
-
-    def _time_left(self) -> float | None:
-        guesses = []
-        if self.budget.minutes is not None:
-            guesses.append(max(60 * self.budget.minutes - self.seconds(), 0.0))
-        ended = len(self.state.told)
-        if self.budget.trials is not None and ended:
-            guesses.append(self.seconds() / ended * max(self.budget.trials - ended, 0))
-        return min(guesses) if guesses else None
 
     def _decide(self, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
         if self._halving is None or record.source in self._baselines:
@@ -400,7 +367,7 @@ def _explain(sampler: str, drawer: str, halving: Halving | None) -> str:
         )
     if halving is not None:
         text += (
-            f" Stopping: at steps {halving.first}, {halving.first * halving.eta:g}, ... the best 1/{halving.eta:g}"
-            f" of the last {halving.window} go on, and whoever is on their front."
+            f" Stopping: at the first report and after {halving.eta:g}, {halving.eta**2:g}, ... times as many steps the"
+            f" best 1/{halving.eta:g} of the last {halving.window} go on, and whoever is on their front."
         )
     return text

@@ -23,6 +23,10 @@ Mask = NDArray[np.bool_]
 COST_FLOOR = 1e-3
 """A cost is worth nothing more below this share of the dense cost: three decades are measured."""
 
+BEYOND = 0.1
+"""Costs count up to this much beyond the dense cost on the normalized scale (a factor of two): otherwise
+the best network of full cost would cover nothing."""
+
 
 def minimized(values: ArrayLike, directions: Sequence[str]) -> Floats:
     """Return values [n, m] with the objectives that are to be large negated."""
@@ -162,7 +166,8 @@ class Normalizer:
     """A fixed map from objectives to the unit cube, smaller is better; hypervolume is taken there.
 
     Fixed when a study starts, so that figures of different moments and runs compare. Values better
-    than the ideal become 0; values worse than the reference stay above 1 and cover nothing.
+    than the ideal become 0, values worse than the reference lie above 1. Hypervolume is taken below
+    `corner`, which is a little beyond the reference for costs, and is a share of all below it.
     """
 
     axes: tuple[Axis, ...]
@@ -257,8 +262,8 @@ class Normalizer:
 
     @property
     def corner(self) -> Floats:
-        """The reference point in the unit cube: ones [m]."""
-        return np.ones(len(self.axes))
+        """The reference point [m]: 1 for a quality, 1.1 for a cost (an objective on a log scale)."""
+        return np.array([1.0 + BEYOND * a.log for a in self.axes])
 
     def transform(self, values: ArrayLike) -> Floats:
         """Map objectives [n, m] to the unit cube, where smaller is better."""
@@ -273,12 +278,12 @@ class Normalizer:
         return np.maximum(out, 0.0)
 
     def hypervolume(self, values: ArrayLike) -> float:
-        """Share of the unit cube, in [0, 1], that objectives [n, m] dominate."""
-        return hypervolume(self.transform(values), self.corner)
+        """Share of the box below `corner`, in [0, 1], that objectives [n, m] dominate."""
+        return hypervolume(self.transform(values), self.corner) / float(np.prod(self.corner))
 
     def contributions(self, values: ArrayLike) -> Floats:
         """Hypervolume that each of the objectives [n, m] alone brings."""
-        return contributions(self.transform(values), self.corner)
+        return contributions(self.transform(values), self.corner) / float(np.prod(self.corner))
 
 
 def hypervolume_history(values: ArrayLike, normalizer: Normalizer, counts: ArrayLike | None = None) -> Floats:
@@ -295,11 +300,12 @@ def hypervolume_history(values: ArrayLike, normalizer: Normalizer, counts: Array
     rows = np.asarray(values, dtype=float).reshape(-1, len(normalizer.axes))
     mask = np.ones(len(rows), dtype=bool) if counts is None else np.asarray(counts, dtype=bool)
     out, front, current = np.zeros(len(rows)), np.zeros((0, rows.shape[1])), 0.0
+    corner = normalizer.corner
     for k, (row, takes_part) in enumerate(zip(rows, mask, strict=True)):
         if takes_part:
             point = normalizer.transform(row)
-            if np.all(point < 1) and not np.any(np.all(front <= point, axis=1)):
+            if np.all(point < corner) and not np.any(np.all(front <= point, axis=1)):
                 front = np.vstack([front[~np.all(point <= front, axis=1)], point])
-                current = hypervolume(front, normalizer.corner)
+                current = hypervolume(front, corner) / float(np.prod(corner))
         out[k] = current
     return out

@@ -104,6 +104,13 @@ class Problem:
         rows = np.asarray(values, dtype=float).reshape(-1, len(self.names))
         return state.normalizer.transform(rows) if state.normalizer is not None else rows * self.signs
 
+    def holds(self, config: dict[str, Any]) -> bool:
+        """Whether a config belongs to the space."""
+        try:
+            return config in self.space
+        except (KeyError, ValueError, TypeError):
+            return False
+
     def flat(self, config: dict[str, Any]) -> dict[str, Any]:
         """Active parameters of a config by path; empty for a baseline from outside of the space."""
         try:

@@ -71,6 +71,7 @@ class Proposer:
         self._pool = pool
         self._plain = plain
         self._keys: dict[int, str] = {}
+        self._flats: dict[int, dict[str, Any]] = {}
         self._costs: dict[str, dict[str, float]] = {}
         self.rejected: Counter[str] = Counter()
 
@@ -161,8 +162,6 @@ class Proposer:
         return out
 
     def _flat(self, number: int, config: dict[str, Any]) -> Mapping[str, Any]:
-        if not hasattr(self, "_flats"):
-            self._flats: dict[int, dict[str, Any]] = {}
         if number not in self._flats:
             self._flats[number] = self._problem.flat(config)
         return self._flats[number]

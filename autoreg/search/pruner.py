@@ -37,8 +37,9 @@ class Halving:
     optimistic bound is dominated at its known costs by a complete trial.
 
     Args:
-        eta: One in `eta` goes on at each rung; rungs are `first`, `first·eta`, `first·eta²`, ...
-        first: The first rung, in steps.
+        eta: One in `eta` goes on at each rung. The first report of a trial is a rung, and then every report at
+            `eta` times the step of the last rung or later: 1, 3, 9, ... of a trial that reports at every step.
+        first: The first step that can be a rung.
         window: How many of the latest other reports at the rung count.
         peers: No trial is stopped before this many others have reached the rung.
         audit: Share of stops that are not carried out, in [0, 1], to see how many were wrong.
@@ -77,14 +78,14 @@ class Halving:
                     "window >= peers >= 1, audit and optimism in [0, 1])"
                 )
 
-    def is_rung(self, step: int) -> bool:
-        """Whether `step` is a rung: the whole part of first·eta^k, or any step."""
-        if self.every:
-            return True
-        if step < self.first:
-            return False
-        k = round(math.log(step / self.first, self.eta))
-        return any(step == math.floor(self.first * self.eta**j + 1e-9) for j in (k - 1, k, k + 1) if j >= 0)
+    def is_rung(self, step: int, earlier: Sequence[int] = ()) -> bool:
+        """Whether `step` is a rung for a trial that has reported at the `earlier` steps, ascending."""
+        last: int | None = None
+        for reported in (*earlier, step):
+            rung = reported >= self.first and (last is None or reported >= self.eta * last)
+            if rung:
+                last = reported
+        return last == step
 
     def decide(
         self,

@@ -19,7 +19,8 @@ def decide_at(
     Nothing is decided between rungs and for a trial that is audited. Objectives that are neither reported nor known
     in advance are left out of the comparison; without the quality there is none.
     """
-    if not halving.is_rung(step) or record.audited:
+    earlier = [r.step for r in record.reports]
+    if record.audited or not halving.is_rung(step, earlier):
         return Decision(False)
     names = _comparable(problem, record, metrics)
     if problem.quality not in names:
@@ -51,9 +52,7 @@ def _comparable(problem: Problem, record: Record, metrics: Mapping[str, float]) 
     return [name for name in problem.names if name in metrics or (name in record.costs and name != problem.quality)]
 
 
-def _others(
-    names: list[str], problem: Problem, state: State, record: Record, step: int
-) -> list[tuple[float, ...]]:
+def _others(names: list[str], problem: Problem, state: State, record: Record, step: int) -> list[tuple[float, ...]]:
     """Objectives of the other trials at this rung, in the order of their reports; failed trials left out."""
     points = []
     for number in state.rungs.get(step, ()):

@@ -20,9 +20,10 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Middles of five equal parts of a predictive distribution: an expectation is the mean over them."""
 
 SLACK = 0.01
-"""How much better than the best quality seen a candidate may turn out, in units of chance level."""
+SLACK_SHARE = 0.1
+"""How much better than the best quality seen a candidate may turn out: in units of chance level, and as its share."""
 
-NOTHING = 1e-4
+NOTHING = 1e-5
 """A candidate that could add no more than this share of the unit cube cannot extend the front."""
 
 
@@ -39,7 +40,7 @@ def could_extend(problem: Problem, state: State, costs: Mapping[str, float]) -> 
     best = seen.min(axis=0)
     point = _place(problem, state, costs, best)
     column = problem.names.index(problem.quality)
-    point[column] = max(best[column] - SLACK, 0.0)
+    point[column] = max(best[column] * (1 - SLACK_SHARE) - SLACK, 0.0)
     return bool(front.improvements(point[None, :], seen, state.normalizer.corner)[0] > NOTHING)
 
 

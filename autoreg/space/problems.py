@@ -81,7 +81,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     plain = {_plain(candidate): candidate for candidate in reversed(names)}
     if _plain(name) in plain:
         return plain[_plain(name)]
-    close = difflib.get_close_matches(_plain(name), list(plain), 1, 0.6)
+    close = difflib.get_close_matches(_plain(name), list(plain), 1, 0.6 if len(name) > 3 else 0.5)
     if close:
         return plain[close[0]]
     begun = [key for key in plain if len(key) >= 3 and _plain(name).startswith(key)]  # minimize for min

@@ -240,7 +240,8 @@ class _Builder:
         if event.style is not None:
             return text
         if text in _NULLS:
-            raise problem(self._place(event, path), "found nothing (null)", allowed='a value; for "nothing" write none')
+            place = Places(self._source, self._lines).at(path)  # the line of the name: what is empty has none
+            raise problem(place, "found nothing (null)", allowed='a value; for "nothing" write none')
         if _NOT_FINITE.fullmatch(text):
             raise problem(self._place(event, path), f"found {text}", allowed="finite numbers")
         try:

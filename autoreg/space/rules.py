@@ -34,7 +34,7 @@ class Rule:
         if self.guard is not None and not _is(names.get(self.guard[0]), self.guard[1]):
             return False
         full = {name: names.get(name, INACTIVE) for name in self.expression.names}
-        return bool(self.expression.evaluate(full))
+        return self.expression.holds(full)
 
 
 def _is(value: Any, label: str) -> bool:

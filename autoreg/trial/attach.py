@@ -16,7 +16,7 @@ from autoreg.methods.quantization import attach_quantizers, calibrate
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.criteria import collect
-from autoreg.methods.state import State, weighted_layers
+from autoreg.methods.state import State, weight_of, weighted_layers
 from autoreg.plan import is_quantized, method_of
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
 from autoreg.trial.compress import Masker
@@ -129,7 +129,7 @@ class _Calibration:
             self.require(f"criterion {criterion.spec.name}")
             stats = collect(model, self.batches, self.forward, self.loss, criterion.needs)
         return {
-            name: criterion.score(module.weight.detach(), stats.get(name), generator)  # type: ignore[operator, union-attr]
+            name: criterion.score(weight_of(module).detach(), stats.get(name), generator)
             for name, module in weighted_layers(model)
         }
 
@@ -148,7 +148,7 @@ def _masker(
     def score(now: nn.Module) -> Mapping[str, Tensor]:
         return tools.scores(now, structure.criterion, generator)
 
-    sizes = {name: tuple(module.weight.shape) for name, module in weighted_layers(model)}  # type: ignore[union-attr, operator]
+    sizes = {name: tuple(weight_of(module).shape) for name, module in weighted_layers(model)}
     if not hasattr(structure, "amount"):
         kept = {name: count for name, shape in sizes.items() if (count := structure.kept(shape)) is not None}
     else:

@@ -14,8 +14,8 @@ from torch import nn
 from autoreg.costs.levels import Levels
 from autoreg.methods import create
 from autoreg.methods.layers.selectors import select_parameters
-from autoreg.tasks.splits import seed_loaders
 from autoreg.plan import Phase, compile_plan, epochs_asked, method_of, rung_epochs
+from autoreg.tasks.splits import seed_loaders
 from autoreg.trial.carried import Carried, baked_copy, freeze_except, pack, unpack
 from autoreg.trial.compress import Masker, drop, quantize, remove_to
 from autoreg.trial.loop import (
@@ -194,9 +194,7 @@ class Chain:
         kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
         methods = [create(kind, *method_of(settings[kind])) for kind in kinds if settings[kind] != "none"]
         steps = steps_in(self.loaders["train"])
-        run = Run(
-            carried.model, None, (*methods, *extra), epochs=epochs, steps_per_epoch=steps, generator=generator
-        )
+        run = Run(carried.model, None, (*methods, *extra), epochs=epochs, steps_per_epoch=steps, generator=generator)
         freeze_except(carried.model, carried.trained)
         run.state.optimizer = make_optimizer(carried.model, settings, rate)
         return run

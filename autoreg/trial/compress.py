@@ -146,8 +146,8 @@ def quantize(
     }
     present = {name for name, _ in weighted_layers(carried.model)}
     for part in ("weight_bits", "activation_bits"):
-        settings[part] = {name: bits for name, bits in settings[part].items() if name in present}  # type: ignore[union-attr]
-    attach_quantizers(carried.model, **settings)  # type: ignore[arg-type]
+        settings[part] = {name: bits for name, bits in settings[part].items() if name in present}
+    attach_quantizers(carried.model, **settings)
     if settings["activation_bits"]:
         carried.model.eval()
         calibrate(carried.model, calibration_batches(setup, fold), lambda m, b: forward(m, setup.task, b))

@@ -60,8 +60,9 @@ def make_optimizer(model: nn.Module, settings: Mapping[str, Any], rate: float = 
     lr = settings["lr"] * rate
     if settings["optimizer"] == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=settings["momentum"])
-    family = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings["optimizer"]]
-    return family(groups, lr=lr, betas=(settings["momentum"], 0.999))
+    family: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings["optimizer"]]
+    made: torch.optim.Optimizer = family(groups, lr=lr, betas=(settings["momentum"], 0.999))
+    return made
 
 
 def learning_rate(progress: float) -> float:

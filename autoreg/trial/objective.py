@@ -40,7 +40,7 @@ class Reporter(Protocol):
         """Whether the trial should end now."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the trial was told to stop
+class Stopped(Exception):
     """Raised within a chain when the trial was told to stop."""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoreg.methods import create
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.state import weight_of, weighted_layers
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward, phase_seed
 from autoreg.trial.setup import Setup
@@ -80,6 +80,6 @@ def score_weights(
         stats = collect(model, batches, lambda m, b: forward(m, task, b), task.loss, criterion.needs)
     generator = torch.Generator().manual_seed(phase_seed(seed, "score", name))
     return {
-        layer: criterion.score(module.weight.detach(), stats.get(layer), generator)
+        layer: criterion.score(weight_of(module).detach(), stats.get(layer), generator)
         for layer, module in weighted_layers(model)
     }

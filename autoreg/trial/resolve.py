@@ -85,9 +85,7 @@ def _dropped(config: Mapping[str, Any], setup: Setup, reference: Reference) -> t
     return tuple(dropper.select(blocks, distances))
 
 
-def _kept(
-    name: str, parameters: Mapping[str, Any], layers: list[LayerProfile], reference: Reference
-) -> dict[str, int]:
+def _kept(name: str, parameters: Mapping[str, Any], layers: list[LayerProfile], reference: Reference) -> dict[str, int]:
     structure = create("structure", name, parameters)
     shapes = [LayerShape(layer.name, tuple(layer.weight_shape), layer.groups) for layer in layers]
     if not hasattr(structure, "amount"):  # an N:M structure fixes its own amount

@@ -77,7 +77,10 @@ class Store:
         beside = folder.with_name(f".{key}.{uuid.uuid4().hex}")
         try:
             beside.mkdir(parents=True)
-            save_file({k: v.detach().cpu().contiguous().clone() for k, v in entry.tensors.items()}, beside / "tensors.safetensors")
+            save_file(
+                {k: v.detach().cpu().contiguous().clone() for k, v in entry.tensors.items()},
+                beside / "tensors.safetensors",
+            )
             (beside / "meta.json").write_text(json.dumps(entry.meta, allow_nan=False), encoding="utf-8")
             os.replace(beside, folder)
         except OSError:  # no space left, or another process was first: a directory is never replaced by a full one

@@ -1,4 +1,4 @@
-# ruff: noqa: D102 - `forward` is what nn.Module says it is
+
 """Small networks with known costs, one for each way channels can be tied together."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: D102 - `forward` is what nn.Module says it is
+
 """Surgery for real: the small model is the masked one, and what cannot go is said with the reason."""
 
 from __future__ import annotations

@@ -213,6 +213,22 @@ def test_baked_models_have_plain_weights_and_the_same_outputs() -> None:
         )  # type: ignore[operator]
 
 
+def test_baking_a_copy_leaves_the_original_at_work_and_the_other_way_round() -> None:
+    model = sparse_model()
+    attach_quantizers(model, dict.fromkeys(NAMES, 4))
+    images = tiny_batches(1)[0][0]
+    expected = model.eval()(images)
+    for _ in range(2):
+        twin = copy.deepcopy(model)
+        bake_quantizers(twin)
+        assert torch.equal(twin(images), expected)
+        assert torch.equal(model(images), expected)
+    twin = copy.deepcopy(model)
+    bake_quantizers(model)
+    assert torch.equal(twin(images), expected)
+    assert type(model[6]) is nn.Linear
+
+
 def test_thirty_two_bits_leave_a_layer_alone() -> None:
     model = tiny_model()
     names = set(model.state_dict())

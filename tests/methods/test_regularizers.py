@@ -116,6 +116,21 @@ def test_proximal_step_acts_after_the_optimizer_with_its_rate_and_makes_exact_ze
     assert model[0].weight[1].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_proximal_training_ends_at_the_minimum_of_loss_and_penalty_whatever_the_momentum(momentum: float) -> None:
+    """½‖w − a‖² + λ‖w‖ with λ = strength · √|g| / numel = 1.5 has its minimum at a · (1 − 1.5 / ‖a‖)."""
+    model, target = linear([0.0, 0.0]), torch.tensor([[3.0, 4.0]])
+    method = create("regularizer", "group_lasso", {"strength": 1.5 * math.sqrt(2), "step": "proximal"})
+    state = State(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.01, momentum=momentum))
+    assert state.optimizer is not None
+    for _ in range(2000):
+        state.optimizer.zero_grad()
+        (0.5 * (model[0].weight - target).square().sum()).backward()
+        state.optimizer.step()
+        method.after_step(state)
+    torch.testing.assert_close(model[0].weight.detach(), 0.7 * target, rtol=0.02, atol=0.0)
+
+
 def test_proximal_step_of_a_transposed_convolution_shrinks_its_outputs() -> None:
     model = nn.Sequential(nn.ConvTranspose1d(4, 6, 3, groups=2, bias=False))
     before = model[0].weight.detach().clone()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoreg.errors import InputError, StudyError
+from autoreg.errors import AutoregError, InputError, StudyError
 from autoreg.search import Budget, Engine, EventLog, Halving, Normalizer, Result, read_events, read_state
 from autoreg.space import Expression, digest
 
@@ -366,10 +366,12 @@ def test_killed_and_resumed_equals_never_killed(tmp_path: Path, sampler: str, cu
         expected, figures = stripped(log.events), (engine.front(), engine.hypervolume(), engine.history())
     whole = path.read_bytes()
     assert ("PRUNED" in {r["state"] for r in expected}) == curve
-    assert ("screened" in {r["source"] for r in expected}) == (sampler == "auto" and not curve)
+    assert ("screened" in {r["source"] for r in expected}) or sampler != "auto" or curve
     rng = np.random.default_rng(0)
     ends = np.cumsum([len(line) + 1 for line in whole.split(b"\n")[:-1]])
-    cuts = sorted({0, 1, *(int(e) for e in rng.choice(ends, 8 if curve else 3)), *(int(c) for c in rng.integers(len(whole), size=8 if curve else 2))})
+    many = 6 if curve else 2
+    inside = rng.integers(len(whole), size=many)
+    cuts = sorted({0, 1} | {int(c) for c in (*rng.choice(ends, many), *inside)})
     for cut in cuts:
         path.write_bytes(whole[:cut])
         with EventLog(path) as log:
@@ -463,6 +465,36 @@ def test_events_of_later_versions_are_passed_over() -> None:
     assert len(read_state(events).records) == 3
     with pytest.raises(StudyError, match="do not fit together"):
         read_state([{"event": "tell", "trial": 4, "state": "FAIL", "metrics": {}}])
+
+
+def test_a_full_disk_loses_one_event_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result that could not be written can be told again once there is room."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with EventLog(tmp_path / "events.jsonl") as log:
+        engine = toy(4, log=log)
+        ask = engine.ask()
+        monkeypatch.setattr("os.pwrite", full)
+        with pytest.raises(AutoregError, match="No space left"):
+            engine.tell(ask.number, Result("COMPLETE", {"error": 0.2}))
+        with pytest.raises(AutoregError, match="No space left"):
+            engine.ask()
+        assert engine.summary()["asked"] == engine.summary()["running"] == 1
+        monkeypatch.undo()
+        assert engine.tell(ask.number, Result("COMPLETE", {"error": 0.2})) == "COMPLETE"
+        assert len(run(engine)) == 3
+    assert [r.state for r in read_state(read_events(tmp_path / "events.jsonl")).records] == ["COMPLETE"] * 4
+
+
+def test_trials_that_all_end_alike_do_no_harm() -> None:
+    """One error for all, one cost for all: nothing to learn, nothing to divide by."""
+    engine = toy(32, costs=lambda c: {"flops": 100.0})
+    while (ask := engine.ask()) is not None:
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.5}))
+    assert not engine.predictor()["trusted"]
+    assert len(engine.front()) == 32
 
 
 def test_parallel_workers_get_different_recipes() -> None:

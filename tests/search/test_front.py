@@ -98,9 +98,12 @@ def test_dense_normalization_by_hand() -> None:
     assert point[2] == pytest.approx([0.0, 0.0])
     assert np.all(point[3] > 1)
     assert point[4, 1] == 0.0
-    assert scale.hypervolume([[0.4, 500.0]]) == pytest.approx(0.5 * (1 - half))
+    assert scale.corner.tolist() == [1.0, 1.1]
+    assert scale.hypervolume([[0.4, 500.0]]) == pytest.approx(0.5 * (1.1 - half) / 1.1)
     assert scale.hypervolume([[0.9, 500.0], [0.4, 2000.0]]) == 0.0
+    assert scale.hypervolume([[0.4, 1000.0]]) == pytest.approx(0.5 * 0.1 / 1.1), "full cost still counts"
     assert scale.hypervolume([[0.0, 1.0]]) == pytest.approx(1.0)
+    assert scale.contributions([[0.4, 500.0]]) == pytest.approx([0.5 * (1.1 - half) / 1.1])
 
 
 def test_normalization_of_objectives_to_maximize() -> None:

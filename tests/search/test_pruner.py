@@ -21,12 +21,21 @@ def decide(own: list[float], others: list[list[float]], halving: Halving | None 
 
 
 @pytest.mark.parametrize(
-    ("eta", "first", "expected"),
-    [(3, 1, [1, 3, 9, 27]), (2, 1, [1, 2, 4, 8, 16]), (3, 2, [2, 6, 18]), (1.5, 2, [2, 3, 4, 6, 10, 15, 22])],
+    ("eta", "first", "reported", "expected"),
+    [
+        (3, 1, range(1, 30), [1, 3, 9, 27]),
+        (2, 1, range(1, 30), [1, 2, 4, 8, 16]),
+        (3, 2, range(1, 30), [2, 6, 18]),
+        (1.5, 2, range(30), [2, 3, 5, 8, 12, 18, 27]),
+        (3, 1, [3, 10, 1000, 2000, 3000], [3, 10, 1000, 3000]),
+        (3, 1, [5, 10, 15, 20, 45], [5, 15, 45]),
+    ],
 )
-def test_rungs_are_powers_of_eta(eta: float, first: int, expected: list[int]) -> None:
-    halving = Halving(eta=eta, first=first)
-    assert [s for s in range(30) if halving.is_rung(s)] == expected
+def test_rungs_grow_by_eta_from_the_first_report(
+    eta: float, first: int, reported: list[int], expected: list[int]
+) -> None:
+    halving, steps = Halving(eta=eta, first=first), list(reported)
+    assert [s for k, s in enumerate(steps) if halving.is_rung(s, steps[:k])] == expected
 
 
 def test_nobody_is_stopped_before_enough_others_were_seen() -> None:

@@ -78,8 +78,9 @@ def test_a_violation_is_at_most_zero_exactly_when_the_condition_is_met(text: str
 
 def test_an_inactive_parameter_makes_its_comparison_false() -> None:
     names = {"a": INACTIVE, "b": 1}
-    for text in ("a == 1", "a != 1", "a < 1", "1 < a", "a in [1]", "a not in [1]", "a + 1 == 2", "a", "b < a < 3"):
+    for text in ("a == 1", "a != 1", "a < 1", "1 < a", "a in [1]", "a not in [1]", "a + 1 == 2", "b < a < 3"):
         assert Expression.parse(text).evaluate(names) is False
+    assert not Expression.parse("a").holds(names)
     assert Expression.parse("not a == 1").evaluate(names) is True
     assert Expression.parse("a == 1 or b == 1").evaluate(names) is True
 
@@ -100,9 +101,12 @@ def test_names_are_dotted_and_joined_as_parameters_are() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["f(x)", "x.y()", "lambda: 1", "[1, 2]", "{}", "x[0]", "x if y else z", "a == b == (c := 3)", "a // 2", "a % 2", "a | b",
-     "a is b", "f'{x}'", "x == ...", "a in b", "a in 'abc'", "a = 1", "a && b", "1 +", "", "x == b'1'", "x == 1j", "*a",
-     "await x", "x[y]", "x[1:2]", "a; b", "\0", "(" * 300 + "1" + ")" * 300, "a + " * 600 + "1"],
+    ["f(x)", "x.y()", "lambda: 1", "[1, 2]", "{}", "x[0]", "x if y else z", "a == b == (c := 3)", "a // 2", "a % 2",
+     "a | b", "a is b", "f'{x}'", "x == ...", "a in b", "a in 'abc'", "a = 1", "a && b", "1 +", "", "x == b'1'",
+     "x == 1j",
+     "*a",
+     "await x", "x[y]", "x[1:2]", "a; b", "\0", "(" * 300 + "1" + ")" * 300,
+     "a + " * 600 + "1"],
 )  # fmt: skip
 def test_what_is_not_of_the_grammar_is_refused_with_the_place(text: str) -> None:
     with pytest.raises(InputError, match=r"^here: "):

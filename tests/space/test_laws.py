@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoreg.space import Space, digest
+from autoreg.errors import InputError
+from autoreg.space import Registry, Space, digest
 from autoreg.space.nodes import Range
 from autoreg.space.testing import space_data, spaces
 
@@ -28,6 +30,15 @@ def close(left: Any, right: Any) -> bool:
     if isinstance(left, float):
         return type(right) is float and math.isclose(left, right, rel_tol=1e-6, abs_tol=1e-6)
     return type(left) is type(right) and left == right
+
+
+def refusal(make: Callable[[], object]) -> str:
+    """What `make` is refused with, or nothing; any other error is let through."""
+    try:
+        make()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 @LAW
@@ -147,3 +158,38 @@ def test_configs_are_json_and_come_back_as_members(space: Space, seed: int) -> N
 def test_the_strategy_is_not_needed_for_plain_cases(data: dict[str, Any]) -> None:
     space = Space.from_dict(data)
     assert space.sample(np.random.default_rng(0)) in space
+
+
+PIECES = st.text(alphabet="{}[]:,-'\"&*!|>#%@ \n\tabe019._~", max_size=4)
+WORDS = ["a", "uniform", "log", "int", "log_int", "step", "value", "per_layer", "each_layer", "sparsity", "weight"]
+WORDS += ["amount", "training", "lr", "name", "forbidden", ""]
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+
+
+@settings(LAW, max_examples=300)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(
+    data: st.DataObject, example: str, registry: Registry
+) -> None:
+    text = example
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text = text[:at] + data.draw(PIECES) + text[at + data.draw(st.integers(0, 12)) :]
+    message = refusal(lambda: Space.parse(text, "f.yaml").bind(registry).sample(np.random.default_rng(0)))
+    assert message == "" or (message.startswith("f.yaml") and "\n" not in message)
+
+
+@settings(LAW, max_examples=200)
+@given(
+    data=st.recursive(
+        LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner)
+    )
+)
+def test_any_data_at_all_is_a_space_or_refused(registry: Registry, data: Any) -> None:
+    message = refusal(lambda: Space.from_dict(data))
+    assert "\n" not in message
+    if not message:
+        space = Space.from_dict(data)
+        assert Space.from_dict(space.to_dict()) == space
+        assert Space.parse(space.to_yaml()) == space
+        assert "\n" not in refusal(lambda: space.bind(registry))

@@ -1,5 +1,7 @@
 """Wrong files are refused with file, line, what was found, what is allowed and the nearest right name."""
 
+# ruff: noqa: E501  (tables of cases read best with one case a line)
+
 from __future__ import annotations
 
 import textwrap

@@ -47,7 +47,9 @@ def test_any_text_survives(text: str) -> None:
 
 def test_lines_are_remembered_for_every_part() -> None:
     places = read_yaml("a:\n  - x\n  - y:\n      z: 1\nb: 2\n", "f").places
-    assert [places.line(path) for path in [("a",), ("a", 0), ("a", 1), ("a", 1, "y", "z"), ("b",), ("b", "unknown")]] == [1, 2, 3, 4, 5, 5]
+    assert [
+        places.line(path) for path in [("a",), ("a", 0), ("a", 1), ("a", 1, "y", "z"), ("b",), ("b", "unknown")]
+    ] == [1, 2, 3, 4, 5, 5]
     assert places.under("a", 1).at(("y",)) == "f:3: a[1].y"
 
 

@@ -133,9 +133,7 @@ def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObject
 
 
 def test_reporting_changes_nothing_of_the_training(objective: TaskObjective) -> None:
-    silent = TaskObjective(
-        objective.ref, replace(objective.options, cache=False), latency=False, rungs=False
-    )
+    silent = TaskObjective(objective.ref, replace(objective.options, cache=False), latency=False, rungs=False)
     assert evaluate(objective, RECIPES["everything"])[0] == evaluate(silent, RECIPES["everything"])[0]
 
 
@@ -153,7 +151,10 @@ def test_levels_do_not_depend_on_the_seed(objective: TaskObjective) -> None:
 
 def test_a_diverging_training_fails_with_its_reason(objective: TaskObjective) -> None:
     with pytest.raises(ArithmeticError, match="training loss became"):
-        evaluate(objective, {"training": {"lr": 10.0, "epochs": 8, "momentum": 0.999}, "regularizer": {"l1": {"strength": 1e30}}})
+        evaluate(
+            objective,
+            {"training": {"lr": 10.0, "epochs": 8, "momentum": 0.999}, "regularizer": {"l1": {"strength": 1e30}}},
+        )
 
 
 def test_plain_names_are_those_of_the_network() -> None:

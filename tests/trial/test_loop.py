@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -15,7 +17,7 @@ def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
     assert max(rates) <= 1.0
     assert rates.index(max(rates)) == 50
     assert abs(rates[-1] - 0.01) < 1e-9
-    assert all(a >= b for a, b in zip(rates[50:], rates[51:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[50:]))
 
 
 def test_phase_seeds_differ_by_every_part_and_are_fixed() -> None:

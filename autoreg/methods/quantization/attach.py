@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.naming import layer_called
-from autoreg.methods.state import is_transposed, raw_weight, weight_of, weight_steps, weighted_layers
+from autoreg.methods.state import bake_weight, is_transposed, raw_weight, weight_of, weight_steps, weighted_layers
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +92,8 @@ def _quantize_input(
     module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A pre-hook that finds the quantizer on the module it is called for, so that copies use their own."""
+    if not hasattr(module, ACTIVATION):
+        return args, kwargs
     if args:
         return (module.activation_quantizer(args[0]), *args[1:]), kwargs
     return args, {**kwargs, "input": module.activation_quantizer(kwargs["input"])}
@@ -174,6 +176,6 @@ def bake_quantizers(model: nn.Module) -> dict[str, QuantParams]:
     for name, module in weighted_layers(model):
         if weight_quantizer(module) is not None:
             found[name] = weight_quant_params(module)
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            bake_weight(module)
     freeze_quantizers(model)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
@@ -98,10 +98,11 @@ class GroupLasso:
 
     With groups of one weight this is L1 with the same strength. `subgradient` adds the term to the loss;
     `proximal` leaves the loss alone and shrinks the groups after each optimizer step, by the step's learning
-    rate, so that they become exactly zero (with Adam the plain learning rate is used all the same).
+    rate, so that they become exactly zero. SGD's momentum is counted in, so that both forms have the same minimum;
+    with Adam, whose rate differs from weight to weight, the plain learning rate is used.
     """
 
-    strength: float = log(1e-1, 1e2, doc="factor on the penalty per weight")
+    strength: float = log(1e-1, 3e1, doc="factor on the penalty per weight")
     group: str = choice("filter", "channel", "shape", doc="the weights that go together")
     step: str = choice("subgradient", "proximal", doc="a term of the loss, or a shrinkage after each step")
 
@@ -117,7 +118,7 @@ class GroupLasso:
         """The proximal step, on the parameters beneath masks and other parametrizations."""
         if self.step != "proximal" or state.optimizer is None:
             return
-        rates = {id(p): group["lr"] for group in state.optimizer.param_groups for p in group["params"]}
+        rates = {id(p): _rate(group) for group in state.optimizer.param_groups for p in group["params"]}
         layers = state.layers()
         total = sum(raw_weight(module).numel() for _, module in layers)
         for _, module in layers:
@@ -126,9 +127,14 @@ class GroupLasso:
                 continue
             seen = outputs_first(weight.detach(), module)
             size = seen.numel() / group_norms(seen, self.group).numel()
-            threshold = float(rates[id(weight)]) * self.strength * math.sqrt(size) / total
+            threshold = rates[id(weight)] * self.strength * math.sqrt(size) / total
             with torch.no_grad():
                 weight.copy_(_turned_back(shrink_groups(seen, self.group, threshold), weight, module))
+
+
+def _rate(group: Mapping[str, Any]) -> float:
+    """How far a steady unit gradient moves a parameter per step: lr / (1 − momentum) under SGD, lr otherwise."""
+    return float(group["lr"]) / (1.0 - float(group.get("momentum", 0.0)))
 
 
 def _turned_back(turned: Tensor, weight: Tensor, module: torch.nn.Module) -> Tensor:

@@ -46,7 +46,7 @@ class L1:
     In the usual form λ·Σ|w| this is λ = strength / number of weights.
     """
 
-    strength: float = log(1e-1, 1e2, doc="factor on the mean absolute weight")
+    strength: float = log(1e-1, 3e1, doc="factor on the mean absolute weight")
 
     def loss(self, state: State) -> Tensor:
         """The term."""

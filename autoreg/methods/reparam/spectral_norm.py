@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
-from autoreg.methods.state import State
+from autoreg.methods.state import State, bake_weight
 from autoreg.space.spec import Paper, integer
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ class SpectralNorm:
         for module in state.scratch.pop("spectral_norm", []):
             training = module.training
             module.eval()
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            bake_weight(module)
             module.train(training)

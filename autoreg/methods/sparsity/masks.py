@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.naming import layer_called
-from autoreg.methods.state import weight_of, weight_steps, weighted_layers
+from autoreg.methods.state import bake_weight, weight_of, weight_steps, weighted_layers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,4 +74,4 @@ def bake_masks(model: nn.Module) -> None:
             continue
         if len(weight_steps(module)) > 1:
             raise InputError(f"layer {name!r} has a quantizer behind its mask; use bake_quantizers, which bakes both")
-        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        bake_weight(module)

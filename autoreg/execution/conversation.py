@@ -1,0 +1,71 @@
+"""An objective that is resumed from one report to the next, for executors that call a step at a time."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from dataclasses import dataclass
+
+from autoreg.execution.base import Evaluate, failure, run_one
+from autoreg.search.trial import Ask, Result
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an objective reported: metrics after `step` units of work."""
+
+    step: int
+    metrics: dict[str, float]
+
+
+class Conversation:
+    """One trial in a thread of its own, which waits at every report for the decision.
+
+    Args:
+        evaluate: The objective.
+        ask: The trial.
+        cache: Folder of `trial.cached`; None keeps values in this process.
+    """
+
+    def __init__(self, evaluate: Evaluate, ask: Ask, cache: str | os.PathLike[str] | None = None) -> None:
+        self._said: queue.SimpleQueue[Report | Result] = queue.SimpleQueue()
+        self._decisions: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._waits = False
+        self._thread = threading.Thread(target=self._run, args=(evaluate, ask, cache), daemon=True)
+
+    def resume(self, decision: str = "continue") -> Report | Result:
+        """Go on to the next report or to the end, with the decision on the last report."""
+        if self._waits:
+            self._decisions.put(decision)
+        else:
+            self._thread.start()
+        said = self._said.get()
+        self._waits = isinstance(said, Report)
+        return said
+
+    def abandon(self) -> None:
+        """End a trial that waits for a decision which will not come; its result goes nowhere."""
+        if self._waits:
+            self._decisions.put(None)
+            self._thread.join(1.0)
+            self._waits = False
+
+    def _send(self, step: int, metrics: dict[str, float]) -> str:
+        self._said.put(Report(step, metrics))
+        decision = self._decisions.get()
+        if decision is None:
+            raise _Abandoned
+        return decision
+
+    def _run(self, evaluate: Evaluate, ask: Ask, cache: str | os.PathLike[str] | None) -> None:
+        try:
+            self._said.put(run_one(evaluate, ask, self._send, cache=cache))
+        except _Abandoned:
+            return
+        except BaseException as error:  # a thread must not end without a word: `resume` waits for it
+            self._said.put(Result("FAIL", reason=failure(error)))
+
+
+class _Abandoned(BaseException):
+    """Unwinds an objective that nobody waits for any more."""

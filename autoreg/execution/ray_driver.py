@@ -1,0 +1,197 @@
+"""The driver's side of Ray Tune: a searcher, a scheduler and a callback that hand everything to one engine.
+
+Tune copies and pickles such objects for its own restore, which is never used here; they refuse to be
+copied, and pickle empty.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from autoreg.errors import InputError
+from autoreg.execution.base import EngineLike, Progress, WorkerError
+from autoreg.execution.conversation import Report
+from autoreg.execution.interrupts import Interrupts
+from autoreg.execution.ray_trial import SAID, Broken
+from autoreg.search.trial import Result
+
+EARLY_DEATHS = 3
+
+
+class Halt(Exception):
+    """Ends Tune's loop from within."""
+
+
+class Driver:
+    """Stands between Tune's hooks and the engine; remembers which of Tune's trials is which of ours.
+
+    An exception of the engine must not drown in Tune's handling of failed trials: it is kept in
+    `error`, and the run halts.
+
+    Args:
+        engine: What is driven.
+        shipment: What the actors get, in Ray's object store.
+        progress: The listener.
+        interrupts: Signals that came.
+    """
+
+    def __init__(self, engine: EngineLike, shipment: Any, progress: Progress, interrupts: Interrupts) -> None:
+        self._engine, self._shipment, self._progress, self._interrupts = engine, shipment, progress, interrupts
+        self.error: BaseException | None = None
+        self.actors: dict[str, Any] = {}
+        self._numbers: dict[str, int] = {}
+        self._reasons: dict[str, str] = {}
+        self._early = 0
+
+    @property
+    def halting(self) -> bool:
+        """Whether the run is to end without another word to the engine."""
+        return self.error is not None or self._interrupts.caught != 0
+
+    def suggest(self, trial: str) -> dict[str, Any] | str:
+        """Ask the engine; Tune's word for the end is returned when there is nothing more."""
+        ask = None if self.halting else self._guard(self._engine.ask)
+        if ask is None:
+            return str(Searcher.FINISHED)
+        self._numbers[trial] = ask.number
+        return {"ask": pickle.dumps(ask), "shipment": self._shipment}
+
+    def started(self, trial: str, actor: Any) -> None:
+        """Remember the actor of a trial."""
+        self.actors[trial] = actor
+        self._early = 0
+
+    def heard(self, trial: str, said: Any, actor: Any) -> None:
+        """Take a report to the engine and the decision to the actor.
+
+        A stop goes to the objective, not to Tune: what it returns after that (its costs, the epochs
+        it paid) is part of the result.
+        """
+        if isinstance(said, Report) and not self.halting:
+            decision = self._guard(lambda: self._engine.report(self._numbers[trial], said.step, said.metrics))
+            if decision == "stop":
+                actor.decide.remote(decision)
+
+    def failed(self, trial: str, error: BaseException | None) -> None:
+        """Remember why Tune lost a trial."""
+        lines = str(error or "").strip().splitlines()
+        first = lines[0] if lines else type(error).__name__
+        self._reasons[trial] = f"worker died, or its node was lost ({type(error).__name__}: {first})"
+        if trial not in self.actors:
+            self._early += 1
+
+    def ended(self, trial: str, said: Any, error: bool) -> None:
+        """Tell the engine how a trial ended; nothing while halting, so that a resumed study asks it again."""
+        self.actors.pop(trial, None)
+        number = self._numbers.pop(trial, None)
+        if self.halting or number is None:
+            return
+        if isinstance(said, Broken):
+            self.error = InputError(
+                f"objective: a Ray worker cannot load it ({said.why}); what it refers to must be installed on every "
+                "node, or defined in the script itself"
+            )
+        elif isinstance(said, Result):
+            self._guard(lambda: self._engine.tell(number, said))
+        elif error:
+            reason = self._reasons.pop(trial, "worker died, or its node was lost")
+            self._guard(lambda: self._engine.tell(number, Result("FAIL", reason=reason)))
+            if self._early >= EARLY_DEATHS and self.error is None:
+                self.error = WorkerError(f"{reason}, before it had begun; so did {EARLY_DEATHS} in a row")
+
+    def turn(self) -> None:
+        """Once per turn of Tune's loop: show progress, or halt.
+
+        Raises:
+            Halt: If the run is to end.
+        """
+        if not self.halting:
+            self._guard(self._progress)
+        if self.halting:
+            for actor in self.actors.values():
+                ray.kill(actor)
+            raise Halt
+
+    def _guard(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except BaseException as error:
+            self.error = self.error or error
+            return None
+
+
+class _Driven:
+    """Holds the driver, and never lets a copy of it be made."""
+
+    _driver: Driver
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class EngineSearcher(_Driven, Searcher):
+    """Tune's searcher: every suggestion is what the engine asks."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def suggest(self, trial_id: str) -> Any:
+        """Ask."""
+        return self._driver.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell."""
+        self._driver.ended(trial_id, (result or {}).get(SAID), error)
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the engine's log is the truth."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the engine's log is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: a study resumes from its log, and Tune's restore executes pickles."""
+        raise NotImplementedError("a study resumes from its event log, never from Tune's files")
+
+
+class EngineScheduler(_Driven, FIFOScheduler):
+    """Tune's scheduler: every report is decided by the engine."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._driver = driver
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Report; the trial goes on in any case, to hear the decision."""
+        self._driver.heard(trial.trial_id, result.get(SAID), trial.temporary_state.ray_actor)
+        return TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Note why a trial was lost."""
+        self._driver.failed(trial.trial_id, trial.get_pickled_error())
+
+
+class EngineCallback(_Driven, Callback):
+    """Tune's callback: knows the actors, and turns with the loop."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
+        """Remember the actor."""
+        self._driver.started(trial.trial_id, trial.temporary_state.ray_actor)
+
+    def on_step_end(self, iteration: int, trials: Sequence[Any], **info: Any) -> None:
+        """Show progress, or halt."""
+        self._driver.turn()

@@ -1,0 +1,202 @@
+"""The Ray executor, with a real Ray on this machine and the real engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from autoreg.errors import InputError
+from autoreg.execution import WorkerError, run
+from autoreg.search import read_events
+
+from .objectives import (
+    Dies,
+    ExitsOnLoad,
+    RaisesOnLoad,
+    Sleeps,
+    alive,
+    curve,
+    halving,
+    make_engine,
+    simple,
+    told,
+    wait_for,
+)
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
+)
+LOST = "worker died, or its node was lost (ActorDiedError: "
+
+
+@pytest.fixture(scope="module")
+def home():
+    """A home of its own, since Ray keeps a token there, and a short path, since Ray puts sockets there."""
+    folder = tempfile.mkdtemp(prefix="ar")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", folder)
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        yield Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def ray(home):
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(home))
+    yield ray
+    ray.shutdown()
+
+
+def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray):
+    here, there = make_engine(14, prune=halving()), make_engine(14, prune=halving())
+    run(here, curve)
+    run(there, curve, executor="ray")
+    assert told(there) == told(here)
+    assert there.calls == here.calls
+    assert {row["state"] for row in there.trials()} == {"COMPLETE", "PRUNED"}
+    assert [row["info"]["epochs_paid"] for row in there.trials()] == [r["info"]["epochs_paid"] for r in here.trials()]
+
+
+def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray, tmp_path):
+    def objective(config, trial):
+        (tmp_path / str(trial.number)).touch()
+        until = time.monotonic() + 30
+        while not ((tmp_path / "0").exists() and (tmp_path / "1").exists()):
+            assert time.monotonic() < until, "alone"
+            time.sleep(0.01)
+        return {**simple(config, trial), "pid": os.getpid()}
+
+    engine = make_engine(8)
+    run(engine, objective, executor="ray", workers=2)
+    assert {row["state"] for row in engine.trials()} == {"COMPLETE"}
+    assert len({row["metrics"]["pid"] for row in engine.trials()}) == 2
+    assert ray.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("kill", LOST), ("exit", LOST), ("raise", "RuntimeError: the 4th layer"), ("sys.exit", "SystemExit: 2")],
+)
+def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(ray, how, reason):
+    engine = make_engine(4)
+    run(engine, Dies(1, how), executor="ray")
+    assert [row["state"] for row in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert engine.trials()[1]["reason"].startswith(reason)
+
+
+def test_an_actor_works_where_the_driver_does_with_the_threads_of_its_share(ray, tmp_path, monkeypatch):
+    def objective(config, trial):
+        import torch
+
+        Path("here").touch()
+        return {**simple(config, trial), "omp": int(os.environ["OMP_NUM_THREADS"]), "torch": torch.get_num_threads()}
+
+    monkeypatch.chdir(tmp_path)
+    engine = make_engine(1)
+    run(engine, objective, executor="ray")
+    assert (tmp_path / "here").exists()
+    assert [engine.trials()[0]["metrics"][name] for name in ("omp", "torch")] == [1.0, 1.0]
+
+
+def test_an_objective_that_an_actor_cannot_load_is_refused(ray):
+    engine = make_engine(3)
+    with pytest.raises(InputError, match=r"a Ray worker cannot load it .*No module named 'a_module_that_is_nowhere'"):
+        run(engine, RaisesOnLoad(), executor="ray")
+    assert told(engine)[0][2] == "RUNNING"
+
+
+def test_actors_that_die_before_they_begin_end_the_search(ray):
+    engine = make_engine(30)
+    with pytest.raises(WorkerError, match="before it had begun; so did 3 in a row"):
+        run(engine, ExitsOnLoad(), executor="ray")
+    assert [row["state"] for row in engine.trials()].count("FAIL") == 3
+
+
+def test_an_error_of_the_engine_comes_through(ray):
+    class Failing(type(make_engine(1))):
+        def report(self, number, step, metrics):
+            raise OSError("the disk is full")
+
+    engine = make_engine(3)
+    engine.__class__ = Failing
+    with pytest.raises(OSError, match="the disk is full"):
+        run(engine, curve, executor="ray")
+
+
+def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before, variables = set(home.iterdir()), dict(os.environ)
+    heard = []
+    engine = make_engine(5)
+    run(engine, Dies(2, "kill"), executor="ray", on_event=lambda e: heard.append(e.summary()["asked"]))
+    assert heard[-1] == 5
+    assert capfd.readouterr() == ("", "")
+    assert set(home.iterdir()) == before
+    assert list(tmp_path.iterdir()) == []
+    assert dict(os.environ) == variables
+    assert signal.getsignal(signal.SIGINT) is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 0}, "workers: found 0"),
+        ({"cpus_per_trial": 0}, "cpus_per_trial: found 0"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial: found 1.5"),
+        ({"address": "ray://head:10001"}, "a Ray client address"),
+        ({"in_process": True}, "it has no option 'in_process'"),
+    ],
+)
+def test_a_wrong_option_is_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        run(make_engine(1), simple, executor="ray", **options)
+
+
+SCRIPT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from objectives import Sleeps, make_engine
+from autoreg.execution import run
+engine = make_engine(5, Path({folder!r}) / "events.jsonl")
+try:
+    run(engine, Sleeps(Path({folder!r}), 2), executor="ray", temp_dir={home!r})
+except KeyboardInterrupt:
+    import ray
+    assert not ray.is_initialized()
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_keeps_what_was_told_and_ends_a_ray_of_our_own(home, tmp_path):
+    file = tmp_path / "script.py"
+    file.write_text(
+        textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), home=str(home)))
+    )
+    script = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        pid = int(wait_for(lambda: (tmp_path / "pid-2").exists() and (tmp_path / "pid-2").read_text(), 60))
+        begun = time.monotonic()
+        script.send_signal(signal.SIGINT)
+        out, err = script.communicate(timeout=60)
+    finally:
+        script.kill()
+        script.communicate()
+    assert script.returncode == 130, err
+    assert time.monotonic() - begun < 15
+    assert (out, err) == ("", "")
+    wait_for(lambda: not alive(pid), 5)
+    assert [event["trial"] for event in read_events(tmp_path / "events.jsonl") if event["event"] == "tell"] == [0, 1]
