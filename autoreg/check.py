@@ -161,7 +161,7 @@ def _expect(made: Any, recipes: Sequence[Mapping[str, Any]], trials: int) -> dic
         "seconds_per_trial": trial,
         "seconds": trial * trials / max(1, made.spec.workers),
         "disk_bytes": float(np.mean(phases)) * size * trials * folds,
-        "note": "an upper bound: shared phases are paid once, and bad trials stop early; timing and scoring come on top",
+        "note": "an upper bound: shared phases are paid once, bad trials stop early; timing and scoring are extra",
     }
 
 
@@ -184,7 +184,7 @@ def format_check(found: Mapping[str, Any]) -> str:
             lines.append(f"constraint {row['constraint']}: {share}{warning}")
         expect = found["expect"]
         lines.append(
-            f"expect at most {expect['seconds_per_trial']:.1f} s of training a trial, {expect['seconds'] / 60:.1f} minutes "
-            f"and {expect['disk_bytes'] / 1e6:.0f} MB for {expect['trials']} trials ({expect['note']})"
+            f"expect at most {expect['seconds_per_trial']:.1f} s of training a trial, {expect['seconds'] / 60:.1f} "
+            f"minutes and {expect['disk_bytes'] / 1e6:.0f} MB for {expect['trials']} trials ({expect['note']})"
         )
     return "\n".join(lines)

@@ -298,3 +298,7 @@ def default_folder(study: str, name: str) -> Path:
     """Where a study's results go unless told: beside the study's file, else in `runs`."""
     path = Path(study)
     return path.parent / name if path.exists() else Path("runs") / name
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ class JobObjective:
         self.objective = objective
 
     def __call__(self, config: Mapping[str, Any], trial: Trial) -> dict[str, float]:
+        """Validation metrics of the job's recipe; its test metrics, where it has any, go into the trial's info."""
         metrics: dict[str, float] = self.objective(config["recipe"], trial)
         if config["test"]:
             trial.info["test"] = self.objective.test(config["recipe"], trial.seed)
@@ -255,7 +256,7 @@ def _baselines(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None) -
 
 
 def _possible(study: TaskStudy, recipe: Mapping[str, Any]) -> bool:
-    """Whether a baseline can be carried out on this network (one without removable channels has no channel baseline)."""
+    """Whether a baseline can be carried out: a network without removable channels has no channel baseline."""
     from autoreg.errors import InputError
 
     try:
@@ -325,17 +326,16 @@ def _random_arm(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
     """Random search with as many trials, without screening or stopping: what the same front would cost by luck."""
     from autoreg.execution import run
 
-    folder = study.options.folder
-    engine = study.engine(EventLog(folder / "random.jsonl"), sampler="random", prune=False, screen=False, starters=())
-    arm = replace(study.options, rungs=False)
-    objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=arm.rungs)
+    objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=False)
 
     def show(seen: Engine) -> None:
         if on_step is not None:
             summary = seen.summary()
             on_step("random search", summary["asked"] - summary["running"], summary["trials"] or summary["asked"])
 
-    run(engine, objective, **study.execution(), on_event=show)
+    with EventLog(study.options.folder / "random.jsonl") as log:
+        engine = study.engine(log, sampler="random", prune=False, screen=False, starters=())
+        run(engine, objective, **study.execution(), on_event=show)
     rows = [row for row in engine.trials() if row["state"] == "COMPLETE"]
     return {
         "trials": len(rows),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,11 @@ def search(
         "sampler": sampler,
         "quality": settings["quality"],
     }
-    with single_writer(folder):
+    with ExitStack() as stack:
+        stack.enter_context(single_writer(folder))
         open_folder(folder, asked, resume=resume)
-        engine = Engine(tree, wanted, log=EventLog(folder / "events.jsonl"), **settings)
+        log = stack.enter_context(EventLog(folder / "events.jsonl"))
+        engine = Engine(tree, wanted, log=log, **settings)
         view = OptunaView(url or str(folder / "optuna.journal"), asked["name"], wanted, tree)
         _drive(engine, objective, executor, workers, progress, view)
     return Study(engine, folder)

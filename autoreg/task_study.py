@@ -199,9 +199,10 @@ class TaskStudy:
                 dict(self.spec.objectives),
                 self.space,
             )
-            engine = self.engine(EventLog(folder / "events.jsonl"))
-            with Follower(engine, view, progress=progress) as follower:
-                run(engine, self.objective, **self.execution(), on_event=follower)
+            with EventLog(folder / "events.jsonl") as log:
+                engine = self.engine(log)
+                with Follower(engine, view, progress=progress) as follower:
+                    run(engine, self.objective, **self.execution(), on_event=follower)
         return Study(engine, folder)
 
     def execution(self) -> dict[str, Any]:

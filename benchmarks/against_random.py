@@ -28,9 +28,10 @@ from autoreg.task_study import RunOptions, TaskStudy
 
 def arm(study: TaskStudy, random: bool, folder: Path) -> dict[str, Any]:
     changes: dict[str, Any] = {"sampler": "random", "prune": False, "screen": False} if random else {}
-    engine = study.engine(EventLog(folder / f"{'random' if random else 'ours'}-{study.spec.seed}.jsonl"), **changes)
     begun = time.perf_counter()
-    run(engine, study.objective, **study.execution())
+    with EventLog(folder / f"{'random' if random else 'ours'}-{study.spec.seed}.jsonl") as log:
+        engine = study.engine(log, **changes)
+        run(engine, study.objective, **study.execution())
     rows = engine.trials()
     return {
         "hypervolume": engine.hypervolume(),

@@ -25,7 +25,7 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 before = signal.getsignal(number)
-                if before is not signal.SIG_IGN:
+                if before is not None and before is not signal.SIG_IGN:
                     self._before[number] = before
                     signal.signal(number, self._note)
         return self

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,6 +24,7 @@ from autoreg.execution.ray_trial import SAID, Broken
 from autoreg.search.trial import Result
 
 EARLY_DEATHS = 3
+CAUSE_CHARACTERS = 300
 
 
 class Halt(Exception):
@@ -79,11 +81,9 @@ class Driver:
             if decision == "stop":
                 actor.decide.remote(decision)
 
-    def failed(self, trial: str, error: BaseException | None) -> None:
+    def failed(self, trial: str, text: str) -> None:
         """Remember why Tune lost a trial."""
-        lines = str(error or "").strip().splitlines()
-        first = lines[0] if lines else type(error).__name__
-        self._reasons[trial] = f"worker died, or its node was lost ({type(error).__name__}: {first})"
+        self._reasons[trial] = f"worker died, or its node was lost: {cause(text)}"
         if trial not in self.actors:
             self._early += 1
 
@@ -125,6 +125,13 @@ class Driver:
         except BaseException as error:
             self.error = self.error or error
             return None
+
+
+def cause(text: str) -> str:
+    """Return what matters of Ray's account of a failure: its last line, without the advice."""
+    lines = text.strip().splitlines()
+    line = lines[-1].strip() if lines else "Ray does not say why"
+    return line.split(" Some common causes")[0][:CAUSE_CHARACTERS]
 
 
 class _Driven:
@@ -178,8 +185,12 @@ class EngineScheduler(_Driven, FIFOScheduler):
         return TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Note why a trial was lost."""
-        self._driver.failed(trial.trial_id, trial.get_pickled_error())
+        """Note why a trial was lost, as Tune has written it into the trial's folder."""
+        try:
+            text = Path(trial.error_file).read_text(encoding="utf-8")
+        except (OSError, TypeError):
+            text = ""
+        self._driver.failed(trial.trial_id, text)
 
 
 class EngineCallback(_Driven, Callback):

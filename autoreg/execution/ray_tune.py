@@ -90,10 +90,11 @@ def run_ray(
     progress = Progress(engine, on_event)
     with (
         _silence(),
+        _kept_signals(),
         _ray(address, workers, cpus_per_trial, gpus_per_trial, temp_dir, show_output),
         _folder(storage) as at,
     ):
-        with Interrupts() as interrupts, _kept_signals():
+        with Interrupts() as interrupts:
             driver = Driver(engine, ray.put(shipped), progress, interrupts)
             _fit(driver, workers, {"cpu": cpus_per_trial, "gpu": gpus_per_trial}, at)
             interrupts.check()
@@ -208,12 +209,14 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_signals() -> Iterator[None]:
-    """Give SIGUSR1 back, which Tune takes for itself."""
+    """Give back the signals that Ray and Tune take for themselves."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGUSR1)
+    taken = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -45,8 +45,7 @@ class Halving:
         audit: Share of stops that are not carried out, in [0, 1], to see how many were wrong.
         optimism: Which quantile of the improvements that complete trials made after the rung
             a trial may hope for, in [0, 1].
-        every: Whether every step that is reported is a rung, whatever `first` says: for objectives that report at
-            rungs of their own.
+        every: Whether every step that is reported is a rung: for objectives that report at rungs of their own.
 
     Reference: Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), MLSys
     2020, arXiv 1810.05934; for several objectives Schmucker et al., "Multi-objective asynchronous
@@ -80,6 +79,8 @@ class Halving:
 
     def is_rung(self, step: int, earlier: Sequence[int] = ()) -> bool:
         """Whether `step` is a rung for a trial that has reported at the `earlier` steps, ascending."""
+        if self.every:
+            return True
         last: int | None = None
         for reported in (*earlier, step):
             rung = reported >= self.first and (last is None or reported >= self.eta * last)

@@ -170,7 +170,7 @@ def judge(
 
 def _verdict(tau: float, tau_null: float, error: float, margin: float, errors: float) -> tuple[bool, str]:
     lead, need = tau - tau_null, max(margin, errors * error)
-    if False:
+    if tau <= 0 or lead <= need:
         return (
             False,
             f"ranks at equal cost with tau {tau:.2f} against {tau_null:.2f} from cost alone; needed: {need:.2f} more",

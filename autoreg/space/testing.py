@@ -80,25 +80,33 @@ def literals() -> st.SearchStrategy[Any]:
     ).map(lambda value: {"value": value})
 
 
-def _nodes(depth: int, finite: bool) -> st.SearchStrategy[Any]:
-    leaves = [scalars(), literals(), range_data(finite)]
-    plain = st.lists(st.one_of(scalars(), range_data(finite)), min_size=1, max_size=3)
+def _varied(depth: int, finite: bool) -> st.SearchStrategy[Any]:
+    """A node that holds at least one parameter (thinning may take it away again, seldom)."""
+    plain = st.lists(st.one_of(scalars(), range_data(finite)), min_size=2, max_size=4)
     if depth == 0:
-        return st.one_of(*leaves, plain)
-    inner = _nodes(depth - 1, finite)
-    group = st.dictionaries(names(), inner, max_size=3)
-    labelled = st.tuples(names(), group).map(lambda pair: {pair[0]: pair[1]})
-    options = st.lists(st.one_of(scalars(), range_data(finite), labelled), min_size=1, max_size=3)
-    by_layer = st.dictionaries(names(), _nodes(0, finite), min_size=1, max_size=2).map(
+        return st.one_of(plain, range_data(finite))
+    inner, anything = _varied(depth - 1, finite), _nodes(depth - 1, finite)
+    group = st.tuples(st.dictionaries(names(), anything, max_size=2), names(), inner).map(
+        lambda t: {**t[0], t[1]: t[2]}
+    )
+    labelled = st.tuples(names(), st.one_of(group, st.just({}))).map(lambda pair: {pair[0]: pair[1]})
+    options = st.lists(st.one_of(labelled, labelled, scalars(), range_data(finite)), min_size=2, max_size=4)
+    by_layer = st.dictionaries(names(), _varied(0, finite), min_size=1, max_size=2).map(
         lambda found: {"per_layer": found}
     )
-    return st.one_of(*leaves, options, group, by_layer)
+    return st.one_of(options, options, group, plain, range_data(finite), by_layer)
+
+
+def _nodes(depth: int, finite: bool) -> st.SearchStrategy[Any]:
+    lone = st.one_of(scalars(), range_data(finite)).map(lambda item: [item])
+    return st.one_of(_varied(depth, finite), scalars(), literals(), lone)
 
 
 @st.composite
 def space_data(draw: st.DrawFn, finite: bool = False, depth: int = 2) -> dict[str, Any]:
     """A space as plain data; choices whose options cannot be told apart have been thinned out."""
-    data = draw(st.dictionaries(names(), _nodes(depth, finite), min_size=1, max_size=4))
+    data = draw(st.dictionaries(names(), _nodes(depth, finite), max_size=2))
+    data[draw(names())] = draw(_varied(depth, finite))
     return {name: _thinned(value) for name, value in data.items()}
 
 

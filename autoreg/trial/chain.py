@@ -68,7 +68,7 @@ class Chain:
         config: a complete recipe.
         seed: the replicate's seed.
         fold: the fold that is trained and scored.
-        on_rung: called with (epoch, metrics of a compressed copy) at the rungs of the training phase; may raise to stop.
+        on_rung: called with (epoch, metrics of a compressed copy) at the rungs of training; may raise to stop.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ def remove_to(
     remove: dict[str, list[int]] = {}
     for name, kept in levels.channels.items():
         size = full[name]
-        target = size - int(round(fraction * (size - kept)))
+        target = size - round(fraction * (size - kept))
         count = groups[name].size - target
         if count <= 0:
             continue

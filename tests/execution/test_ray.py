@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from .objectives import (
     Dies,
     ExitsOnLoad,
     RaisesOnLoad,
-    Sleeps,
     alive,
     curve,
     halving,
@@ -35,26 +33,14 @@ from .objectives import (
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
 )
-LOST = "worker died, or its node was lost (ActorDiedError: "
-
-
-@pytest.fixture(scope="module")
-def home():
-    """A home of its own, since Ray keeps a token there, and a short path, since Ray puts sockets there."""
-    folder = tempfile.mkdtemp(prefix="ar")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", folder)
-        patch.setenv("RAY_TMPDIR", folder)
-        patch.delenv("RAY_ADDRESS", raising=False)
-        yield Path(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+LOST = "worker died, or its node was lost: The actor is dead because its worker process has died."
 
 
 @pytest.fixture(scope="module")
 def ray(home):
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(home))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
 
@@ -140,13 +126,14 @@ def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, m
     before, variables = set(home.iterdir()), dict(os.environ)
     heard = []
     engine = make_engine(5)
-    run(engine, Dies(2, "kill"), executor="ray", on_event=lambda e: heard.append(e.summary()["asked"]))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    run(engine, Dies(2, "raise"), executor="ray", on_event=lambda e: heard.append(e.summary()["asked"]))
     assert heard[-1] == 5
     assert capfd.readouterr() == ("", "")
     assert set(home.iterdir()) == before
     assert list(tmp_path.iterdir()) == []
     assert dict(os.environ) == variables
-    assert signal.getsignal(signal.SIGINT) is not None
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
 
 
 @pytest.mark.parametrize(

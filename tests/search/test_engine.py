@@ -371,11 +371,13 @@ def test_killed_and_resumed_equals_never_killed(tmp_path: Path, sampler: str, cu
     ends = np.cumsum([len(line) + 1 for line in whole.split(b"\n")[:-1]])
     many = 6 if curve else 2
     inside = rng.integers(len(whole), size=many)
-    cuts = sorted({0, 1} | {int(c) for c in (*rng.choice(ends, many), *inside)})
+    scale = whole.rindex(b"\n", 0, whole.index(b'"event":"scale"')) + 1  # between a tell and what follows from it
+    cuts = sorted({0, 1, scale} | {int(c) for c in (*rng.choice(ends, many), *inside)})
     for cut in cuts:
         path.write_bytes(whole[:cut])
         with EventLog(path) as log:
             resumed = make(log)
+            assert (resumed.hypervolume() is None) == (cut < scale)
             run(resumed, curve=curve)
             assert stripped(log.events) == expected, f"cut at byte {cut}"
             assert (resumed.front(), resumed.hypervolume(), resumed.history()) == figures

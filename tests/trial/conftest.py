@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ class Block(nn.Module):
 class TinyTask(Task):
     """200 digits."""
 
-    training = {"epochs": 2, "finetune_epochs": 1, "qat_epochs": 1, "lr": 0.1}
+    training: ClassVar[dict[str, Any]] = {"epochs": 2, "finetune_epochs": 1, "qat_epochs": 1, "lr": 0.1}
     latency_batch = 4
 
     def build_model(self) -> nn.Module:

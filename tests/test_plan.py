@@ -1,0 +1,94 @@
+"""Phases and their keys: what recipes share, and what a setting without effect must not change."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from autoreg.methods import registry
+from autoreg.plan import compile_plan, epochs_asked, epochs_unpaid, identity, rung_epochs
+from autoreg.space import complete_recipe
+
+REGISTRY = registry()
+DENSE = complete_recipe({}, REGISTRY)
+
+
+def recipe(**changes: Any) -> dict[str, Any]:
+    return complete_recipe(changes, REGISTRY)
+
+
+def keys(config: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
+    arguments: dict[str, Any] = {"base": "b", "seed": 0, "fold": "f", "dense": DENSE, **changes}
+    return [(phase.name, phase.key) for phase in compile_plan(config, REGISTRY, **arguments)]
+
+
+def test_recipes_that_differ_late_share_their_beginning() -> None:
+    four, eight = (recipe(quantization={"weights": {"bits": bits}}) for bits in (4, 8))
+    assert keys(four)[:2] == keys(eight)[:2]
+    assert keys(four)[2] != keys(eight)[2]
+    assert [name for name, _ in keys(four)] == ["train", "sparsify", "quantize", "measure"]
+
+
+@pytest.mark.parametrize("change", [{"base": "c"}, {"seed": 1}, {"fold": "g"}])
+def test_task_seed_and_fold_are_in_every_key(change: dict[str, Any]) -> None:
+    assert not set(keys(DENSE)) & set(keys(DENSE, **change))
+
+
+def test_a_dense_start_begins_with_the_dense_recipes_training() -> None:
+    pretrained = recipe(training={"start": "pretrained", "epochs": 3}, regularizer={"l1": {"strength": 1.0}})
+    assert keys(pretrained)[0] == keys(DENSE)[0]
+    assert [name for name, _ in keys(pretrained)][:2] == ["train", "tune"]
+    given = keys(pretrained, given=True)
+    assert [name for name, _ in given][:1] == ["tune"]
+    assert given[0][1] != keys(pretrained)[1][1]
+
+
+def test_settings_without_effect_make_no_new_recipe() -> None:
+    floating = recipe(quantization={"weights": {"bits": 32, "granularity": "tensor"}})
+    rounded = recipe(quantization={"weights": {"bits": 4}}, training={"qat_epochs": 7})
+    assert identity(floating, REGISTRY) == identity(DENSE, REGISTRY)
+    assert identity(rounded, REGISTRY) == identity(recipe(quantization={"weights": {"bits": 4}}), REGISTRY)
+    assert identity(rounded, REGISTRY) != identity(DENSE, REGISTRY)
+    assert identity(recipe(training={"lr": 0.03}), REGISTRY) != identity(DENSE, REGISTRY)
+
+
+def test_levels_of_a_reference_are_in_the_key() -> None:
+    sparse = recipe(sparsity={"weight": {"allocation": "lamp"}})
+    one, other = (keys(sparse, resolved={"kept": {"a": kept}}) for kept in (3, 4))
+    assert one[0] == other[0]
+    assert one[1] != other[1]
+
+
+def test_epochs_count_passes_and_what_is_stored_is_free() -> None:
+    config = recipe(
+        regularizer={"sam": {"rho": 0.1}},
+        quantization={"quantizer": "lsq", "weights": {"bits": 4}},
+        training={"epochs": 10, "finetune_epochs": 4, "qat_epochs": 2},
+    )
+    phases = compile_plan(config, REGISTRY, base="", seed=0, fold="", dense=DENSE)
+    assert epochs_asked(phases) == 2 * 10 + 2 * 4 + 2  # sharpness-aware steps take two gradients
+    assert epochs_unpaid(phases, set()) == 30
+    assert epochs_unpaid(phases, {phases[0].key}) == 10
+    assert epochs_unpaid(phases, {phases[1].key}) == 2  # a later result makes the earlier ones unnecessary
+
+
+def test_per_layer_bits_are_quantized_when_any_layer_is() -> None:
+    mixed = recipe(quantization={"weights": {"bits": {"per_layer": {"head": 32, "*": 8}}}})
+    none = recipe(quantization={"weights": {"bits": {"per_layer": {"head": 32, "*": 32}}}})
+    assert "quantize" in [name for name, _ in keys(mixed)]
+    assert "quantize" not in [name for name, _ in keys(none)]
+
+
+def test_rungs_end_with_the_training_and_thin_out_by_three() -> None:
+    assert rung_epochs(10) == (3, 10)
+    assert rung_epochs(27) == (3, 9, 27)
+    assert rung_epochs(1) == ()
+    assert rung_epochs(0) == ()
+
+
+def test_compiling_leaves_the_recipe_alone() -> None:
+    before = copy.deepcopy(DENSE)
+    keys(DENSE)
+    assert before == DENSE

@@ -1,0 +1,96 @@
+"""Every shipped study runs at toy size, from its file to the final front."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoreg.final import finish
+from autoreg.report.write import write_report
+from autoreg.shipped import find, shipped
+from autoreg.space import Space
+from autoreg.space.study_spec import StudySpec
+from autoreg.task_study import RunOptions, TaskStudy
+
+EPOCHS = ("  epochs: 10\n  finetune_epochs: 4\n  qat_epochs: 2\n", "  epochs: 1\n  finetune_epochs: 1\n  qat_epochs: 1\n")
+
+
+def toy(name: str, folder: Path) -> StudySpec:
+    """A shipped study with one epoch where its space says ten."""
+    spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
+    space = spec.space.to_dict()
+    if name != "digits_post":
+        space["training"] = {**space["training"], "epochs": 2, "finetune_epochs": 1, "qat_epochs": 1}
+    from dataclasses import replace
+
+    changed = replace(spec, space=Space.from_dict(space), workers=1, final_seeds=1, baselines="none")
+    return changed.override(budget={"trials": 6})
+
+
+@pytest.mark.parametrize("name", ["digits", "digits_post", "tabular", "speech", "char_lm"])
+def test_a_shipped_study_runs_to_its_final_front(
+    name: str, tmp_path: Path, store: Path, speech_file: Path, text_file: Path
+) -> None:
+    params: dict[str, dict[str, Any]] = {
+        "speech": {"path": str(speech_file), "folds": 2},
+        "char_lm": {"path": str(text_file), "steps": 4, "eval_chars": 400, "context": 16},
+        "digits": {"train_images": 100},
+        "digits_post": {"train_images": 100},
+    }
+    spec = toy(name, tmp_path)
+    study = TaskStudy(spec, RunOptions(tmp_path / name, store=store, params=params.get(name, {})))
+    searched = study.run()
+    states = [row["state"] for row in searched.engine.trials()]
+    reasons = [row["reason"] for row in searched.engine.trials() if row["state"] == "FAIL"]
+    assert len(states) == 6
+    assert "COMPLETE" in states
+    assert not reasons
+    for row in searched.engine.trials():
+        if row["state"] == "COMPLETE":
+            assert {*spec.objectives, "flops", "effective_flops", "bops", "bytes", "latency_ms"} <= set(row["metrics"])
+            assert row["info"]["notes"] == []  # every cost was predicted to the integer
+    if not searched.engine.front():
+        return  # nothing feasible in six toy trials: there is no front to re-measure
+    final = finish(study, searched)
+    kept = [member for member in final["members"] if member["on_final_front"]]
+    assert kept
+    sets = {"speech": 2}.get(name, 1)
+    assert all(len(member["test_sets"]) == sets for member in kept)
+    assert all("test" not in member for member in final["members"] if not member["on_final_front"])
+    assert write_report(tmp_path / name).exists()
+    assert json.loads((tmp_path / name / "final.json").read_text())["test_uses"][0]["trials"] == 6
+
+
+def test_every_shipped_space_binds_to_the_methods() -> None:
+    from autoreg.methods import registry
+
+    assert len(shipped("space")) == 5
+    for name, file in shipped("space").items():
+        space = Space.load(file).bind(registry())
+        assert len(space.parameters) > 5, name
+
+
+def test_every_shipped_file_is_valid_against_the_published_schema() -> None:
+    import jsonschema
+    from ruamel.yaml import YAML
+
+    from autoreg.methods import registry
+    from autoreg.space import schema
+
+    validator = jsonschema.Draft202012Validator(schema(registry()))
+    yaml = YAML(typ="safe")
+    for kind in ("space", "study"):
+        for name, file in shipped(kind).items():
+            assert list(validator.iter_errors(yaml.load(file.read_text()))) == [], name
+
+
+def test_no_shipped_study_that_needs_a_file_hides_it() -> None:
+    from autoreg.errors import InputError
+
+    for name in ("speech", "char_lm"):
+        spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
+        with pytest.raises(InputError, match="path"):
+            TaskStudy(spec, RunOptions(Path("unused")))

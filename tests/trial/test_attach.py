@@ -1,0 +1,102 @@
+"""A recipe's methods in a loop that stays the user's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import autoreg
+
+X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+
+
+def loop(recipe: dict[str, Any], epochs: int = 3, **more: Any) -> tuple[nn.Module, list[float]]:
+    """Train a small network on 4 batches an epoch; returns it and the losses of the steps."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run = autoreg.attach(model, optimizer, recipe, epochs=epochs, steps_per_epoch=4, **more)
+    losses = []
+    for _ in range(epochs):
+        for batch in zip(X.split(16), Y.split(16), strict=True):
+            x, y = run.batch(batch)
+
+            def closure(x: torch.Tensor = x, y: torch.Tensor = y) -> torch.Tensor:
+                optimizer.zero_grad()
+                output = model(x)
+                loss = run.loss(output, F.cross_entropy(output, y))
+                loss.backward()
+                return loss
+
+            losses.append(float(run.step(closure)))
+    return run.finish(), losses
+
+
+def test_an_empty_recipe_is_the_plain_loop() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        for x, y in zip(X.split(16), Y.split(16), strict=True):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    attached, _ = loop({})
+    for a, b in zip(model.parameters(), attached.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_regularizer_adds_its_term_to_the_loss() -> None:
+    _, plain = loop({}, epochs=1)
+    _, penalized = loop({"regularizer": {"l1": {"strength": 1.0}}}, epochs=1)
+    torch.manual_seed(0)
+    weights = [nn.Linear(16, 16).weight, nn.Linear(16, 2).weight]
+    mean = sum(w.abs().sum() for w in weights) / sum(w.numel() for w in weights)
+    assert penalized[0] - plain[0] == pytest.approx(mean.item(), abs=1e-5)
+
+
+def test_masks_follow_the_schedule_to_their_exact_level() -> None:
+    recipe = {"sparsity": {"weight": {"amount": 0.75, "schedule": {"gradual": {"start": 0.0, "end": 0.9}}}}}
+    model, _ = loop(recipe)
+    assert int((model[0].weight != 0).sum()) == 64
+    assert int((model[2].weight != 0).sum()) == 8
+
+
+def test_learned_quantizers_leave_few_values_and_zeros_stay_zero() -> None:
+    recipe = {
+        "sparsity": {"weight": {"amount": 0.5}},
+        "quantization": {"quantizer": "lsq", "weights": {"bits": 2, "granularity": "tensor"}},
+    }
+    model, _ = loop(recipe)
+    weight = model[0].weight.detach()
+    assert len(weight.unique()) <= 4
+    assert int((weight == 0).sum()) >= 128
+
+
+def test_activations_are_quantized_on_calibration_batches() -> None:
+    recipe = {"quantization": {"weights": {"bits": 8}, "activations": {"bits": 8}}}
+    plain, _ = loop({})
+    model, _ = loop(recipe, calibration=[(X, Y)])
+    difference = (model.eval()(X) - plain.eval()(X)).abs().max()
+    assert 0 < float(difference) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"sparsity": {"channel": {"amount": 0.5}}}, "channel changes the shape of the network"),
+        ({"layers": {"drop": {"last": {"count": 1}}}}, "last changes the shape of the network"),
+        ({"layers": {"train": "norm_only"}}, "choose the trained parameters when the optimizer is made"),
+        ({"sparsity": {"weight": {"criterion": "wanda", "allocation": "lamp"}}}, "criterion wanda looks at data"),
+        ({"quantization": {"activations": {"bits": 8}}}, "quantization of activations looks at data"),
+        ({"regularizer": {"l3": {}}}, "l1"),
+    ],
+)
+def test_what_a_loop_cannot_do_is_refused(recipe: dict[str, Any], message: str) -> None:
+    with pytest.raises(autoreg.InputError, match=message):
+        loop(recipe)
