@@ -9,11 +9,11 @@ stores results under these keys and the engine prices what is still unpaid.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autoreg.space.recipe import canonical_json
 from autoreg.space.spec import Registry
 
 Config = Mapping[str, Any]
@@ -38,8 +38,7 @@ class Phase:
 
 def content_hash(value: Any) -> str:
     """Return 32 hexadecimal digits of the SHA-256 of `value` written as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
 
 
 def method_of(slot: Any) -> tuple[str, dict[str, Any]]:

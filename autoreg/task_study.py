@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -11,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.search.engine import Budget, Engine
 from autoreg.search.events import EventLog
@@ -21,12 +25,14 @@ from autoreg.search.view import OptunaView
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study import Study, open_folder, single_writer
-from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
+from autoreg.trial.reference import Reference
+from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from autoreg.trial.store import default_store
 from autoreg.writer import Follower
 
-MEASURED = ("latency_ms",)  # objectives that are only known when the artifact has been timed
+DRAWS = 200  # recipes that are looked at before anything trains
 LOG_COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
 
 
@@ -88,6 +94,7 @@ class TaskStudy:
         setup = self.objective.setup
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
         self._check_metrics()
+        self._check_recipes()
 
     @property
     def quality(self) -> str:
@@ -110,6 +117,31 @@ class TaskStudy:
                         f"constraints: {name!r} in {constraint} is nothing that is measured; "
                         f"allowed are {', '.join(sorted(known))}, each also as dense.NAME"
                     )
+
+    def _check_recipes(self) -> None:
+        """Refuse a space whose recipes this network cannot carry out, or none of which meets the constraints.
+
+        Levels are resolved on an untrained reference here: nothing has been trained yet.
+        """
+        setup = self.objective.setup
+        untrained = Reference(setup, lambda: setup.fresh_model(0))
+        dense = {f"dense.{name}": value for name, value in cost_metrics(predict(setup.profile)).items()}
+        rules = [*self.space.constraints, *self.spec.constraints]
+        broken: Counter[str] = Counter()
+        met = False
+        rng = np.random.default_rng(self.spec.seed)
+        for _ in range(DRAWS):
+            recipe = self.space.sample(rng)
+            metrics = {**dense, **cost_metrics(predict(setup.profile, resolve(recipe, setup, untrained)))}
+            violated = [r.text for r in rules if r.names <= metrics.keys() and r.violation(metrics) > 0]
+            broken.update(violated)
+            met = met or not violated
+        if not met:
+            often = "; ".join(f"{text} ({count} times)" for text, count in broken.most_common(3))
+            raise InputError(
+                f"constraints: none of {DRAWS} recipes drawn from the space meets them at its known cost; broken are "
+                f"{often}. Loosen them or widen the space."
+            )
 
     @cached_property
     def dense(self) -> dict[str, float]:

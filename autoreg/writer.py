@@ -53,10 +53,8 @@ class Follower:
 
 def progress_of(summary: dict[str, Any]) -> dict[str, Any]:
     """An engine's summary in the words of the progress bar."""
-    ended = summary["done"] + summary["stopped"] + summary["failed"]
     return {
         **summary,
-        "done": ended,
         "total": summary["trials"],
         "epochs_paid": summary["epochs"],
         "seconds_left": summary["time_left"],

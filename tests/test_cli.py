@@ -97,14 +97,16 @@ def test_a_wrong_study_is_refused_with_one_message_and_exit_code_2(
     assert found in STUDY
     file = tmp_path / "tiny.yaml"
     text = STUDY.replace(found, instead)
-    file.write_text(text if name != "a space that is not there" else text.split("seed:")[0] + text[text.index("objectives") :])
+    file.write_text(
+        text if name != "a space that is not there" else text.split("seed:")[0] + text[text.index("objectives") :]
+    )
     assert call("run", file, "--out", tmp_path / "out", "--store", store) == 2
     printed = capsys.readouterr()
     errors = [line for line in printed.err.splitlines() if line.startswith("Error:")]
     assert len(errors) == 1
     assert message in printed.err
     assert "Traceback" not in printed.err
-    assert not (tmp_path / "out" / "front.csv").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_finished_study_has_front_report_and_test_scores(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,7 +267,7 @@ def test_schema_and_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["run", "digits", "--import", "no_such_module"], "no_such_module"),
         (["run", "digits", "-p", "train_images"], "name=value"),
         (["front", "nowhere"], "nowhere"),
-        (["front"], "FOLDER"),
+        (["front"], "folder"),
         (["apply", "nowhere.yaml", "--task", "digits"], "nowhere.yaml"),
         (["fly"], "fly"),
     ],

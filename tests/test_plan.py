@@ -92,3 +92,9 @@ def test_compiling_leaves_the_recipe_alone() -> None:
     before = copy.deepcopy(DENSE)
     keys(DENSE)
     assert before == DENSE
+
+
+def test_the_order_of_layer_patterns_is_in_the_key() -> None:
+    one = recipe(quantization={"weights": {"bits": {"per_layer": {"a*": 4, "*": 8}}}})
+    other = recipe(quantization={"weights": {"bits": {"per_layer": {"*": 8, "a*": 4}}}})
+    assert keys(one) != keys(other)

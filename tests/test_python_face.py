@@ -52,7 +52,9 @@ def test_known_costs_are_never_asked_of_the_objective() -> None:
     def only_error(config: dict[str, Any], trial: autoreg.Trial) -> dict[str, float]:
         return {"error": (config["x"] - 0.3) ** 2}
 
-    study = autoreg.search(only_error, {"x": {"uniform": [0, 1]}}, BOTH, costs=lambda c: {"size": 1 - c["x"]}, trials=15)
+    study = autoreg.search(
+        only_error, {"x": {"uniform": [0, 1]}}, BOTH, costs=lambda c: {"size": 1 - c["x"]}, trials=15
+    )
     assert len(study.front) > 1
     assert (study.trials["size"] - (1 - study.trials["x"])).abs().max() < 1e-12
 

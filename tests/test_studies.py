@@ -15,7 +15,10 @@ from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.task_study import RunOptions, TaskStudy
 
-EPOCHS = ("  epochs: 10\n  finetune_epochs: 4\n  qat_epochs: 2\n", "  epochs: 1\n  finetune_epochs: 1\n  qat_epochs: 1\n")
+EPOCHS = (
+    "  epochs: 10\n  finetune_epochs: 4\n  qat_epochs: 2\n",
+    "  epochs: 1\n  finetune_epochs: 1\n  qat_epochs: 1\n",
+)
 
 
 def toy(name: str, folder: Path) -> StudySpec:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from autoreg.errors import InputError
@@ -12,7 +14,7 @@ from autoreg.execution.local import run_local
 
 EXECUTORS = ("local", "ray")
 
-__all__ = ["EXECUTORS", "EngineLike", "Evaluate", "StopTrial", "WorkerError", "run", "run_local", "run_one"]
+__all__ = ["EXECUTORS", "EngineLike", "Evaluate", "StopTrial", "WorkerError", "run", "run_local", "run_one", "session"]
 
 
 def run(engine: EngineLike, evaluate: Evaluate, executor: str = "local", **options: Any) -> None:
@@ -28,6 +30,31 @@ def run(engine: EngineLike, evaluate: Evaluate, executor: str = "local", **optio
         InputError: If there is no such executor, or it has no such option.
         KeyboardInterrupt: On Ctrl-C or SIGTERM; trials that were told are kept.
     """
+    _driver(executor, options)(engine, evaluate, **options)
+
+
+@contextlib.contextmanager
+def session(executor: str = "local", **options: Any) -> Iterator[None]:
+    """Keep what an executor needs running through several calls of `run`: Ray starts once, not with each.
+
+    Args:
+        executor: "local", which needs nothing, or "ray".
+        **options: As `run` takes them.
+
+    Raises:
+        InputError: As `run` does.
+    """
+    _driver(executor, options)
+    if executor == "local":
+        yield
+        return
+    from autoreg.execution.ray_tune import connected
+
+    with connected(**options):
+        yield
+
+
+def _driver(executor: str, options: dict[str, Any]) -> Any:
     if executor == "local":
         drive: Any = run_local
     elif executor == "ray":
@@ -40,7 +67,7 @@ def run(engine: EngineLike, evaluate: Evaluate, executor: str = "local", **optio
     for name in options:
         if name not in allowed:
             raise InputError(f"executor {executor!r}: it has no option {name!r}{_nearest(name, allowed)}")
-    drive(engine, evaluate, **options)
+    return drive
 
 
 def _nearest(found: str, allowed: Any) -> str:

@@ -93,8 +93,16 @@ def digest(config: Mapping[str, Any]) -> str:
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}), digest({"a": 1}) == digest({"a": 1.0})
     (True, False)
     """
-    text = json.dumps(_ordered(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:16]
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: names sorted, layer patterns in their order, since the first match wins.
+
+    >>> canonical_json({"b": 1, "a": {"per_layer": {"y": 2, "x": 3}}})
+    '{"a":{"per_layer":[["y",2],["x",3]]},"b":1}'
+    """
+    return json.dumps(_ordered(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _ordered(value: Any) -> Any:

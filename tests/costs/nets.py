@@ -1,4 +1,3 @@
-
 """Small networks with known costs, one for each way channels can be tied together."""
 
 from __future__ import annotations

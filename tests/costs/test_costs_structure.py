@@ -1,4 +1,3 @@
-
 """Surgery for real: the small model is the masked one, and what cannot go is said with the reason."""
 
 from __future__ import annotations

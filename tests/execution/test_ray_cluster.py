@@ -6,8 +6,9 @@ import os
 import time
 
 import pytest
+import ray
 
-from autoreg.execution import run
+from autoreg.execution import run, session
 
 from .objectives import make_engine, simple
 
@@ -29,8 +30,6 @@ def cluster(home):
 
 def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(cluster, tmp_path):
     def objective(config, trial):
-        import ray
-
         (tmp_path / f"{trial.number}.part").write_text(ray.get_runtime_context().get_node_id())
         os.replace(tmp_path / f"{trial.number}.part", tmp_path / str(trial.number))
         until = time.monotonic() + 60
@@ -46,7 +45,13 @@ def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(clu
             (tmp_path / "lost").touch()
 
     engine = make_engine(6)
-    run(engine, objective, executor="ray", address=cluster.address, workers=2, on_event=lose)
+    options = {"executor": "ray", "address": cluster.address, "workers": 2}
+    with session(**options):
+        run(engine, objective, **options, on_event=lose)
+        again = make_engine(3)
+        run(again, simple, **options)
+    assert not ray.is_initialized()
+    assert [row["state"] for row in again.trials()] == ["COMPLETE"] * 3
     rows = engine.trials()
     assert [row["state"] for row in rows] == ["COMPLETE", "FAIL", *["COMPLETE"] * 4]
     assert rows[1]["reason"].startswith("worker died, or its node was lost: The actor")
