@@ -13,7 +13,7 @@ _KINDS = {"space": "search_spaces", "study": "studies"}
 
 def shipped(kind: str) -> dict[str, Path]:
     """Ready files of a kind (`space` or `study`) by name, without their `.yaml`."""
-    for folder in (_PACKAGE / "shipped" / _KINDS[kind], _PACKAGE.parent / _KINDS[kind]):
+    for folder in (_PACKAGE / "data" / _KINDS[kind], _PACKAGE.parent / _KINDS[kind]):
         if folder.is_dir():
             return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
     return {}

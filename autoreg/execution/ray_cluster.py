@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,7 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "1000000",
 }
 """Environment in which Ray neither prints nor writes what nobody reads, and leaves Ctrl-C to us."""
+KNOCK_SECONDS = 10.0
 
 
 def check(workers: int, cpus: float, gpus: float, address: str | None) -> None:
@@ -93,9 +95,10 @@ def _ray(
         settings["include_dashboard"] = False
         if temp_dir is not None:
             settings["_temp_dir"] = os.path.abspath(temp_dir)
+    _knock(address)
     try:
         ray.init(address=address, **settings)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
         raise InputError(f"address: there is no Ray cluster at {address!r} ({error})") from error
     try:
         found = ray.cluster_resources().get("GPU", 0.0)  # type: ignore[no-untyped-call]
@@ -104,6 +107,17 @@ def _ray(
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Refuse an address at which nobody listens, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # "local", "auto", or something that Ray refuses by itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"address: nobody listens at {address!r} ({error})") from error
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import time
 import pytest
 import ray
 
+from autoreg.errors import InputError
 from autoreg.execution import run, session
 
 from .objectives import make_engine, simple
@@ -58,3 +59,14 @@ def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(clu
     kept = (tmp_path / "0").read_text()
     assert kept != (tmp_path / "1").read_text()
     assert {(tmp_path / str(n)).read_text() for n in range(2, 6)} == {kept}
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:1", "nobody listens at '127.0.0.1:1'"), ("nonsense", "there is no Ray cluster at 'nonsense'")],
+)
+def test_an_address_without_a_cluster_is_refused_at_once(home, address, said):
+    engine = make_engine(1)
+    with pytest.raises(InputError, match=said):
+        run(engine, simple, executor="ray", address=address)
+    assert engine.calls == []
