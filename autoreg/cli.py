@@ -108,6 +108,7 @@ def run(
 
 
 def _search(study: Any, name: str) -> None:
+    from autoreg.execution import session
     from autoreg.final import finish
     from autoreg.report.front import format_front
     from autoreg.report.load import StudyData
@@ -116,23 +117,21 @@ def _search(study: Any, name: str) -> None:
 
     folder = study.options.folder
     print(f"{study.spec.name}: {study.space.size()} · training the dense reference", file=sys.stderr)
-    study.dense  # noqa: B018 - computed once, before the bar starts
+    _ = study.dense  # computed once, before the bar starts
     again = f"Go on with: autoreg run {name} --out {folder} --resume"
     try:
-        searched = study.run(progress=True)
-        if not searched.engine.front():
-            write_report(folder)
-            print(
-                f"No trial is complete and feasible ({_why(searched)}). See {folder / 'report.html'}", file=sys.stderr
-            )
-            raise typer.Exit(EXIT_EMPTY)
-        if not _is_final(folder, len(searched.engine.trials())):
-            with SearchProgress() as progress:
-                finish(study, searched, lambda what, n, of: progress.update({"done": n, "total": of, "what": what}))
+        with session(**study.execution()):
+            searched = study.run(progress=True)
+            if searched.engine.front() and not _is_final(folder, len(searched.engine.trials())):
+                with SearchProgress() as progress:
+                    finish(study, searched, lambda what, n, of: progress.update({"done": n, "total": of, "what": what}))
     except KeyboardInterrupt:
         print(f"\nInterrupted: every finished trial is kept in {folder}. {again}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     page = write_report(folder)
+    if not searched.engine.front():
+        print(f"No trial is complete and feasible ({_why(searched)}). See {page}", file=sys.stderr)
+        raise typer.Exit(EXIT_EMPTY)
     print(format_front(StudyData.load(folder), "table"))
     print(f"Report: {page}")
 

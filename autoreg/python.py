@@ -95,7 +95,7 @@ def search(
     }
     if folder is None:
         engine = Engine(tree, wanted, **settings)
-        _drive(engine, objective, executor, workers, progress, None)
+        _drive(engine, objective, None, executor=executor, workers=workers, progress=progress)
         return Study(engine)
     asked = {
         "name": tree.name or folder.name,
@@ -115,18 +115,17 @@ def search(
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
         engine = Engine(tree, wanted, log=log, **settings)
         view = OptunaView(url or str(folder / "optuna.journal"), asked["name"], wanted, tree)
-        _drive(engine, objective, executor, workers, progress, view)
+        options = {"executor": executor, "workers": workers, "cache": folder / "cache"}
+        _drive(engine, objective, view, progress=progress, **options)
     return Study(engine, folder)
 
 
-def _drive(
-    engine: Engine, objective: Objective, executor: str, workers: int, progress: bool, view: OptunaView | None
-) -> None:
+def _drive(engine: Engine, objective: Objective, view: OptunaView | None, *, progress: bool, **options: Any) -> None:
     from autoreg.execution import run
     from autoreg.writer import Follower
 
     with Follower(engine, view, progress=progress) as follower:
-        run(engine, objective, executor=executor, workers=workers, on_event=follower)
+        run(engine, objective, on_event=follower, **options)
 
 
 def as_space(space: Space | Mapping[str, Any] | str | os.PathLike[str]) -> Space:

@@ -152,8 +152,8 @@ def as_numbers(metrics: Mapping[str, Any], place: str) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in metrics.items():
         try:
-            numbers[str(name)] = float(value)
-        except (TypeError, ValueError) as error:
+            numbers[str(name)] = float(value.item() if hasattr(value, "item") else value)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{place}: metric {name!r} is {value!r:.60}; a metric is one number") from error
     return numbers
 
