@@ -165,7 +165,7 @@ class TaskStudy:
                 "params": dict(self.ref.params),
                 "fingerprint": setup.task.fingerprint(),
             },
-            "task_note": getattr(setup.task, "note", ""),
+            "task_note": setup.task.note,
             "imports": list(self.ref.imports),
             "space": self.space.to_dict(),
             "space_digest": self.space.digest,

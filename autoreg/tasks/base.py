@@ -47,6 +47,7 @@ class Task:
         training: defaults for the recipe's section `training`; what a subclass leaves out is inherited.
         latency_batch: samples in one timed call. At batch 1 a small network spends its time on
             calls, not on arithmetic, so that removed channels would not be seen.
+        note: what a reader of results should know of this task; it stands on the page of every study.
         needs: what a parameter without a default is, by its name: shown when it is missing.
         locations: parameters that say only where data is; the fingerprint ignores them (it holds the data).
     """
@@ -57,6 +58,7 @@ class Task:
     training: ClassVar[Mapping[str, Any]] = TRAINING
     latency_batch: int = 64
     needs: ClassVar[Mapping[str, str]] = {}
+    note: ClassVar[str] = ""
     locations: ClassVar[tuple[str, ...]] = ("path",)
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -100,6 +102,13 @@ class Task:
         raise NotImplementedError(f"task {self.name}: define loaders(fold)")
 
     # what it may redefine
+
+    def pretrained(self) -> Mapping[str, Tensor] | None:
+        """Trained weights that recipes with `start: pretrained` begin with, as a state dict of `build_model()`.
+
+        None, as here: the dense network is trained once with the task's own settings, and shared.
+        """
+        return None
 
     @property
     def chance(self) -> float:

@@ -76,8 +76,7 @@ class Setup:
     @cached_property
     def given_weights(self) -> Mapping[str, Any] | None:
         """The task's own trained weights (a state dict), or None where it brings none."""
-        pretrained = getattr(self.task, "pretrained", None)
-        return None if pretrained is None else dict(pretrained())
+        return self.task.pretrained()
 
     @cached_property
     def profile(self) -> Profile:

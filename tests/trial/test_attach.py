@@ -83,7 +83,7 @@ def test_activations_are_quantized_on_calibration_batches() -> None:
     plain, _ = loop({})
     model, _ = loop(recipe, calibration=[(X, Y)])
     difference = (model.eval()(X) - plain.eval()(X)).abs().max()
-    assert 0 < float(difference) < 0.1
+    assert 0 < difference.item() < 0.1
 
 
 @pytest.mark.parametrize(
