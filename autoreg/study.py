@@ -114,6 +114,40 @@ class Study:
     engine: Engine
     folder: Path | None = None
 
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Study:
+        """Read a study on disk, finished or not; nothing in the folder is changed.
+
+        Raises:
+            InputError: the folder holds no study.
+            StudyError: its log is damaged.
+        """
+        from autoreg.search.engine import Engine
+        from autoreg.search.events import EventLog, read_events
+        from autoreg.search.front import Normalizer
+        from autoreg.space import Expression, Space
+
+        path = Path(folder)
+        try:
+            asked = json.loads((path / "study.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: holds no study (there is no study.json)") from None
+        log = EventLog()
+        log.events.extend(read_events(path / "events.jsonl"))
+        scale = asked.get("normalizer")
+        engine = Engine(
+            Space.from_dict(asked["space"]),
+            asked["objectives"],
+            quality=asked["quality"],
+            constraints=[Expression.parse(text, "constraints") for text in asked["constraints"]],
+            reference_metrics={f"dense.{name}": value for name, value in asked.get("dense", {}).items()},
+            normalizer=None if scale is None else Normalizer.from_dict(scale),
+            seed=asked["seed"],
+            sampler=asked["sampler"],
+            log=log,
+        )
+        return cls(engine, path)
+
     @property
     def trials(self) -> pd.DataFrame:
         """One row per trial: number, state, source, parameters by path, metrics, reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from autoreg.methods import registry
 from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.trial.carried import baked_copy, plain_name
-from autoreg.trial.objective import TaskObjective, cost_metrics
+from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
+from autoreg.trial.setup import Options
 
-from .conftest import evaluate
+from .conftest import TinyTask, evaluate
 
 
 def weight(**changes: Any) -> dict[str, Any]:
@@ -160,3 +162,21 @@ def test_a_diverging_training_fails_with_its_reason(objective: TaskObjective) ->
 def test_plain_names_are_those_of_the_network() -> None:
     assert plain_name("0.conv.parametrizations.weight.original") == "0.conv.weight"
     assert plain_name("0.conv.bias") == "0.conv.bias"
+
+
+class GivenTask(TinyTask):
+    """The tiny task with trained weights of its own: all zeros but for the head's bias."""
+
+    def pretrained(self) -> dict[str, torch.Tensor]:
+        state = {name: torch.zeros_like(tensor) for name, tensor in self.build_model().state_dict().items()}
+        state["4.bias"][3] = 1.0
+        return state
+
+
+def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
+    objective = TaskObjective(TaskRef(GivenTask(), {}), Options(str(tmp_path)), latency=False)
+    recipe = {"training": {"start": "pretrained", "epochs": 0, "finetune_epochs": 0}}
+    metrics, trial = evaluate(objective, recipe)
+    assert trial.info["epochs_asked"] == trial.info["epochs_paid"] == 0
+    targets = torch.cat([batch[1] for batch in objective.setup.loaders("all")["validation"]])
+    assert metrics["error"] == pytest.approx(float((targets != 3).float().mean()))
