@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ def check_file(
         assert task is not None
         study = StudySpec.for_space(space, task)
     made = TaskStudy(study, RunOptions(Path("."), store=store, imports=imports, params=params or {}))
-    found: dict[str, Any] = {"space": describe(made.space)}
+    found: dict[str, Any] = {"space": describe(made.space), "notices": list(made.notices)}
     return found | _costs(made, study.budget.trials or trials)
 
 
@@ -103,8 +104,12 @@ def _costs(made: Any, trials: int) -> dict[str, Any]:
     reference = Reference(setup, lambda: setup.fresh_model(0))  # untrained: levels of looking allocations are near
     dense = cost_metrics(predict(setup.profile))
     rng = np.random.default_rng(made.spec.seed)
-    recipes = [made.space.sample(rng) for _ in range(SAMPLES)]
-    rows = [cost_metrics(predict(setup.profile, resolve(recipe, setup, reference))) for recipe in recipes]
+    recipes, rows = [], []
+    while len(rows) < SAMPLES:  # recipes that this network cannot carry out are passed over, as the search does
+        recipe = made.space.sample(rng)
+        with contextlib.suppress(InputError):
+            rows.append(cost_metrics(predict(setup.profile, resolve(recipe, setup, reference))))
+            recipes.append(recipe)
     constraints = [*made.space.constraints, *made.spec.constraints]
     ranges = {
         name: {"low": min(r[name] for r in rows), "median": float(np.median([r[name] for r in rows]))}
@@ -172,6 +177,7 @@ def format_check(found: Mapping[str, Any]) -> str:
     for parameter in space["parameters"]:
         domain = parameter["domain"]
         lines.append(f"  {parameter['path']}: {domain if isinstance(domain, str) else ' | '.join(domain)}")
+    lines += [f"note: {notice}" for notice in found.get("notices", ())]
     if "costs" in found:
         lines.append(f"costs of {SAMPLES} random recipes (lowest, median, highest; dense):")
         for name, row in found["costs"].items():
@@ -184,7 +190,7 @@ def format_check(found: Mapping[str, Any]) -> str:
             lines.append(f"constraint {row['constraint']}: {share}{warning}")
         expect = found["expect"]
         lines.append(
-            f"expect at most {expect['seconds_per_trial']:.1f} s of training a trial, {expect['seconds'] / 60:.1f} "
+            f"expect at most {expect['seconds_per_trial']:.2g} s of training a trial, {expect['seconds'] / 60:.2g} "
             f"minutes and {expect['disk_bytes'] / 1e6:.0f} MB for {expect['trials']} trials ({expect['note']})"
         )
     return "\n".join(lines)

@@ -117,6 +117,8 @@ def _search(study: Any, name: str) -> None:
 
     folder = study.options.folder
     print(f"{study.spec.name}: {study.space.size()} · training the dense reference", file=sys.stderr)
+    for notice in study.notices:
+        print(f"Note: {notice}", file=sys.stderr)
     _ = study.dense  # computed once, before the bar starts
     again = f"Go on with: autoreg run {name} --out {folder} --resume"
     try:

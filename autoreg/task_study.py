@@ -84,6 +84,8 @@ class TaskStudy:
         InputError: something in the specification is wrong; nothing has been trained.
     """
 
+    notices: tuple[str, ...] = ()
+
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
         self.ref = TaskRef(spec.task, {**spec.task_params, **options.params}, options.imports)
@@ -119,29 +121,40 @@ class TaskStudy:
                     )
 
     def _check_recipes(self) -> None:
-        """Refuse a space whose recipes this network cannot carry out, or none of which meets the constraints.
+        """Refuse a space of which this network can carry out no recipe, or none that meets the constraints.
 
-        Levels are resolved on an untrained reference here: nothing has been trained yet.
+        Recipes that ask for what the network does not have (blocks to drop, channels that can go) are passed over by
+        the search; `notices` says so. Levels are resolved on an untrained reference: nothing has been trained yet.
         """
         setup = self.objective.setup
         untrained = Reference(setup, lambda: setup.fresh_model(0))
         dense = {f"dense.{name}": value for name, value in cost_metrics(predict(setup.profile)).items()}
         rules = [*self.space.constraints, *self.spec.constraints]
         broken: Counter[str] = Counter()
+        impossible: Counter[str] = Counter()
         met = False
         rng = np.random.default_rng(self.spec.seed)
         for _ in range(DRAWS):
             recipe = self.space.sample(rng)
-            metrics = {**dense, **cost_metrics(predict(setup.profile, resolve(recipe, setup, untrained)))}
+            try:
+                metrics = {**dense, **cost_metrics(predict(setup.profile, resolve(recipe, setup, untrained)))}
+            except InputError as error:
+                impossible[str(error)] += 1
+                continue
             violated = [r.text for r in rules if r.names <= metrics.keys() and r.violation(metrics) > 0]
             broken.update(violated)
             met = met or not violated
+        if sum(impossible.values()) == DRAWS:
+            raise InputError(impossible.most_common(1)[0][0])
         if not met:
             often = "; ".join(f"{text} ({count} times)" for text, count in broken.most_common(3))
             raise InputError(
                 f"constraints: none of {DRAWS} recipes drawn from the space meets them at its known cost; broken are "
                 f"{often}. Loosen them or widen the space."
             )
+        self.notices = tuple(
+            f"{count / DRAWS:.0%} of the space is passed over: {reason}" for reason, count in impossible.most_common(3)
+        )
 
     @cached_property
     def dense(self) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autoreg.errors import InputError
 from autoreg.final import finish
 from autoreg.report.write import write_report
 from autoreg.shipped import find, shipped
@@ -21,14 +23,12 @@ EPOCHS = (
 )
 
 
-def toy(name: str, folder: Path) -> StudySpec:
+def toy(name: str) -> StudySpec:
     """A shipped study with one epoch where its space says ten."""
     spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
     space = spec.space.to_dict()
     if name != "digits_post":
         space["training"] = {**space["training"], "epochs": 2, "finetune_epochs": 1, "qat_epochs": 1}
-    from dataclasses import replace
-
     changed = replace(spec, space=Space.from_dict(space), workers=1, final_seeds=1, baselines="none")
     return changed.override(budget={"trials": 6})
 
@@ -43,7 +43,7 @@ def test_a_shipped_study_runs_to_its_final_front(
         "digits": {"train_images": 100},
         "digits_post": {"train_images": 100},
     }
-    spec = toy(name, tmp_path)
+    spec = toy(name)
     study = TaskStudy(spec, RunOptions(tmp_path / name, store=store, params=params.get(name, {})))
     searched = study.run()
     states = [row["state"] for row in searched.engine.trials()]
@@ -91,9 +91,31 @@ def test_every_shipped_file_is_valid_against_the_published_schema() -> None:
 
 
 def test_no_shipped_study_that_needs_a_file_hides_it() -> None:
-    from autoreg.errors import InputError
-
     for name in ("speech", "char_lm"):
         spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
         with pytest.raises(InputError, match="path"):
             TaskStudy(spec, RunOptions(Path("unused")))
+
+
+def own_task(tmp_path: Path, store: Path, drop: str) -> TaskStudy:
+    task = Path(__file__).resolve().parent.parent / "examples" / "custom_task.py"
+    text = (
+        f"task: {{'{task}:WineTask': {{hidden: 16}}}}\n"
+        f"space: {{layers: {{drop: {drop}}}, training: {{lr: {{log: [0.01, 0.1]}}, epochs: 2, finetune_epochs: 0}}}}\n"
+        "objectives: {error: min, bytes: min}\nbudget: {trials: 3}\nbaselines: none\nfinal_seeds: 1\n"
+    )
+    return TaskStudy(StudySpec.parse(text), RunOptions(tmp_path / "own", store=store))
+
+
+def test_recipes_that_a_network_cannot_carry_out_are_passed_over_with_a_notice(tmp_path: Path, store: Path) -> None:
+    study = own_task(tmp_path, store, "[none, {last: {count: 1}}]")
+    assert len(study.notices) == 1
+    assert "of the space is passed over: layers.drop: last drops residual blocks" in study.notices[0]
+    rows = study.run().engine.trials()
+    assert {row["state"] for row in rows} <= {"COMPLETE", "PRUNED"}
+    assert all(row["config"]["layers"]["drop"] == "none" for row in rows)
+
+
+def test_a_space_of_which_a_network_can_carry_out_nothing_is_refused(tmp_path: Path, store: Path) -> None:
+    with pytest.raises(InputError, match="the task 'wine' has none"):
+        own_task(tmp_path, store, "{last: {count: 1}}")
