@@ -104,7 +104,8 @@ def _costs(made: Any, trials: int) -> dict[str, Any]:
     reference = Reference(setup, lambda: setup.fresh_model(0))  # untrained: levels of looking allocations are near
     dense = cost_metrics(predict(setup.profile))
     rng = np.random.default_rng(made.spec.seed)
-    recipes, rows = [], []
+    recipes: list[dict[str, Any]] = []
+    rows: list[dict[str, float]] = []
     while len(rows) < SAMPLES:  # recipes that this network cannot carry out are passed over, as the search does
         recipe = made.space.sample(rng)
         with contextlib.suppress(InputError):
