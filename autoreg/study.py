@@ -232,6 +232,6 @@ class Study:
         config = self.config(number)
         if self.folder is None:
             raise InputError("load: this study was kept in memory and keeps no models")
-        from autoreg.task_study import load_model
+        from autoreg.trial.loading import load_model
 
         return load_model(self.folder, config)

@@ -211,8 +211,13 @@ class TaskStudy:
         return self.objective.setup.dense
 
     def engine(self, log: EventLog, **changes: Any) -> Engine:
-        """An engine for this study over an event log."""
+        """An engine for this study over an event log.
+
+        The reference that costs are resolved on is made ready here: while trials run, the process that answers their
+        reports must never wait for an entry of the store that one of them holds.
+        """
         spec = self.spec
+        _ = self.objective.reference.model
         settings: dict[str, Any] = {
             "quality": self.quality,
             "costs": self.objective.costs,
@@ -302,27 +307,3 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, str]:
     """The machine as far as timings depend on it; no names of hosts or people."""
     return {"system": platform.system(), "machine": platform.machine(), "python": sys.implementation.name}
-
-
-def load_model(folder: Path, config: Mapping[str, Any]) -> Any:
-    """The model of a recipe in a task study, as its search scored it.
-
-    Phases that the store still holds are taken from there, the others are carried out again.
-
-    Args:
-        folder: the study's folder.
-        config: a complete recipe.
-
-    Returns:
-        The model in evaluation mode, re-normalized, masks and quantizers in place.
-    """
-    import json
-
-    study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    task = study.get("task")
-    if task is None:
-        raise InputError(f"{folder}: is the study of a Python objective, which keeps no models")
-    ref = TaskRef(task["name"], task["params"], tuple(study["imports"]))
-    objective = TaskObjective(ref, Options(study["store"], reference_seed=study["seed"]), rungs=False)
-    fold = objective.setup.task.folds[0]
-    return objective.chain(config, seed=study["seed"], fold=fold).run().model

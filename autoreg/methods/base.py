@@ -290,8 +290,7 @@ def _origin(cls: type[Any]) -> tuple[str, str]:
 
 
 def _discover() -> None:
-    import autoreg.methods as package
-
+    package = importlib.import_module("autoreg.methods")
     if "package" not in _FOUND:
         _FOUND.add("package")
         for module in _walk(package.__path__, "autoreg.methods."):

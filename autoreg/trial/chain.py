@@ -32,6 +32,7 @@ from autoreg.trial.reference import Reference, calibration_batches, score_weight
 from autoreg.trial.resolve import resolve
 from autoreg.trial.run import Run
 from autoreg.trial.setup import Setup
+from autoreg.trial.store import Entry
 
 FINETUNE_RATE = 0.3  # of the training rate: weights that are already good, and a schedule of its own
 QAT_RATE = 0.1
@@ -124,18 +125,26 @@ class Chain:
         return Carried(model.to(self.setup.device))
 
     def _phase(self, phase: Phase, carried: Carried) -> Carried:
-        store = self.setup.store
         if not self.setup.options.cache:
             return self._work(phase, carried)
-        with store.writing(phase.key):
-            entry = store.get(phase.key)
-            if entry is not None and all(store.has(self._rung_key(phase, e)) for e in self._rungs(phase)[:-1]):
-                done = unpack(entry, self.setup)
-                self._replay(phase, done)
-                return done
-            done = self._work(phase, carried)
-            store.put(phase.key, pack(done))
-            return done
+        entry = self._stored(phase)
+        if entry is None:
+            with self.setup.store.writing(phase.key):
+                entry = self._stored(phase)  # another process may have been first
+                if entry is None:
+                    done = self._work(phase, carried)
+                    self.setup.store.put(phase.key, pack(done))
+                    return done
+        done = unpack(entry, self.setup)
+        self._replay(phase, done)  # without the lock: whoever answers the reports may want the same entry
+        return done
+
+    def _stored(self, phase: Phase) -> Entry | None:
+        """The entry of a phase, if the snapshots that its rungs are replayed from are there too."""
+        store = self.setup.store
+        if not all(store.has(self._rung_key(phase, epoch)) for epoch in self._rungs(phase)[:-1]):
+            return None
+        return store.get(phase.key)
 
     def _work(self, phase: Phase, carried: Carried) -> Carried:
         begun = time.perf_counter()

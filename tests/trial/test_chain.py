@@ -180,3 +180,25 @@ def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
     assert trial.info["epochs_asked"] == trial.info["epochs_paid"] == 0
     targets = torch.cat([batch[1] for batch in objective.setup.loaders("all")["validation"]])
     assert metrics["error"] == pytest.approx(float((targets != 3).float().mean()))
+
+
+def test_no_lock_of_the_store_is_held_while_a_stored_phase_is_reported(objective: TaskObjective) -> None:
+    """Who answers a report may want the same entry: held locks would leave both waiting for ever."""
+    import fcntl
+
+    evaluate(objective, {})
+    held: list[str] = []
+
+    def send(step: int, metrics: dict[str, float]) -> str:
+        for file in (objective.setup.store.folder / "locks").iterdir():
+            with open(file, "ab") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    held.append(file.name)
+        return "continue"
+
+    trial = Trial(send=send)
+    objective(objective.setup.dense, trial)
+    assert len(trial.reports) > 0
+    assert held == []
