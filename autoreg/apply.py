@@ -22,7 +22,7 @@ def apply_recipe(
     task: str | None,
     params: Mapping[str, Any],
     imports: tuple[str, ...] = (),
-    seed: int = 0,
+    seed: int | None = None,
     cache: bool = True,
     store: Path | None = None,
 ) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def apply_recipe(
         task: the task's name; None takes that of the study.
         params: parameters of the task.
         imports: modules that define the user's own methods and tasks.
-        seed: of the replicate.
+        seed: of the replicate; None for the study's own, or 0.
         cache: whether finished phases are taken from the store.
-        store: folder of finished phases; None for the user's cache.
+        store: folder of finished phases; None for the study's own, or the user's cache.
 
     Returns:
         JSON: `recipe` (complete), `metrics` and costs, `layers`, `epochs_asked`, `epochs_paid`, `seconds`, `notes`.
@@ -43,7 +43,7 @@ def apply_recipe(
     Raises:
         InputError: recipe or task is wrong; NoTrialError: the study has no such trial.
     """
-    content, ref = read_recipe(recipe)
+    content, ref, study = read_recipe(recipe)
     if task is not None:
         name, own = task_spec(task)
         ref = TaskRef(name, {**own, **params}, imports)
@@ -51,8 +51,11 @@ def apply_recipe(
         ref = TaskRef(ref.name, {**ref.params, **params}, (*ref.imports, *imports))
     else:
         raise InputError(f"{recipe}: a recipe file names no task; add --task NAME")
-    objective = TaskObjective(ref, Options(str(store or default_store()), cache=cache), rungs=False)
+    at = store or Path(study.get("store") or default_store())
+    first = int(study.get("seed", 0))
+    objective = TaskObjective(ref, Options(str(at), cache=cache, reference_seed=first), rungs=False)
     complete = objective.setup.complete(content)
+    seed = first if seed is None else seed
     trial = Trial(seed=seed)
     metrics = objective(complete, trial)
     info = trial.info
@@ -67,8 +70,8 @@ def apply_recipe(
     }
 
 
-def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None]:
-    """Read a recipe file, or the recipe of a trial as `DIR:N` with the task of its study."""
+def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None, Mapping[str, Any]]:
+    """Read a recipe file, or the recipe of a trial as `DIR:N` with the task of its study and its study.json."""
     folder, colon, number = where.rpartition(":")
     if colon and number.isdigit() and (Path(folder) / "study.json").exists():
         from autoreg.report.load import StudyData
@@ -80,10 +83,9 @@ def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None]:
         task = data.study.get("task")
         if not isinstance(task, Mapping):
             raise InputError(f"{folder}: is the study of a Python objective; its recipes belong to no task")
-        return dict(records[int(number)].config), TaskRef(
-            task["name"], task["params"], tuple(data.study.get("imports", ()))
-        )
-    return load_recipe(Path(where)), None
+        ref = TaskRef(task["name"], task["params"], tuple(data.study.get("imports", ())))
+        return dict(records[int(number)].config), ref, data.study
+    return load_recipe(Path(where)), None, {}
 
 
 def format_applied(found: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,12 +104,12 @@ def run(
         imports=tuple(import_),
         params=_params(param),
     )
-    _search(TaskStudy(spec, options), study)
+    _search(TaskStudy(spec, options))
 
 
-def _search(study: Any, name: str) -> None:
+def _search(study: Any) -> None:
     from autoreg.execution import session
-    from autoreg.final import finish
+    from autoreg.final import finish, is_final
     from autoreg.report.front import format_front
     from autoreg.report.load import StudyData
     from autoreg.report.progress import SearchProgress
@@ -119,12 +119,12 @@ def _search(study: Any, name: str) -> None:
     print(f"{study.spec.name}: {study.space.size()} · training the dense reference", file=sys.stderr)
     for notice in study.notices:
         print(f"Note: {notice}", file=sys.stderr)
-    _ = study.dense  # computed once, before the bar starts
-    again = f"Go on with: autoreg run {name} --out {folder} --resume"
+    study.prepare()
+    again = f"Go on with: autoreg {shlex.join([one for one in sys.argv[1:] if one != '--resume'])} --resume"
     try:
         with session(**study.execution()):
             searched = study.run(progress=True)
-            if searched.engine.front() and not _is_final(folder, len(searched.engine.trials())):
+            if searched.engine.front() and not is_final(study, searched):
                 with SearchProgress() as progress:
                     finish(study, searched, lambda what, n, of: progress.update({"done": n, "total": of, "what": what}))
     except KeyboardInterrupt:
@@ -136,14 +136,6 @@ def _search(study: Any, name: str) -> None:
         raise typer.Exit(EXIT_EMPTY)
     print(format_front(StudyData.load(folder), "table"))
     print(f"Report: {page}")
-
-
-def _is_final(folder: Path, trials: int) -> bool:
-    """Whether the folder holds the final measurement of just these trials."""
-    file = folder / "final.json"
-    if not file.exists():
-        return False
-    return bool(json.loads(file.read_text(encoding="utf-8"))["test_uses"][-1]["trials"] == trials)
 
 
 def _why(searched: Any) -> str:
@@ -197,7 +189,7 @@ def report(folder: Annotated[Path, typer.Argument(help="The folder of a study.")
 def apply(
     recipe: Annotated[str, typer.Argument(help="A recipe file (YAML or JSON), or DIR:N for the one of a trial.")],
     task: Annotated[str | None, typer.Option(help="The task; with DIR:N the study's own.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the replicate.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the replicate; with DIR:N the study's.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work with other trials.")] = False,
     as_json: AsJson = False,
     store: Store = None,
@@ -261,13 +253,10 @@ def copy(
 
 
 def _import(names: list[str]) -> None:
-    if names and "" not in sys.path:
-        sys.path.insert(0, "")
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise InputError(f"--import {name}: cannot be imported ({error})") from error
+    if names:
+        from autoreg.trial.objective import import_modules
+
+        import_modules(names)
 
 
 def _params(given: list[str]) -> dict[str, Any]:

@@ -7,20 +7,23 @@ recorded.
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autoreg.errors import InputError
 from autoreg.search.engine import Engine
 from autoreg.search.events import EventLog
 from autoreg.search.front import nondominated
 from autoreg.search.trial import Ask, Result, Trial
-from autoreg.study import Study, write_json
+from autoreg.study import Study, single_writer, write_json
 from autoreg.task_study import TaskStudy, baseline_recipes
 
 MEMBERS = 12  # more are not re-measured; the report says which were
@@ -80,9 +83,7 @@ class JobObjective:
 
     def __call__(self, config: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Validation metrics of the job's recipe; its test metrics, where it has any, go into the trial's info."""
-        metrics: dict[str, float] = self.objective(config["recipe"], trial)
-        if config["test"]:
-            trial.info["test"] = self.objective.test(config["recipe"], trial.seed)
+        metrics: dict[str, float] = self.objective.carry_out(config["recipe"], trial, test=config["test"])
         return metrics
 
 
@@ -107,26 +108,47 @@ def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> 
     begun = time.perf_counter()
     engine = searched.engine
     seeds = fresh_seeds(study.spec.seed, study.spec.final_seeds)
-    chosen = choose_members(engine)
     rows = {row["number"]: row for row in engine.trials()}
-    members = _members(study, [rows[number] for number in chosen], engine, seeds, on_step)
-    baselines = _baselines(study, seeds, on_step)
-    content = {
-        "members": members,
-        "baselines": baselines,
-        "random": _random_arm(study, on_step) if study.spec.baselines == "full" else None,
-        "seeds": seeds,
-        "front_size": len(engine.front()),
-        "seconds": time.perf_counter() - begun,
-        "test_uses": [*_earlier_uses(folder), {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "trials": len(rows)}],
-    }
-    write_json(folder / "final.json", content)
+    content: dict[str, Any] = {"members": [], "baselines": [], "random": None, "seeds": seeds}
+    content |= {"front_size": len(engine.front()), "complete": False, "test_uses": _earlier_uses(folder)}
+
+    def keep(**found: Any) -> None:
+        content.update(found, seconds=time.perf_counter() - begun)
+        write_json(folder / "final.json", content)
+
+    with single_writer(folder):
+        members = _validated(study, [rows[number] for number in choose_members(engine)], engine, seeds, on_step)
+        # from here on test data is looked at: that is written down first
+        keep(members=members, test_uses=[*content["test_uses"], {**_asked(study, len(rows)), "time": _now()}])
+        _score_on_test(study, members, seeds, on_step)
+        keep(members=members)
+        keep(baselines=_baselines(study, seeds, on_step))
+        if study.spec.baselines == "full":
+            keep(random=_random_arm(study, on_step))
+        keep(complete=True)
     return content
 
 
-def _earlier_uses(folder: Path) -> list[dict[str, Any]]:
-    import json
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
 
+
+def _asked(study: TaskStudy, trials: int) -> dict[str, Any]:
+    return {"trials": trials, "baselines": study.spec.baselines, "final_seeds": study.spec.final_seeds}
+
+
+def is_final(study: TaskStudy, searched: Study) -> bool:
+    """Whether the folder holds the whole final measurement of just these trials, seeds and baselines."""
+    file = study.options.folder / "final.json"
+    if not file.exists():
+        return False
+    content = json.loads(file.read_text(encoding="utf-8"))
+    asked = _asked(study, len(searched.engine.trials()))
+    last = content["test_uses"][-1] if content["test_uses"] else {}
+    return bool(content.get("complete")) and all(last.get(name) == value for name, value in asked.items())
+
+
+def _earlier_uses(folder: Path) -> list[dict[str, Any]]:
     file = folder / "final.json"
     return list(json.loads(file.read_text(encoding="utf-8"))["test_uses"]) if file.exists() else []
 
@@ -158,10 +180,10 @@ def _carry_out(study: TaskStudy, jobs: Sequence[Job], what: str, on_step: OnStep
     return [listed.results.get(number, missing) for number in range(len(jobs))]
 
 
-def _members(
+def _validated(
     study: TaskStudy, rows: Sequence[Mapping[str, Any]], engine: Engine, seeds: Sequence[int], on_step: OnStep | None
 ) -> list[dict[str, Any]]:
-    """Validate with fresh seeds first; only what is still on the front then sees test data."""
+    """Members with their validation over fresh seeds, and which of them are still on the front by it."""
     jobs = [Job(str(row["number"]), row["config"], seed, False) for row in rows for seed in seeds]
     results = _carry_out(study, jobs, "front with fresh seeds", on_step)
     brings = contributions(engine)
@@ -183,12 +205,19 @@ def _members(
     for member, probability, stays in zip(members, _probabilities(members, study), on_front, strict=True):
         member["front_probability"] = probability
         member["on_final_front"] = stays
-    final = [member for member in members if member["on_final_front"]]
-    tests = [Job(str(m["trial"]), m["config"], seed, True) for m in final for seed in seeds]
-    scored = _carry_out(study, tests, "final front on test data", on_step)
-    for index, member in enumerate(final):
-        member |= test_scores([r.info["test"] for r in scored[index * len(seeds) :][: len(seeds)] if "test" in r.info])
     return members
+
+
+def _score_on_test(
+    study: TaskStudy, members: Sequence[dict[str, Any]], seeds: Sequence[int], on_step: OnStep | None
+) -> None:
+    """Score the members of the final front on test data; adds to them."""
+    final = [member for member in members if member["on_final_front"]]
+    jobs = [Job(str(m["trial"]), m["config"], seed, True) for m in final for seed in seeds]
+    scored = _carry_out(study, jobs, "final front on test data", on_step)
+    for index, member in enumerate(final):
+        own = scored[index * len(seeds) : (index + 1) * len(seeds)]
+        member |= test_scores([result.info["test"] for result in own if "test" in result.info])
 
 
 def _signed(study: TaskStudy, metrics: Mapping[str, float]) -> list[float]:
@@ -196,8 +225,15 @@ def _signed(study: TaskStudy, metrics: Mapping[str, float]) -> list[float]:
 
 
 def _filter(members: Sequence[Mapping[str, Any]], study: TaskStudy) -> list[bool]:
-    """Which members are non-dominated by the means over fresh seeds."""
-    valid = [i for i, member in enumerate(members) if member["validation"] is not None]
+    """Which members meet the constraints and are non-dominated by the means over fresh seeds."""
+    rules = (*study.space.constraints, *study.spec.constraints)
+    dense = {f"dense.{name}": value for name, value in study.dense.items()}
+
+    def meets(member: Mapping[str, Any]) -> bool:
+        known = {**dense, **member["validation"]["mean"]}
+        return all(rule.violation(known) <= 0 for rule in rules)
+
+    valid = [i for i, member in enumerate(members) if member["validation"] is not None and meets(member)]
     if not valid:
         return [False] * len(members)
     values = np.array([_signed(study, members[i]["validation"]["mean"]) for i in valid])
@@ -241,7 +277,7 @@ def test_scores(found: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str,
 def _baselines(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None) -> list[dict[str, Any]]:
     if study.spec.baselines == "none":
         return []
-    complete, dense = study.objective.setup.complete, study.dense_recipe()
+    complete, dense = study.objective.setup.complete, study.dense_recipe
     recipes = baseline_recipes(complete, dense)
     if study.spec.baselines == "full":
         recipes |= full_recipes(complete, dense)
@@ -257,8 +293,6 @@ def _baselines(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None) -
 
 def _possible(study: TaskStudy, recipe: Mapping[str, Any]) -> bool:
     """Whether a baseline can be carried out: a network without removable channels has no channel baseline."""
-    from autoreg.errors import InputError
-
     try:
         study.objective.costs(recipe)
     except InputError:
@@ -292,8 +326,10 @@ def full_recipes(
 
 def _small_dense(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None) -> list[dict[str, Any]]:
     """A narrower dense network trained from scratch for as many epochs, its rates tuned on validation data."""
-    complete, dense = study.objective.setup.complete, study.dense_recipe()
-    training = dict(dense["training"])
+    complete = study.objective.setup.complete
+    training = {**study.objective.setup.complete({})["training"], "start": "scratch"}
+    if training["epochs"] + training["finetune_epochs"] == 0:
+        return []  # a task that is never trained has no small network to train
     rng = np.random.default_rng([study.spec.seed, 0xF3])
 
     def narrow(lr: float, decay: float) -> dict[str, Any]:
@@ -308,7 +344,7 @@ def _small_dense(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None)
         return complete({"sparsity": {"channel": inner}, "training": changed})
 
     factors = [(1.0, 1.0), *((10 ** rng.uniform(-0.7, 0.7), 10 ** rng.uniform(-1, 1)) for _ in range(RATES - 1))]
-    recipes = [narrow(training["lr"] * a / 0.3, training["weight_decay"] * b) for a, b in factors]
+    recipes = [narrow(min(10.0, training["lr"] * a / 0.3), min(10.0, training["weight_decay"] * b)) for a, b in factors]
     if not _possible(study, recipes[0]):
         return []
     tried = _carry_out(
@@ -326,7 +362,9 @@ def _random_arm(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
     """Random search with as many trials, without screening or stopping: what the same front would cost by luck."""
     from autoreg.execution import run
 
-    objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=False)
+    apart = study.options.folder / ".random-store"  # what the search has paid for is not free here
+    options = replace(study.objective.options, store=str(apart))
+    objective = type(study.objective)(study.objective.ref, options, rungs=False)
 
     def show(seen: Engine) -> None:
         if on_step is not None:
@@ -336,6 +374,7 @@ def _random_arm(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
     with EventLog(study.options.folder / "random.jsonl") as log:
         engine = study.engine(log, sampler="random", prune=False, screen=False, starters=())
         run(engine, objective, **study.execution(), on_event=show)
+    shutil.rmtree(apart, ignore_errors=True)
     rows = [row for row in engine.trials() if row["state"] == "COMPLETE"]
     return {
         "trials": len(rows),

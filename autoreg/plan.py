@@ -89,7 +89,7 @@ def compile_plan(
     fold: str,
     dense: Config,
     resolved: Mapping[str, Any] | None = None,
-    given: bool = False,
+    given: str = "",
 ) -> tuple[Phase, ...]:
     """Compile a complete recipe into its phases.
 
@@ -101,7 +101,7 @@ def compile_plan(
         fold: the fold of the task's data that is trained and scored.
         dense: the task's dense recipe; its training is the `pretrain` phase of a recipe that starts pretrained.
         resolved: the explicit levels of the recipe (JSON), where its allocation looked at a reference.
-        given: whether the task brings trained weights of its own, so that none need be trained.
+        given: digest of the trained weights that the task brings, so that none need be trained; empty for none.
 
     Returns:
         The phases in order. A phase that would do nothing is left out, so that recipes which differ
@@ -112,7 +112,7 @@ def compile_plan(
     phases: list[Phase] = []
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
-        before = phases[-1].key if phases else content_hash([base, seed, fold, pretrained and given])
+        before = phases[-1].key if phases else content_hash([base, seed, fold, given if pretrained else ""])
         phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
 
     if pretrained and not given:
@@ -127,6 +127,7 @@ def compile_plan(
             "resolved": dict(resolved or {}),
         }
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
+        del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are ever live together
         add("sparsify", training["finetune_epochs"] * passes(config, registry), settings)
     if is_quantized(config):
         quantizer = registry.methods["quantizer"][method_of(config["quantization"]["quantizer"])[0]]

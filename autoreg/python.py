@@ -16,6 +16,7 @@ from autoreg.search.trial import Trial
 from autoreg.search.view import OptunaView
 from autoreg.space import Expression, Space
 from autoreg.study import Study, open_folder, single_writer
+from autoreg.writer import Follower, open_view
 
 Objective = Callable[[dict[str, Any], Trial], Mapping[str, float]]
 
@@ -111,10 +112,10 @@ def search(
     }
     with ExitStack() as stack:
         stack.enter_context(single_writer(folder))
+        view = open_view(url or str(folder / "optuna.journal"), str(asked["name"]), wanted, tree)
         open_folder(folder, asked, resume=resume)
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
         engine = Engine(tree, wanted, log=log, **settings)
-        view = OptunaView(url or str(folder / "optuna.journal"), asked["name"], wanted, tree)
         options = {"executor": executor, "workers": workers, "cache": folder / "cache"}
         _drive(engine, objective, view, progress=progress, **options)
     return Study(engine, folder)
@@ -122,7 +123,6 @@ def search(
 
 def _drive(engine: Engine, objective: Objective, view: OptunaView | None, *, progress: bool, **options: Any) -> None:
     from autoreg.execution import run
-    from autoreg.writer import Follower
 
     with Follower(engine, view, progress=progress) as follower:
         run(engine, objective, on_event=follower, **options)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from autoreg.search.engine import Engine
 
 FORMAT = 1
+MEASURED = ("dense", "normalizer", "prepared", "machine")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -74,7 +75,7 @@ def open_folder(folder: Path, asked: Mapping[str, Any], *, resume: bool) -> None
     """
     file = folder / "study.json"
     if not file.exists():
-        if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+        if folder.exists() and {p.name for p in folder.iterdir()} - {".lock", "optuna.journal"}:
             raise StudyError(f"{folder}: is not empty and holds no study; name another folder with --out")
         write_json(file, {"format": FORMAT, **asked})
         return
@@ -89,12 +90,18 @@ def open_folder(folder: Path, asked: Mapping[str, Any], *, resume: bool) -> None
         ("task", "the task"),
         ("sampler", "the sampler"),
     ):
-        if before.get(key) != asked.get(key):
+        if _same(before.get(key)) != _same(asked.get(key)):
             raise StudyError(
                 f"{folder}: {what} of this study is not the one it was started with "
                 f"(then {_short(before.get(key))}, now {_short(asked.get(key))}); name another --out"
             )
-    write_json(file, {**before, **asked, "format": FORMAT})
+    kept = {key: before[key] for key in MEASURED if key in before}  # on what scale the study is read was fixed then
+    write_json(file, {**before, **asked, **kept, "format": FORMAT})
+
+
+def _same(value: Any) -> Any:
+    """What of an answer counts: a task is known by its fingerprint, wherever its data lies."""
+    return value["fingerprint"] if isinstance(value, Mapping) and "fingerprint" in value else value
 
 
 def _short(value: Any) -> str:

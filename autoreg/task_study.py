@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections import Counter
@@ -21,7 +22,6 @@ from autoreg.search.events import EventLog
 from autoreg.search.front import Normalizer
 from autoreg.search.pruner import Halving
 from autoreg.search.trial import Trial
-from autoreg.search.view import OptunaView
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study import Study, open_folder, single_writer
@@ -30,9 +30,10 @@ from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from autoreg.trial.store import default_store
-from autoreg.writer import Follower
+from autoreg.writer import Follower, open_view
 
 DRAWS = 200  # recipes that are looked at before anything trains
+MOST_DRAWS = 3000  # and so many before a study is refused whose constraints none has met
 LOG_COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
 
 
@@ -85,13 +86,13 @@ class TaskStudy:
     """
 
     notices: tuple[str, ...] = ()
+    prepared: Mapping[str, float] = {}
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
         self.ref = TaskRef(spec.task, {**spec.task_params, **options.params}, options.imports)
         store = options.store or default_store()
-        device = "cuda" if options.gpus_per_trial > 0 else "auto"
-        trial_options = Options(str(store), cache=options.cache, device=device, reference_seed=spec.seed)
+        trial_options = Options(str(store), cache=options.cache, device=_device(options), reference_seed=spec.seed)
         self.objective = TaskObjective(self.ref, trial_options, rungs=options.rungs)
         setup = self.objective.setup
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
@@ -134,7 +135,9 @@ class TaskStudy:
         impossible: Counter[str] = Counter()
         met = False
         rng = np.random.default_rng(self.spec.seed)
-        for _ in range(DRAWS):
+        draws = 0
+        while draws < DRAWS or (not met and draws < MOST_DRAWS):
+            draws += 1
             recipe = self.space.sample(rng)
             try:
                 metrics = {**dense, **cost_metrics(predict(setup.profile, resolve(recipe, setup, untrained)))}
@@ -144,23 +147,50 @@ class TaskStudy:
             violated = [r.text for r in rules if r.names <= metrics.keys() and r.violation(metrics) > 0]
             broken.update(violated)
             met = met or not violated
-        if sum(impossible.values()) == DRAWS:
+        if sum(impossible.values()) == draws:
             raise InputError(impossible.most_common(1)[0][0])
         if not met:
             often = "; ".join(f"{text} ({count} times)" for text, count in broken.most_common(3))
             raise InputError(
-                f"constraints: none of {DRAWS} recipes drawn from the space meets them at its known cost; broken are "
+                f"constraints: none of {draws} recipes drawn from the space meets them at its known cost; broken are "
                 f"{often}. Loosen them or widen the space."
             )
         self.notices = tuple(
-            f"{count / DRAWS:.0%} of the space is passed over: {reason}" for reason, count in impossible.most_common(3)
+            f"{count / draws:.0%} of the space is passed over: {reason}" for reason, count in impossible.most_common(3)
         )
 
     @cached_property
     def dense(self) -> dict[str, float]:
-        """Metrics of the dense recipe, trained with the study's seed (or taken from the store)."""
+        """Metrics of the dense recipe with the study's seed; of a study that goes on, as they were measured then."""
+        before = self.options.folder / "study.json"
+        if self.options.resume and before.exists():
+            known: dict[str, Any] = json.loads(before.read_text(encoding="utf-8"))
+            if known.get("dense"):
+                self.prepared = known.get("prepared", {})
+                return dict(known["dense"])
         trial = Trial(number=-1, seed=self.spec.seed)
-        return self.objective(self.objective.setup.dense, trial)
+        try:
+            metrics = self.objective(self.dense_recipe, trial)
+        except (ArithmeticError, RuntimeError, MemoryError) as error:
+            raise InputError(
+                f"task {self.objective.setup.task.name!r}: its dense recipe cannot be trained "
+                f"({type(error).__name__}: {error}); mend the task or its training settings"
+            ) from error
+        self.prepared = {name: trial.info[name] for name in ("epochs_paid", "seconds")}
+        return metrics
+
+    def prepare(self) -> None:
+        """Train what everything is measured against: the dense recipe, and the reference that levels look at."""
+        _ = self.dense, self.objective.reference.model
+
+    @cached_property
+    def dense_recipe(self) -> dict[str, Any]:
+        """The dense recipe at the training that the space fixes, so that it costs what the others cost."""
+        varies = {parameter.path for parameter in self.space.parameters}
+        sample = self.space.sample(np.random.default_rng(0))["training"]
+        fixed = {name: value for name, value in sample.items() if f"training.{name}" not in varies}
+        dense = self.objective.setup.dense
+        return self.objective.setup.complete({"training": {**dense["training"], **fixed}})
 
     @cached_property
     def normalizer(self) -> Normalizer:
@@ -192,6 +222,7 @@ class TaskStudy:
             "quality": self.quality,
             "chance": setup.task.chance,
             "dense": self.dense,
+            "prepared": dict(self.prepared),
             "normalizer": self.normalizer.to_dict(),
             "store": str(self.objective.options.store),
             "machine": machine(),
@@ -201,14 +232,10 @@ class TaskStudy:
     def starters(self) -> list[tuple[str, dict[str, Any]]]:
         """Recipes that are evaluated first, where they are members of the space: dense, then uniform ones."""
         found: list[tuple[str, dict[str, Any]]] = []
-        for name, recipe in baseline_recipes(self.objective.setup.complete, self.dense_recipe()).items():
+        for name, recipe in baseline_recipes(self.objective.setup.complete, self.dense_recipe).items():
             if recipe in self.space:
                 found.append((name, recipe))
         return found
-
-    def dense_recipe(self) -> dict[str, Any]:
-        """The task's dense recipe."""
-        return self.objective.setup.dense
 
     def engine(self, log: EventLog, **changes: Any) -> Engine:
         """An engine for this study over an event log.
@@ -217,7 +244,7 @@ class TaskStudy:
         reports must never wait for an entry of the store that one of them holds.
         """
         spec = self.spec
-        _ = self.objective.reference.model
+        self.prepare()
         settings: dict[str, Any] = {
             "quality": self.quality,
             "costs": self.objective.costs,
@@ -242,13 +269,9 @@ class TaskStudy:
 
         folder = self.options.folder
         with single_writer(folder):
+            storage = self.options.storage or str(folder / "optuna.journal")
+            view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
             open_folder(folder, self.asked(), resume=self.options.resume)
-            view = OptunaView(
-                self.options.storage or str(folder / "optuna.journal"),
-                self.spec.name,
-                dict(self.spec.objectives),
-                self.space,
-            )
             with EventLog(folder / "events.jsonl") as log:
                 engine = self.engine(log)
                 with Follower(engine, view, progress=progress) as follower:
@@ -291,6 +314,17 @@ def baseline_recipes(
     }
     training = dict(dense["training"])
     return {name: complete({**change, "training": training}) for name, change in changes.items()}
+
+
+def _device(options: RunOptions) -> str:
+    """The device of every process of a study: driver and workers must agree, since results are keyed by it."""
+    import torch
+
+    if options.gpus_per_trial > 0 and not torch.cuda.is_available():
+        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this machine has no GPU that PyTorch can use")
+    if options.executor == "ray" and options.gpus_per_trial == 0:
+        return "cpu"  # Ray hides the GPUs from workers that ask for none
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def versions() -> dict[str, str]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoreg.search.engine import Engine
 from autoreg.search.view import OptunaView
+
+if TYPE_CHECKING:
+    from autoreg.space import Space
 
 
 class Follower:
@@ -36,9 +42,11 @@ class Follower:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self(self._engine)
-        if self._bar is not None:
-            self._bar.__exit__(kind, error, trace)
+        try:
+            self(self._engine)
+        finally:
+            if self._bar is not None:
+                self._bar.__exit__(kind, error, trace)
 
     def __call__(self, engine: Engine) -> None:
         """Bring view and bar up to date."""
@@ -46,9 +54,28 @@ class Follower:
         ended = summary["done"] + summary["stopped"] + summary["failed"]
         if self._view is not None and ended != self._ended:
             self._ended = ended
-            self._view.sync(engine.state.records)
+            try:
+                self._view.sync(engine.state.records)
+            except Exception as error:  # a view must never end a search: the log is the truth
+                self._view = None
+                print(f"Optuna's view is not written any more ({type(error).__name__}: {error})", file=sys.stderr)
         if self._bar is not None:
             self._bar.update(progress_of(summary))
+
+
+def open_view(storage: str, name: str, objectives: Mapping[str, Any], space: Space) -> OptunaView:
+    """Open Optuna's view of a study; a journal file that a kill or a full disk has torn is written anew.
+
+    Raises:
+        InputError: the storage cannot be opened.
+    """
+    try:
+        return OptunaView(storage, name, objectives, space)
+    except ValueError:  # JSON that ends in mid-line
+        if "://" in storage:
+            raise
+        os.replace(storage, f"{storage}.torn")
+        return OptunaView(storage, name, objectives, space)
 
 
 def progress_of(summary: dict[str, Any]) -> dict[str, Any]:

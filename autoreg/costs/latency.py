@@ -12,7 +12,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -148,7 +148,8 @@ class LatencyCache:
     def put(self, key: str, threads: int, latency: Latency) -> None:
         """Remember a latency; the file appears at once or not at all."""
         stored = {"signature": key, "fingerprint": device_fingerprint(threads), "latency": latency.to_dict()}
-        _write(self.path(key, threads), json.dumps(stored, indent=1).encode())
+        with suppress(OSError):  # a full disk costs the memory of it, not the trial
+            _write(self.path(key, threads), json.dumps(stored, indent=1).encode())
 
 
 def _plain(value: Any) -> bool:

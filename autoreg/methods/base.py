@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import importlib.metadata
 import inspect
 import math
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast, dataclass_transform
 
@@ -119,6 +121,21 @@ def registry() -> Registry:
     for (kind, name), cls in sorted(_CLASSES.items()):
         methods[kind][name] = spec_of(cls)
     return Registry(methods=methods, sections=SECTIONS)
+
+
+def foreign_sources() -> str:
+    """Digest of the sources of all methods that come from outside of the package; empty where there are none.
+
+    What was computed with a method must not be taken for the result of another version of it.
+    """
+    found = {}
+    for (kind, name), cls in sorted(_CLASSES.items()):
+        if not cls.__module__.startswith("autoreg."):
+            try:
+                found[f"{kind}.{name}"] = inspect.getsource(sys.modules[cls.__module__])
+            except (OSError, TypeError):  # typed in, without a file: its class is all there is
+                found[f"{kind}.{name}"] = repr(sorted(vars(cls)))
+    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest() if found else ""
 
 
 def method_class(kind: str, name: str) -> type[Any]:

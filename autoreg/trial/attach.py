@@ -108,6 +108,12 @@ def _refuse(config: Mapping[str, Any]) -> None:
                 f"attach: {place}: {name} changes the shape of the network, which an optimizer that exists does not "
                 "survive; use a task and `autoreg apply`, or a structure that keeps masks (weight, 2:4, 4:8)"
             )
+    reparam = method_of(config["reparam"])[0]
+    if reparam != "none" and (config["sparsity"] != "none" or is_quantized(config)):
+        raise InputError(
+            f"attach: reparam: {reparam} is baked before anything is sparsified or quantized, which one loop cannot "
+            "do; train with it first, then attach a recipe without it"
+        )
     if method_of(config["layers"]["train"])[0] != "all":
         raise InputError("attach: layers.train: choose the trained parameters when the optimizer is made; use all here")
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoreg.costs.levels import Levels
+from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.layers.selectors import select_parameters
 from autoreg.plan import Phase, compile_plan, epochs_asked, method_of, rung_epochs
@@ -32,7 +33,6 @@ from autoreg.trial.reference import Reference, calibration_batches, score_weight
 from autoreg.trial.resolve import resolve
 from autoreg.trial.run import Run
 from autoreg.trial.setup import Setup
-from autoreg.trial.store import Entry
 
 FINETUNE_RATE = 0.3  # of the training rate: weights that are already good, and a schedule of its own
 QAT_RATE = 0.1
@@ -92,7 +92,7 @@ class Chain:
             fold=fold,
             dense=setup.dense,
             resolved={name: self.levels.to_dict()[name] for name in ("dropped", "channels", "kept")},
-            given=setup.given_weights is not None,
+            given=setup.given_digest,
         )
         self.on_rung = on_rung
         self.paid = Paid(asked=epochs_asked(self.phases))
@@ -104,8 +104,9 @@ class Chain:
         for phase in self.phases[:-1]:
             carried = self._phase(phase, carried)
         begun = time.perf_counter()
-        model = self._normalized(carried.model)
-        metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
+        with self.setup.lock.shared():
+            model = self._normalized(carried.model)
+            metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
         self.paid.seconds["measure"] = time.perf_counter() - begun
         return Outcome(carried, model, metrics, self.levels, self.paid)
 
@@ -125,26 +126,49 @@ class Chain:
         return Carried(model.to(self.setup.device))
 
     def _phase(self, phase: Phase, carried: Carried) -> Carried:
-        if not self.setup.options.cache:
-            return self._work(phase, carried)
-        entry = self._stored(phase)
-        if entry is None:
-            with self.setup.store.writing(phase.key):
-                entry = self._stored(phase)  # another process may have been first
-                if entry is None:
-                    done = self._work(phase, carried)
-                    self.setup.store.put(phase.key, pack(done))
-                    return done
-        done = unpack(entry, self.setup)
-        self._replay(phase, done)  # without the lock: whoever answers the reports may want the same entry
-        return done
+        """Take a phase from the store, or carry it out and leave it there; then report its rungs.
 
-    def _stored(self, phase: Phase) -> Entry | None:
-        """The entry of a phase, if the snapshots that its rungs are replayed from are there too."""
+        No lock of the store is held while a report waits for its answer: whoever answers may want the same entry.
+        """
+        store, rungs = self.setup.store, self._rungs(phase)
+        if not self.setup.options.cache:
+            done = self._work(phase, carried)
+            self._report(rungs[-1:], done)
+            return done
+        found = self._stored(phase)
+        if found is None:
+            with store.writing(phase.key):
+                found = self._stored(phase)  # another process may have been first
+                if found is None:
+                    done = self._work(phase, carried)
+                    store.put(phase.key, pack(done))
+            if found is None:
+                self._report(rungs[-1:], done)
+                return done
+        for epoch in rungs[:-1]:
+            self._report((epoch,), self._snapshot(phase, epoch))
+        self._report(rungs[-1:], found)
+        return found
+
+    def _stored(self, phase: Phase) -> Carried | None:
+        """What the store holds of a phase, if it is whole and the snapshots of its rungs are there too."""
         store = self.setup.store
         if not all(store.has(self._rung_key(phase, epoch)) for epoch in self._rungs(phase)[:-1]):
             return None
-        return store.get(phase.key)
+        return self._unpacked(phase.key)
+
+    def _unpacked(self, key: str) -> Carried | None:
+        entry = self.setup.store.get(key)
+        if entry is None:
+            return None
+        try:
+            return unpack(entry, self.setup)
+        except (InputError, KeyError, RuntimeError, TypeError, ValueError):  # damaged: as good as missing
+            self.setup.store.drop(key)
+            return None
+
+    def _snapshot(self, phase: Phase, epoch: int) -> Carried | None:
+        return self._unpacked(self._rung_key(phase, epoch))
 
     def _work(self, phase: Phase, carried: Carried) -> Carried:
         begun = time.perf_counter()
@@ -163,19 +187,16 @@ class Chain:
         rungs = self._rungs(phase)
         curve: list[float] = []
         begin = 0
-        for rung in [*rungs, settings["epochs"]]:
-            curve += self._fit(run, phase, range(begin, rung))
-            begin = rung
-            if rung in rungs[:-1]:
-                here = carried.with_model(baked_copy(run.state.model))
-                if self.setup.options.cache:
-                    self.setup.store.put(self._rung_key(phase, rung), pack(here))
-                self._rung(rung, here)
-        model = run.finish()
-        done = carried.with_model(model, curve=(*carried.curve, *curve))
-        if rungs:
-            self._rung(rungs[-1], done)
-        return done
+        for epoch in rung_epochs(int(settings["epochs"]))[:-1]:  # snapshots, whether or not somebody listens now
+            curve += self._fit(run, phase, range(begin, epoch))
+            begin = epoch
+            here = carried.with_model(baked_copy(run.state.model))
+            if self.setup.options.cache:
+                self.setup.store.put(self._rung_key(phase, epoch), pack(here))
+            if epoch in rungs:
+                self._rung(epoch, here)
+        curve += self._fit(run, phase, range(begin, int(settings["epochs"])))
+        return carried.with_model(run.finish(), curve=(*carried.curve, *curve))
 
     def _select(self, settings: Mapping[str, Any], carried: Carried) -> Carried:
         name, parameters = method_of(settings["train"])
@@ -235,22 +256,18 @@ class Chain:
     def _rung(self, epoch: int, carried: Carried) -> None:
         """Score a compressed, re-normalized copy: the error of the dense network says nothing of the sparse one."""
         assert self.on_rung is not None
-        with seeded(phase_seed(self.seed, self.fold, "rung", epoch)) as generator:
+        with self.setup.lock.shared(), seeded(phase_seed(self.seed, self.fold, "rung", epoch)) as generator:
             here = carried.with_model(copy.deepcopy(carried.model))
             here = self._sparse_at_once(here, generator)
             here = self._quantized(here, learned=False)
             model = self._normalized(here.model)
-        metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
+            metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
         self.on_rung(epoch, metrics)
 
-    def _replay(self, phase: Phase, done: Carried) -> None:
-        rungs = self._rungs(phase)
-        for epoch in rungs[:-1]:
-            entry = self.setup.store.get(self._rung_key(phase, epoch))
-            if entry is not None:
-                self._rung(epoch, unpack(entry, self.setup))
-        if rungs:
-            self._rung(rungs[-1], done)
+    def _report(self, rungs: tuple[int, ...], carried: Carried | None) -> None:
+        for epoch in rungs:
+            if carried is not None:
+                self._rung(epoch, carried)
 
     # -- sparsifying and quantizing -------------------------------------------------------------------------------
 
@@ -281,7 +298,8 @@ class Chain:
     def _sparsify(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
         epochs = int(phase.settings["epochs"])
         if epochs == 0:
-            return self._sparse_at_once(carried, generator)
+            with self.setup.lock.shared():
+                return self._sparse_at_once(carried, generator)
         carried = drop(carried, self.levels)
         if self.levels.channels:
             return self._remove_while_training(phase, carried, epochs, generator)
@@ -303,7 +321,8 @@ class Chain:
         for epoch in range(epochs):
             fraction = 1.0 if epoch == epochs - 1 else schedule.fraction(epoch / epochs)
             before = carried.removed
-            carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, fraction, seed)
+            with self.setup.lock.shared():
+                carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, fraction, seed)
             if run is None or carried.removed != before:
                 if run is not None:
                     run.finish()
@@ -322,10 +341,11 @@ class Chain:
 
     def _quantize(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
         epochs = int(phase.settings["epochs"])
-        if epochs == 0:
-            model = self._normalized(carried.model)  # ranges are calibrated on the network as it will be scored
-            return self._quantized(carried.with_model(model), learned=False)
-        carried = self._quantized(carried, learned=True)
+        with self.setup.lock.shared():
+            if epochs == 0:
+                model = self._normalized(carried.model)  # ranges are calibrated on the network as it will be scored
+                return self._quantized(carried.with_model(model), learned=False)
+            carried = self._quantized(carried, learned=True)
         run = self._run(phase.settings, carried, epochs, QAT_RATE, generator)
         curve = self._fit(run, phase, range(epochs))
         return carried.with_model(run.finish(), curve=(*carried.curve, *curve))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from autoreg.costs.latency import Latency, measure
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, groups_after, predict
 from autoreg.costs.structure import apply_structure
+from autoreg.errors import InputError
 from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import compile_plan, identity
 from autoreg.tasks import Task, load_task
@@ -53,10 +56,28 @@ class TaskRef:
     imports: tuple[str, ...] = ()
 
     def load(self) -> Task:
-        """Import what is to be imported and make the task."""
-        for module in self.imports:
-            importlib.import_module(module)
+        """Import what is to be imported and make the task.
+
+        Raises:
+            InputError: a module cannot be imported, or the task cannot be made.
+        """
+        import_modules(self.imports)
         return load_task(self.name, dict(self.params))
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules of the user's own, seen from the working folder too.
+
+    Raises:
+        InputError: one of them cannot be imported.
+    """
+    if names and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever goes wrong in it is the user's to mend
+            raise InputError(f"--import {name}: cannot be imported ({type(error).__name__}: {error})") from error
 
 
 class TaskObjective:
@@ -124,6 +145,10 @@ class TaskObjective:
 
         The skeleton is timed first: like all costs, latency is known before anything is trained.
         """
+        return self.carry_out(config, trial)
+
+    def carry_out(self, config: Mapping[str, Any], trial: Reporter, *, test: bool = False) -> dict[str, float]:
+        """As a call; with `test` the models are scored on the test sets too, into `trial.info["test"]`."""
         folds = self.setup.task.folds
         begun = time.perf_counter()
         costs = self._known(config, trial)
@@ -150,13 +175,14 @@ class TaskObjective:
         if len(outcomes) > 1:
             quality = self.setup.task.quality
             trial.info["folds"] = {f: o.metrics[quality] for f, o in zip(folds, outcomes, strict=False)}
+        if test:
+            trial.info["test"] = self._test(outcomes)
         return {**(mean_metrics([outcome.metrics for outcome in outcomes]) if outcomes else {}), **costs}
 
-    def test(self, config: Mapping[str, Any], seed: int) -> dict[str, dict[str, float]]:
-        """Score a recipe on the test sets: by set name, the mean of the metrics over the folds' models."""
+    def _test(self, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+        """By test set, the mean of the metrics over the folds' models."""
         by_set: dict[str, list[Mapping[str, float]]] = {}
-        for fold in self.setup.task.folds:
-            outcome = self.chain(config, seed=seed, fold=fold).run()
+        for fold, outcome in zip(self.setup.task.folds, outcomes, strict=True):
             for name, loader in named_sets(self.setup.loaders(fold)["test"], "test").items():
                 metrics = evaluate(outcome.model, self.setup.task, loader, self.setup.device)
                 by_set.setdefault(name, []).append(metrics)

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 from autoreg.costs.latency import LatencyCache, MeasureLock
 from autoreg.costs.profile import Profile, profile
 from autoreg.methods import registry
+from autoreg.methods.base import foreign_sources
 from autoreg.plan import content_hash
 from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
@@ -24,7 +26,8 @@ from autoreg.tasks import Task
 from autoreg.trial.store import Store
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
-_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs/structure.py")
+_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs")
+_NO_RESULTS = ("latency.py", "timing.py", "lock.py")
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,19 @@ class Setup:
 
     @cached_property
     def given_weights(self) -> Mapping[str, Any] | None:
-        """The task's own trained weights (a state dict), or None where it brings none."""
+        """The task's own trained weights (a state dict), or None where it brings none; recipes start from them."""
         return self.task.pretrained()
+
+    @cached_property
+    def given_digest(self) -> str:
+        """Digest of the given weights, empty where there are none."""
+        if self.given_weights is None:
+            return ""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.given_weights.items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:32]
 
     @cached_property
     def profile(self) -> Profile:
@@ -90,13 +104,16 @@ class Setup:
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
-        """The task's training settings, by their path in a recipe."""
-        return {f"training.{name}": value for name, value in self.task.training.items()}
+        """The task's training settings, by their path in a recipe; who brings trained weights starts from them."""
+        found = {f"training.{name}": value for name, value in self.task.training.items()}
+        return found if self.given_weights is None else {**found, "training.start": "pretrained"}
 
     @cached_property
     def dense(self) -> dict[str, Any]:
-        """The task's dense recipe: its own training settings, nothing regularized, removed or quantized."""
-        return self.complete({})
+        """The dense recipe: the task's own training, or the weights that it brings; nothing removed or quantized."""
+        if self.given_weights is None:
+            return self.complete({})
+        return self.complete({"training": {"epochs": 0, "finetune_epochs": 0}})
 
     def complete(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Check a recipe against methods and task and fill in what it does not say."""
@@ -109,7 +126,9 @@ class Setup:
             {
                 "task": self.task.fingerprint(),
                 "source": source_digest(),
+                "methods": foreign_sources(),
                 "torch": torch.__version__,
+                "torch_pruning": version("torch-pruning"),
                 "dtype": str(torch.get_default_dtype()),
                 "device": self.device.type,
                 "threads": self.options.threads,
@@ -145,6 +164,8 @@ def source_digest() -> str:
     for part in _SOURCES:
         path = root / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            if file.name in _NO_RESULTS:
+                continue
             digest.update(file.relative_to(root).as_posix().encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()

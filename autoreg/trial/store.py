@@ -67,10 +67,11 @@ class Store:
         return Entry(tensors, meta)
 
     def put(self, key: str, entry: Entry) -> None:
-        """Store `entry` under `key`.
+        """Store `entry` under `key`; a whole entry that is there already stays.
 
         A full disk does not end the trial: the entry is dropped and work goes on unshared.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         folder = self.path(key)
@@ -82,11 +83,20 @@ class Store:
                 beside / "tensors.safetensors",
             )
             (beside / "meta.json").write_text(json.dumps(entry.meta, allow_nan=False), encoding="utf-8")
+            if folder.exists() and self.get(key) is None:
+                self.drop(key)  # damaged: it would never be replaced
             os.replace(beside, folder)
-        except OSError:  # no space left, or another process was first: a directory is never replaced by a full one
+        except (OSError, SafetensorError):  # no space left, or another process was first
             shutil.rmtree(beside, ignore_errors=True)
             return
         self._evict(keep=key)
+
+    def drop(self, key: str) -> None:
+        """Remove entry `key`; it is gone at once, also for others."""
+        gone = self.path(key).with_name(f".{key}.{uuid.uuid4().hex}")
+        with contextlib.suppress(OSError):
+            os.rename(self.path(key), gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[None]:
@@ -116,8 +126,12 @@ class Store:
                 break
             if folder.name == keep or time.time() - used < 60:
                 continue  # an entry that was just used is likely about to be used again
-            shutil.rmtree(folder, ignore_errors=True)
+            self.drop(folder.name)
             total -= size
+        for left in self.folder.glob("??/.*"):  # of a process that was killed while it wrote
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > 3600:
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def default_store() -> Path:

@@ -91,6 +91,7 @@ def test_activations_are_quantized_on_calibration_batches() -> None:
     [
         ({"sparsity": {"channel": {"amount": 0.5}}}, "channel changes the shape of the network"),
         ({"layers": {"drop": {"last": {"count": 1}}}}, "last changes the shape of the network"),
+        ({"reparam": "spectral_norm", "sparsity": {"weight": {"amount": 0.5}}}, "spectral_norm is baked before"),
         ({"layers": {"train": "norm_only"}}, "choose the trained parameters when the optimizer is made"),
         ({"sparsity": {"weight": {"criterion": "wanda", "allocation": "lamp"}}}, "criterion wanda looks at data"),
         ({"quantization": {"activations": {"bits": 8}}}, "quantization of activations looks at data"),

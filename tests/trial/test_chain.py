@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,18 @@ def test_results_with_and_without_the_store_are_identical(name: str, objective: 
     assert other.info["epochs_paid"] == other.info["epochs_asked"] > 0
     assert trial.reports == other.reports  # the rungs are replayed, not skipped
     assert len(trial.reports) > 0
+
+
+@pytest.mark.parametrize("schedule", ["one_shot", "gradual"])
+@pytest.mark.parametrize("structure", ["weight", "2:4", "channel"])
+def test_a_reparametrization_is_baked_before_anything_is_sparsified(
+    structure: str, schedule: str, objective: TaskObjective
+) -> None:
+    sparsity = {structure: {"schedule": schedule}}
+    recipe = {"reparam": "spectral_norm", "sparsity": sparsity, "training": {"finetune_epochs": 2}}
+    metrics, trial = evaluate(objective, recipe)
+    assert metrics["effective_flops"] < objective.costs(objective.setup.dense)["effective_flops"]
+    assert trial.info["notes"] == []
 
 
 @pytest.mark.parametrize("name", ["gradual weights on a reference", "learned steps behind a mask", "everything"])
@@ -175,8 +189,8 @@ class GivenTask(TinyTask):
 
 def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
     objective = TaskObjective(TaskRef(GivenTask(), {}), Options(str(tmp_path)), latency=False)
-    recipe = {"training": {"start": "pretrained", "epochs": 0, "finetune_epochs": 0}}
-    metrics, trial = evaluate(objective, recipe)
+    assert objective.setup.dense["training"]["start"] == "pretrained"
+    metrics, trial = evaluate(objective, {"training": {"epochs": 0, "finetune_epochs": 0}})
     assert trial.info["epochs_asked"] == trial.info["epochs_paid"] == 0
     targets = torch.cat([batch[1] for batch in objective.setup.loaders("all")["validation"]])
     assert metrics["error"] == pytest.approx(float((targets != 3).float().mean()))
@@ -202,3 +216,54 @@ def test_no_lock_of_the_store_is_held_while_a_stored_phase_is_reported(objective
     objective(objective.setup.dense, trial)
     assert len(trial.reports) > 0
     assert held == []
+
+
+def test_other_given_weights_are_another_start(tmp_path: Path) -> None:
+    class Other(GivenTask):
+        def pretrained(self) -> dict[str, torch.Tensor]:
+            return {**super().pretrained(), "4.bias": torch.eye(10)[5]}
+
+    one, other = (
+        TaskObjective(TaskRef(task, {}), Options(str(tmp_path)), latency=False) for task in (GivenTask(), Other())
+    )
+    assert one.setup.given_digest != other.setup.given_digest
+    assert {p.key for p in one.chain(one.setup.dense, seed=0, fold="all").phases}.isdisjoint(
+        p.key for p in other.chain(other.setup.dense, seed=0, fold="all").phases
+    )
+
+
+def test_a_damaged_entry_is_made_again_and_replaced(objective: TaskObjective) -> None:
+    first, _ = evaluate(objective, RECIPES["one-shot weights"])
+    for file in objective.setup.store.folder.glob("??/*/tensors.safetensors"):
+        file.write_bytes(b"torn")
+    again, trial = evaluate(objective, RECIPES["one-shot weights"])
+    _, third = evaluate(objective, RECIPES["one-shot weights"])
+    assert first == again
+    assert trial.info["epochs_paid"] == 3
+    assert third.info["epochs_paid"] == 0
+
+
+def test_a_trial_that_is_stopped_after_its_training_leaves_it_to_others(objective: TaskObjective) -> None:
+    stopped = Trial(send=lambda step, metrics: "stop")
+    objective(objective.setup.dense, stopped)
+    assert stopped.info["epochs_paid"] == 2
+    _, trial = evaluate(objective, {"quantization": {"weights": {"bits": 4}}})
+    assert trial.info["epochs_paid"] == 1
+
+
+def test_another_version_of_a_method_from_outside_is_another_key(tmp_path: Path) -> None:
+    text = (
+        "from autoreg.methods import method\nfrom autoreg.space.spec import Paper, log\n"
+        "@method('versioned', kind='regularizer', paper=Paper('V', 'Me', 2026))\nclass Versioned:\n"
+        '    """One of two."""\n    strength: float = log(0.1, 1.0)\n'
+        "    def loss(self, state):\n        return FACTOR * sum(w.abs().mean() for _, w in state.weights())\n"
+    )
+    digests = set()
+    for factor in ("1", "2"):
+        (tmp_path / "versioned.py").write_text(text.replace("FACTOR", factor))
+        script = "import versioned; from autoreg.methods.base import foreign_sources; print(foreign_sources())"
+        command = [sys.executable, "-B", "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        digests.add(done.stdout.strip())
+    assert len(digests) == 2
+    assert "" not in digests
