@@ -82,7 +82,7 @@ def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) 
     ]
     if hypervolume is not None:
         found.append(("hypervolume", f"{hypervolume:.3f}", "share of the scale fixed at the start"))
-    paid, asked = float(data.spent("epochs_paid").sum()), float(data.spent("epochs_asked").sum())
+    paid, asked = data.epochs_paid, float(data.spent("epochs_asked").sum())
     times = dense_trainings(data)
     if asked:
         found.append(
@@ -188,7 +188,7 @@ def front_table(data: StudyData, rows: Sequence[FrontRow]) -> str:
     return (
         table(head, body, ["num", "recipe", *["num"] * (len(head) - 2)], kinds)
         + more
-        + _front_words(rows, again, tested)
+        + _front_words(rows, again, tested, len(data.final.get("test_uses") or ()))
     )
 
 
@@ -215,7 +215,7 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _front_words(rows: Sequence[FrontRow], again: Sequence[str], tested: Sequence[str]) -> str:
+def _front_words(rows: Sequence[FrontRow], again: Sequence[str], tested: Sequence[str], uses: int) -> str:
     words = ["The numbers of the search carry the seed that selected them and are optimistic."]
     replicated = [r for r in rows if r.validation]
     if again:
@@ -231,7 +231,8 @@ def _front_words(rows: Sequence[FrontRow], again: Sequence[str], tested: Sequenc
     else:
         words.append("No member has been measured again with new seeds yet.")
     if tested:
-        words.append("Test data was looked at once, after the front was fixed, and nothing was chosen on it.")
+        often = "once" if uses <= 1 else f"{uses} times, after each end of the search"
+        words.append(f"Test data was looked at {often}, when the front was fixed, and nothing was chosen on it.")
     return f"<p>{esc(' '.join(words))}</p>\n"
 
 

@@ -197,7 +197,7 @@ def latency_sentence(data: StudyData) -> str:
 
 def dense_trainings(data: StudyData) -> float | None:
     """The epochs the search paid, as a multiple of one dense training; None when not known."""
-    paid = float(data.spent("epochs_paid").sum())
+    paid = data.epochs_paid
     for record in data.state.records:
         asked = record.info.get("epochs_asked")
         if record.source == "dense" and isinstance(asked, int | float) and asked > 0:
