@@ -160,7 +160,11 @@ def test_a_killed_search_loses_no_finished_trial_and_resumes_to_the_same_trials(
     assert call("run", study, "--out", whole, "--store", store, "--trials", 12) == 0
     command = [sys.executable, "-m", "autoreg.cli", "run", str(study), "--out", str(out), "--trials", "12"]
     command += ["--store", str(store), "--no-cache"]  # so that there is time to be killed in
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def heed() -> None:  # a shell that runs the tests in the background lets its children ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=heed)
     until = time.monotonic() + 100
     while not (out / "events.jsonl").exists() or (out / "events.jsonl").read_text().count('"tell"') < 3:
         assert time.monotonic() < until
