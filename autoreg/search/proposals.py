@@ -14,7 +14,8 @@ from autoreg.errors import AutoregError, InputError
 from autoreg.search import front, screening
 from autoreg.search.problem import Problem
 from autoreg.search.records import State
-from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, Seen, cross, vary
+from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, vary
+from autoreg.search.seen import Seen
 
 DRAWS = 500
 """Draws after which a proposal gives up, unless the space is small enough to be walked through."""

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.search import front
+from autoreg.search.seen import Config, Domain, Seen, Value
 from autoreg.space import ranges
 from autoreg.space.nodes import Range
 
 if TYPE_CHECKING:
     from autoreg.space import Space
-
-Config = dict[str, Any]
-Value = float | int | str
-Domain = Range | tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One recorded trial as a sampler sees it.
-
-    `flat` holds its active parameters by path; `values` its objectives, to be minimized, where it
-    is COMPLETE; `violation` is above 0 for a trial that breaks a constraint.
-    """
-
-    number: int
-    state: Literal["COMPLETE", "PRUNED", "RUNNING"]
-    flat: Mapping[str, Value]
-    values: tuple[float, ...] | None = None
-    violation: float = 0.0
 
 
 class Sampler(Protocol):

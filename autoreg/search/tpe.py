@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from autoreg.search.samplers import Config, Domain, Seen, Value
+from autoreg.search.seen import Config, Domain, Seen, Value
 from autoreg.space import ranges
 from autoreg.space.nodes import Range
 
