@@ -13,9 +13,8 @@ from torch.nn.utils import parametrize
 
 from autoreg.costs.structure import apply_structure
 from autoreg.methods.quantization import attach_quantizers
-from autoreg.methods.quantization.attach import ACTIVATION
+from autoreg.methods.quantization.attach import ACTIVATION, OUTPUT, remove_quantizers
 from autoreg.methods.sparsity.masks import attach_masks, masks
-from autoreg.methods.state import weighted_layers
 from autoreg.trial.setup import Setup
 from autoreg.trial.store import Entry
 
@@ -99,7 +98,7 @@ def plain_name(parameter: str) -> str:
 def freeze_except(model: nn.Module, trained: tuple[str, ...] | None) -> None:
     """Let only the named parameters be trained (names of the plain network) and the steps of quantizers; None: all."""
     for name, parameter in model.named_parameters():
-        helper = "activation_quantizer" in name or ("parametrizations" in name and not name.endswith(".original"))
+        helper = ACTIVATION in name or OUTPUT in name or ("parametrizations" in name and not name.endswith(".original"))
         parameter.requires_grad_(trained is None or helper or plain_name(name) in trained)
 
 
@@ -116,13 +115,9 @@ def baked_copy(model: nn.Module) -> nn.Module:
 
 
 def plain_copy(model: nn.Module) -> nn.Module:
-    """A baked copy without the quantizers of inputs: the layers that are counted."""
+    """A baked copy without the quantizers of inputs and outputs: the layers that are counted."""
     model = baked_copy(model)
-    for _, module in weighted_layers(model):
-        if hasattr(module, ACTIVATION):
-            delattr(module, ACTIVATION)
-            module._forward_pre_hooks.clear()
-            module._forward_pre_hooks_with_kwargs.clear()
+    remove_quantizers(model)
     return model
 
 

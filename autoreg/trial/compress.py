@@ -10,12 +10,14 @@ from torch import nn
 
 from autoreg.costs.levels import Levels
 from autoreg.costs.structure import channel_groups, drop_blocks, remove_channels
+from autoreg.costs.trace import call
 from autoreg.methods import create
-from autoreg.methods.quantization import attach_quantizers, calibrate
+from autoreg.methods.quantization import attach_quantizers, calibrate, placement
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.methods.state import State, weighted_layers
 from autoreg.plan import method_of
+from autoreg.tasks.batches import to_device
 from autoreg.trial.carried import Carried, weights_of
 from autoreg.trial.loop import forward
 from autoreg.trial.reference import calibration_batches, score_weights
@@ -147,6 +149,10 @@ def quantize(
     present = {name for name, _ in weighted_layers(carried.model)}
     for part in ("weight_bits", "activation_bits"):
         settings[part] = {name: bits for name, bits in settings[part].items() if name in present}
+    if settings["activation_bits"]:
+        bits = settings["weight_bits"], settings["activation_bits"]
+        found = placement(carried.model, lambda model: call(model, to_device(setup.example_input, setup.device)), *bits)
+        settings |= {"producers": dict(found.producers), "tails": dict(found.tails)}
     attach_quantizers(carried.model, **settings)
     if settings["activation_bits"]:
         carried.model.eval()

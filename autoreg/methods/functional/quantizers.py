@@ -89,7 +89,7 @@ class ActivationQuantizer(nn.Module):
     def __init__(self, bits: int, *, symmetric: bool, learned: bool, device: torch.device | None = None) -> None:
         super().__init__()
         self.bits, self.symmetric, self.learned = bits, symmetric, learned
-        self.low, self.high = integer_range(bits, symmetric=symmetric, full=symmetric and learned)
+        self.low, self.high = integer_range(bits, symmetric=symmetric, full=symmetric)
         scale = torch.ones(1, device=device)
         if learned:
             self.scale = nn.Parameter(scale)
@@ -117,6 +117,16 @@ class ActivationQuantizer(nn.Module):
         step = self.scale.clamp_min(_LEAST_STEP)
         factor = _gradient_scale(share, self.high - self.zero_point)
         return lsq(values, step, self.zero_point, self.low, self.high, factor)
+
+    def grid(self) -> tuple[Tensor, Tensor]:
+        """Scale and zero point, [1] each.
+
+        Raises:
+            AutoregError: if it was never calibrated.
+        """
+        if not bool(self.calibrated):
+            raise AutoregError("an activation quantizer was never calibrated: call calibrate(model, batches, forward)")
+        return (self.scale.clamp_min(_LEAST_STEP) if self.learned else self.scale), self.zero_point
 
     def _observe(self, values: Tensor) -> None:
         low, high, total = values.amin(), values.amax(), values.abs().double().sum()

@@ -8,12 +8,15 @@ from autoreg.methods.quantization.attach import (
     freeze_quantizers,
     weight_quant_params,
 )
+from autoreg.methods.quantization.placement import Placement, placement
 
 __all__ = [
+    "Placement",
     "QuantParams",
     "attach_quantizers",
     "bake_quantizers",
     "calibrate",
     "freeze_quantizers",
+    "placement",
     "weight_quant_params",
 ]

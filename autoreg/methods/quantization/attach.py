@@ -23,6 +23,12 @@ else:
 ACTIVATION = "activation_quantizer"
 """Name of the submodule that quantizes a layer's input."""
 
+OUTPUT = "output_quantizer"
+"""Name of the submodule that quantizes a module's output, for all that consume it."""
+
+_PRODUCER, _TAIL = "_quantized_by", "_quantized_tail"
+"""Attributes of a layer: the modules that quantize its input and its output in its stead."""
+
 
 class QuantParams(NamedTuple):
     """A quantized weight as it is stored: (ints − zero_point)·scale.
@@ -43,6 +49,8 @@ def attach_quantizers(
     symmetric: bool = True,
     act_symmetric: bool = False,
     learned: bool = False,
+    producers: Mapping[str, str] | None = None,
+    tails: Mapping[str, str] | None = None,
 ) -> None:
     """Quantize weights and inputs of the named layers, in place; 32 bits leave them as they are.
 
@@ -58,6 +66,9 @@ def attach_quantizers(
         symmetric: zero point 0 for weights, else an integer zero point.
         act_symmetric: the same for inputs.
         learned: steps are parameters with LSQ's gradient, else fixed.
+        producers: by layer, the module whose output is quantized in place of the layer's input, for all its consumers.
+        tails: by layer, the module whose output is quantized at the bits of the layer's input
+            (both from `autoreg.methods.quantization.placement`).
 
     Raises:
         InputError: if a layer does not exist or is quantized already, or bits or granularity are not allowed.
@@ -75,28 +86,60 @@ def attach_quantizers(
         axis = None if granularity == "tensor" else 1 if is_transposed(module) else 0
         made = WeightQuantizer(weight_of(module), bits, axis, symmetric=symmetric, learned=learned)
         parametrize.register_parametrization(module, "weight", made)
+    settings = {"symmetric": act_symmetric, "learned": learned}
+    producers, tails = producers or {}, tails or {}
     for name, bits in (activation_bits or {}).items():
         module = layer_called(model, name)
         if bits == 32:
             continue
-        if hasattr(module, ACTIVATION):
+        if hasattr(module, ACTIVATION) or hasattr(module, _PRODUCER):
             raise InputError(f"the input of layer {name!r} is quantized already")
         device = weight_of(module).device
-        module.add_module(
-            ACTIVATION, ActivationQuantizer(bits, symmetric=act_symmetric, learned=learned, device=device)
-        )
-        module.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+        if name in producers:
+            setattr(module, _PRODUCER, producers[name])
+            _quantize_output_of(model, producers[name], ActivationQuantizer(bits, device=device, **settings))
+        else:
+            module.add_module(ACTIVATION, ActivationQuantizer(bits, device=device, **settings))
+            module.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+        if name in tails:
+            setattr(module, _TAIL, tails[name])
+            _quantize_output_of(model, tails[name], ActivationQuantizer(bits, device=device, **settings))
+
+
+def _quantize_output_of(model: nn.Module, name: str, quantizer: ActivationQuantizer) -> None:
+    module = model.get_submodule(name)
+    if not hasattr(module, OUTPUT):
+        module.add_module(OUTPUT, quantizer)
+        module.register_forward_hook(_quantize_output)
 
 
 def _quantize_input(
     module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A pre-hook that finds the quantizer on the module it is called for, so that copies use their own."""
-    if not hasattr(module, ACTIVATION):
-        return args, kwargs
     if args:
         return (module.activation_quantizer(args[0]), *args[1:]), kwargs
     return args, {**kwargs, "input": module.activation_quantizer(kwargs["input"])}
+
+
+def _quantize_output(module: Any, args: tuple[Any, ...], output: Any) -> Any:
+    """A hook that finds the quantizer on the module it is called for, so that copies use their own."""
+    return module.output_quantizer(output)
+
+
+def remove_quantizers(model: nn.Module) -> None:
+    """Take the quantizers of inputs and outputs off a model, in place; those of weights are baked, not removed."""
+    for module in list(model.modules()):
+        for name, hooks in ((ACTIVATION, module._forward_pre_hooks), (OUTPUT, module._forward_hooks)):
+            if not hasattr(module, name):
+                continue
+            delattr(module, name)
+            for key in [key for key, hook in hooks.items() if hook in (_quantize_input, _quantize_output)]:
+                del hooks[key]
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+        for name in (_PRODUCER, _TAIL):
+            if hasattr(module, name):
+                delattr(module, name)
 
 
 def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
@@ -108,8 +151,33 @@ def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
 
 
 def activation_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
-    """The quantizers of inputs, by layer name."""
-    return {n: getattr(m, ACTIVATION) for n, m in weighted_layers(model) if hasattr(m, ACTIVATION)}
+    """The quantizers of inputs and outputs, by the name of the module that holds them."""
+    return {
+        name: getattr(module, kind)
+        for name, module in model.named_modules()
+        for kind in (ACTIVATION, OUTPUT)
+        if hasattr(module, kind)
+    }
+
+
+def input_quantizers(model: nn.Module) -> dict[str, tuple[ActivationQuantizer, bool]]:
+    """By layer, what quantizes its input, and whether all other consumers of that tensor see it quantized too."""
+    found: dict[str, tuple[ActivationQuantizer, bool]] = {}
+    for name, module in weighted_layers(model):
+        if hasattr(module, ACTIVATION):
+            found[name] = (getattr(module, ACTIVATION), False)
+        elif hasattr(module, _PRODUCER):
+            found[name] = (getattr(model.get_submodule(getattr(module, _PRODUCER)), OUTPUT), True)
+    return found
+
+
+def tail_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
+    """By layer, what quantizes its output (after its batch norm and its ReLU) apart from any layer's input."""
+    return {
+        name: getattr(model.get_submodule(getattr(module, _TAIL)), OUTPUT)
+        for name, module in weighted_layers(model)
+        if hasattr(module, _TAIL)
+    }
 
 
 def calibrate(model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], Any]) -> list[str]:
