@@ -207,6 +207,31 @@ def apply(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="The folder of a study.")],
+    trial: Annotated[list[int], typer.Option(help="Number of a trial; may be repeated.")] = [],  # noqa: B006
+    all_front: Annotated[bool, typer.Option("--all-front", help="Every member of the front.")] = False,
+    format: Annotated[str, typer.Option(help="onnx, torch or safetensors.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports unless told.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
+) -> None:
+    """Write the model of a trial as a file, run the file, and compare it with what the trial recorded."""
+    from autoreg.export import export_trials, format_exported
+
+    if bool(trial) == all_front:
+        raise InputError("export: name trials with --trial N, or take the whole front with --all-front")
+    quality = json.loads((folder / "study.json").read_text(encoding="utf-8")).get("quality", "error")
+    export_trials(
+        folder,
+        trial,
+        format,
+        out=out,
+        compress=compress,
+        on_done=lambda number, found: print(format_exported(number, found, quality), flush=True),
+    )
+
+
+@app.command()
 def methods(as_json: AsJson = False, import_: Imports = []) -> None:  # noqa: B006
     """List every method: name, kind, parameters, paper, catalogue number, hooks."""
     _import(import_)

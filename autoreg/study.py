@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError, NoTrialError, StudyError
+from autoreg.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,13 +30,7 @@ def write_json(path: Path, content: Any) -> None:
     """
     text = json.dumps(content, indent=1, allow_nan=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(beside, path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise StudyError(f"{path}: cannot be written ({error.strerror}); nothing that was stored is lost") from error
 

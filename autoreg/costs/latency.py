@@ -6,57 +6,30 @@ Latency does not depend on the values of weights, so an untrained skeleton of a 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import tempfile
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import torch
 from torch import nn
 
 from autoreg.costs.lock import MeasureLock
 from autoreg.costs.timing import Latency, device_fingerprint, time_onnx
-from autoreg.costs.trace import evaluating, tensors, type_name
+from autoreg.costs.trace import tensors, type_name
+from autoreg.files import write_whole
 
 __all__ = [
     "Latency",
     "LatencyCache",
     "MeasureLock",
     "device_fingerprint",
-    "export_onnx",
     "measure",
     "signature",
     "time_onnx",
 ]
 
-OPSET = 20  # the newest that torch's exporter of traces writes
 TRIES = 3  # how often a disturbed measurement is repeated
-
-
-def export_onnx(model: nn.Module, example_input: Any, target: str | os.PathLike[str] | IO[bytes]) -> None:
-    """Export `model`, in evaluation mode, to a path or a buffer.
-
-    The exporter that traces is used: 0.07 s where the one that compiles takes 1.5 to 5 s. Shapes are fixed to those
-    of `example_input` (a tensor, a tuple of positional or a mapping of keyword arguments). A file is replaced at once.
-    """
-    buffer: Any = io.BytesIO()  # which the exporter takes, whatever its signature says
-    arguments = example_input
-    if isinstance(example_input, Mapping):
-        arguments = (dict(example_input),)  # the exporter takes a mapping in the last place for keyword arguments
-    elif not isinstance(example_input, torch.Tensor):
-        arguments = tuple(example_input)
-    with warnings.catch_warnings(), evaluating(model), torch.no_grad():
-        warnings.simplefilter("ignore")  # of this exporter's retirement, and of shapes that become constants
-        torch.onnx.export(model, arguments, buffer, dynamo=False, opset_version=OPSET, verbose=False)
-    if isinstance(target, str | os.PathLike):
-        _write(Path(target), buffer.getvalue())
-    else:
-        target.write(buffer.getvalue())
 
 
 def signature(model: nn.Module, example_input: Any) -> str:
@@ -79,7 +52,8 @@ def signature(model: nn.Module, example_input: Any) -> str:
 
 
 def measure(
-    model: nn.Module,
+    key: str,
+    build: Callable[[], bytes],
     example_input: Any,
     cache: LatencyCache | None = None,
     lock: MeasureLock | None = None,
@@ -87,33 +61,32 @@ def measure(
     threads: int = 1,
     seconds: float = 0.3,
 ) -> Latency:
-    """Export and time a model while nobody trains, or recall what was measured on this machine before.
+    """Build and time an ONNX model while nobody trains, or recall what was measured on this machine before.
 
     A measurement that was disturbed is repeated up to twice; the quietest is kept (`noisy` says when none was quiet).
 
     Args:
-        model: The model as it would be deployed; the values of its weights do not matter.
+        key: What the model's latency depends on, beside the machine.
+        build: Writes the model; called only when it is not known yet.
         example_input: What it is called with; its first dimension is the batch.
         cache: Where latencies are remembered.
         lock: Held alone while the clock runs.
         threads: Threads within an operation.
         seconds: About how long one timing takes.
     """
-    key = signature(model, example_input)
     known = cache.get(key, threads) if cache is not None else None
     if known is not None:
         return known
-    buffer = io.BytesIO()
-    export_onnx(model, example_input, buffer)
+    model = build()
     with lock.exclusive() if lock is not None else nullcontext():
         known = cache.get(key, threads) if cache is not None else None  # another process may have been first
         if known is not None:
             return known
-        found = time_onnx(buffer.getvalue(), example_input, threads=threads, seconds=seconds)
+        found = time_onnx(model, example_input, threads=threads, seconds=seconds)
         for _ in range(TRIES - 1):
             if not found.noisy:
                 break
-            again = time_onnx(buffer.getvalue(), example_input, threads=threads, seconds=seconds)
+            again = time_onnx(model, example_input, threads=threads, seconds=seconds)
             found = min(found, again, key=lambda one: (one.noisy, one.reference_ms))
         if cache is not None:
             cache.put(key, threads, found)
@@ -149,22 +122,10 @@ class LatencyCache:
         """Remember a latency; the file appears at once or not at all."""
         stored = {"signature": key, "fingerprint": device_fingerprint(threads), "latency": latency.to_dict()}
         with suppress(OSError):  # a full disk costs the memory of it, not the trial
-            _write(self.path(key, threads), json.dumps(stored, indent=1).encode())
+            write_whole(self.path(key, threads), json.dumps(stored, indent=1).encode())
 
 
 def _plain(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(_plain(part) for part in value)
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -138,7 +138,9 @@ def forward(model: nn.Module, task: Task, batch: Any) -> Any:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, task: Task, split: Any, device: torch.device) -> dict[str, float]:
+def evaluate(
+    model: nn.Module, task: Task, split: Any, device: torch.device, keep: list[Any] | None = None
+) -> dict[str, float]:
     """Score a model on a split: the task's metrics over all its batches, dropout and hooks off.
 
     Args:
@@ -146,6 +148,7 @@ def evaluate(model: nn.Module, task: Task, split: Any, device: torch.device) -> 
         task: gives inputs and metrics.
         split: a loader, or a mapping from names to loaders (held-out speakers, domains), scored by its mean.
         device: where batches go; metrics are computed on the CPU.
+        keep: gets the outputs of every batch, on the CPU.
     """
     model.eval()
     scores = []
@@ -155,6 +158,8 @@ def evaluate(model: nn.Module, task: Task, split: Any, device: torch.device) -> 
             batches.append(to_device(batch, "cpu"))
             outputs.append(to_device(forward(model, task, to_device(batch, device)), "cpu"))
         scores.append({name: float(value) for name, value in task.metrics(outputs, batches).items()})
+        if keep is not None:
+            keep += outputs
     return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}
 
 

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
 from autoreg.costs.count import count
+from autoreg.costs.factors import factor_names
 from autoreg.costs.latency import Latency, measure
 from autoreg.costs.levels import Levels
-from autoreg.costs.predict import Costs, groups_after, predict
-from autoreg.costs.structure import apply_structure
+from autoreg.costs.predict import Costs, predict
 from autoreg.errors import InputError
 from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import compile_plan, identity
@@ -193,9 +194,9 @@ class TaskObjective:
         levels = resolve(config, self.setup, self.reference)
         predicted = predict(self.setup.profile, levels)
         costs = cost_metrics(predicted)
-        trial.info["layers"] = layer_rows(predicted)
+        trial.info["layers"] = layer_rows(predicted, levels)
         if self.latency:
-            timed = self._latency(levels)
+            timed = self._latency(config, levels)
             costs["latency_ms"] = timed.ms
             trial.info["latency"] = timed.to_dict()
         return costs
@@ -226,14 +227,18 @@ class TaskObjective:
         found = {name: mask.cpu() for name, mask in masks(model).items()}
         return count(plain_copy(model).cpu(), self.setup.example_input, found, outcome.levels)
 
-    def _latency(self, levels: Levels) -> Latency:
-        """Time the skeleton that the levels leave; which channels are gone does not matter to it."""
+    def _latency(self, config: Mapping[str, Any], levels: Levels) -> Latency:
+        """Time the artifact of the untrained skeleton at the recipe's structure and bits, once per architecture."""
         setup = self.setup
-        skeleton = setup.skeleton()
-        full = {group.id: group.size for group in groups_after(setup.profile, levels.dropped)}
-        removed = {name: list(range(full[name] - kept)) for name, kept in levels.channels.items() if kept < full[name]}
-        apply_structure(skeleton, setup.example_input, levels.dropped, removed)
-        return measure(skeleton.eval(), setup.task.latency_input(), setup.latency, setup.lock)
+        timed = setup.task.latency_input()
+        symmetric = bool(config["quantization"]["activations"]["symmetric"])
+        model = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
+        key = key_of(model, timed, levels, act_symmetric=symmetric)
+
+        def build() -> bytes:
+            return write_skeleton(model, setup.example_input, levels, act_symmetric=symmetric)
+
+        return measure(key, build, timed, setup.latency, setup.lock)
 
 
 def _no_reference() -> Any:
@@ -251,8 +256,12 @@ def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(metrics[name] for metrics in found) / len(found) for name in found[0]}
 
 
-def layer_rows(costs: Costs) -> list[dict[str, Any]]:
-    """What the report shows of each layer: structure, density, bits, whether it is trained and still there."""
+def layer_rows(costs: Costs, levels: Levels) -> list[dict[str, Any]]:
+    """What the report shows of each layer: structure, density, bits, whether it is trained and still there.
+
+    Two layers of low rank say in whose place they stand, as `factor_of`.
+    """
+    factors = {factor: name for name in levels.ranks for factor in factor_names(name)}
     return [
         {
             "name": layer.name,
@@ -264,6 +273,7 @@ def layer_rows(costs: Costs) -> list[dict[str, Any]]:
             "activation_bits": layer.activation_bits,
             "dropped": layer.dropped,
             "trained": True,
+            **({"factor_of": factors[layer.name]} if layer.name in factors else {}),
         }
         for layer in costs.per_layer
     ]

@@ -158,7 +158,7 @@ def test_inputs_must_be_calibrated_and_layers_never_called_are_named() -> None:
     attach_quantizers(model, {}, {"used": 8, "idle": 8})
     with pytest.raises(AutoregError, match="never calibrated"):
         model["used"](torch.ones(1, 2))
-    assert calibrate(model, [torch.ones(1, 2)], lambda m, b: m["used"](b)) == ["idle"]
+    assert calibrate(model, [torch.ones(1, 2)], lambda m, b: m["used"](b)) == ["idle.activation_quantizer"]
     model["used"](input=torch.ones(1, 2))  # keyword inputs are quantized, too
     with pytest.raises(AutoregError, match="never calibrated"):
         model["idle"](torch.ones(1, 2))

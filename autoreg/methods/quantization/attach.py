@@ -151,9 +151,9 @@ def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
 
 
 def activation_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
-    """The quantizers of inputs and outputs, by the name of the module that holds them."""
+    """The quantizers of inputs and outputs, by their own names."""
     return {
-        name: getattr(module, kind)
+        f"{name}.{kind}".lstrip("."): getattr(module, kind)
         for name, module in model.named_modules()
         for kind in (ACTIVATION, OUTPUT)
         if hasattr(module, kind)
@@ -189,7 +189,7 @@ def calibrate(model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Mo
         forward: called with model and batch.
 
     Returns:
-        Names of layers whose input was never seen; they fail if they are called later.
+        Names of quantizers that never saw a value; they fail if they are called later.
     """
     quantizers = activation_quantizers(model)
     if not quantizers:

@@ -76,14 +76,15 @@ def placement(
         made = _producer([c for c in calls[:index] if times[c.name] == 1], call.input)
         if made is not None:
             producers[call.name] = made
+    read = {id(call.input) for call in calls if call.name in layers and activation_bits.get(call.name, 32) < 32}
     tails: dict[str, str] = {}
-    quantized = set(producers.values())
     for index, call in enumerate(calls):
         low = max(weight_bits.get(call.name, 32), activation_bits.get(call.name, 32)) <= 8
-        if call.name in layers and low and not isinstance(call.module, torch.nn.Linear):
-            tail = _tail(calls, index)
-            if tail not in quantized and times[tail] == 1:
-                tails[call.name] = tail
+        if call.name not in layers or not low or isinstance(call.module, torch.nn.Linear):
+            continue
+        chain = _chain(calls, index)
+        if id(chain[-1].output) not in read:
+            tails[call.name] = [one.name for one in chain if times[one.name] == 1][-1]
     return Placement(producers, tails)
 
 
@@ -124,15 +125,14 @@ def _producer(before: list[_Call], value: Tensor) -> str | None:
     return (leaves[-1] if leaves else made[0]).name if made else None  # of leaves the last: it may work in place
 
 
-def _tail(calls: list[_Call], index: int) -> str:
-    """The last of convolution, batch norm and ReLU that follow each other, beginning with call number `index`."""
+def _chain(calls: list[_Call], index: int) -> list[_Call]:
+    """Call number `index`, of a convolution, with the batch norm and the ReLU that alone follow it."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    last = calls[index]
+    chain = [calls[index]]
     for kinds in ((_BatchNorm,), (torch.nn.ReLU, torch.nn.ReLU6)):
-        users = (
-            [c for c in calls if c.leaf and c.input is last.output and c is not last] if last.output is not None else []
-        )
-        if len(users) == 1 and isinstance(users[0].module, kinds):
-            last = users[0]
-    return last.name
+        made = chain[-1].output
+        users = [c for c in calls[index + 1 :] if c.leaf and made is not None and c.input is made]
+        if users and isinstance(users[0].module, kinds) and (len(users) == 1 or users[0].output is made):
+            chain.append(users[0])
+    return chain

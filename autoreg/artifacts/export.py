@@ -1,0 +1,107 @@
+"""A finished network into a file of one of three formats, compared with what its trial recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from autoreg.artifacts.deployable import Deployable
+from autoreg.artifacts.onnx_file import OnnxModule, onnx_bytes
+from autoreg.artifacts.onnx_graph import Graphs
+from autoreg.artifacts.skeleton import skeleton_of, write_skeleton
+from autoreg.costs.levels import Levels
+from autoreg.costs.shapes import Profile
+from autoreg.files import write_whole
+
+FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+"""Formats by name, with the ending of their files."""
+
+GRAPHS = Graphs()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of a network.
+
+    Attributes:
+        path: where it stands.
+        format: a key of `FORMATS`.
+        file_bytes: its size on disk.
+        runs: by layer on a grid, how it is carried out here: `int8`, `int4` or `fp32`.
+        notes: remarks for the reader.
+    """
+
+    path: Path
+    format: str
+    file_bytes: int
+    runs: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def write(
+    found: Deployable,
+    example_input: Any,
+    path: Path,
+    format: str,
+    *,
+    record: Mapping[str, Any] | None = None,
+    compress: bool = False,
+    build: Callable[[], nn.Module] | None = None,
+) -> tuple[Artifact, nn.Module]:
+    """Write a network and load the file again.
+
+    Args:
+        found: the network.
+        example_input: what it is called with.
+        path: of the file; its folder is made, the file appears at once.
+        format: a key of `FORMATS`.
+        record: what was dropped, removed and factored (`safetensors` needs it to build the network again).
+        compress: entropy coding of integer weights (`safetensors` alone).
+        build: makes the dense network (`safetensors` alone).
+
+    Returns:
+        What was written, and a module that computes with the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if format == "onnx":
+        written = onnx_bytes(found, example_input, GRAPHS)
+        write_whole(path, written.content)
+        return Artifact(path, format, path.stat().st_size, written.runs, written.notes), OnnxModule(path)
+    if format == "torch":
+        from autoreg.artifacts.torch_export import load_torch, save_torch
+
+        save_torch(path, found, example_input)
+        runs = dict.fromkeys(found.codes, "fp32")
+        return Artifact(path, format, path.stat().st_size, runs), load_torch(path)
+    from autoreg.artifacts.integer import integer_model
+    from autoreg.artifacts.packed import load_packed, save_packed
+
+    assert build is not None
+    save_packed(path, found, record or {}, compress=compress)
+    model, runs = integer_model(load_packed(path, build, example_input=example_input))
+    return Artifact(path, format, path.stat().st_size, runs), model
+
+
+class Ready(Protocol):
+    """What a skeleton needs of a task made ready."""
+
+    @property
+    def example_input(self) -> Any:
+        """One sample."""
+
+    @property
+    def profile(self) -> Profile:
+        """Of the dense network."""
+
+    def skeleton(self) -> nn.Module:
+        """A dense network whose weights do not matter."""
+
+
+def skeleton(setup: Ready, levels: Levels, *, act_symmetric: bool = False) -> bytes:
+    """The ONNX model of an untrained network at a recipe's structure and bits: what latency is timed on."""
+    model = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
+    return write_skeleton(model, setup.example_input, levels, act_symmetric=act_symmetric)

@@ -1,0 +1,110 @@
+"""The artifact of a recipe before anything is trained: what its latency is timed on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoreg.artifacts.deployable import deployable
+from autoreg.artifacts.fold import fold
+from autoreg.artifacts.onnx_graph import Graphs
+from autoreg.artifacts.onnx_int8 import quantize_graph, saturates
+from autoreg.costs.latency import signature
+from autoreg.costs.levels import Levels
+from autoreg.costs.predict import groups_after
+from autoreg.costs.shapes import Profile
+from autoreg.costs.structure import apply_structure
+from autoreg.costs.trace import call, evaluating
+from autoreg.methods.quantization import attach_quantizers, calibrate, placement
+from autoreg.methods.state import weighted_layers
+
+_GRAPHS = Graphs(fast=True)
+
+
+def skeleton_of(model: nn.Module, example_input: Any, profile: Profile, levels: Levels) -> nn.Module:
+    """Compress an untrained network, in place, as far as its shapes go; which channels leave does not matter here.
+
+    Args:
+        model: the dense network.
+        example_input: one sample.
+        profile: of the dense network.
+        levels: what is dropped, removed and factored.
+    """
+    full = {group.id: group.size for group in groups_after(profile, levels.dropped)}
+    removed = {name: list(range(full[name] - kept)) for name, kept in levels.channels.items() if kept < full[name]}
+    apply_structure(model, example_input, levels.dropped, removed)
+    if getattr(levels, "ranks", None):
+        from autoreg.costs.factorize import factorize
+
+        factorize(model, levels.ranks, values=False)
+    return model.eval()
+
+
+def kinds(model: nn.Module, levels: Levels) -> dict[str, str]:
+    """By layer, how its weight and its input are held, as far as a runtime tells them apart.
+
+    Returns:
+        `fp32`, `int4` (weights alone, of linear layers), or `int8`; with `<8` where the input has fewer bits and
+        `u` where the weight has zero points.
+    """
+    bits = levels.spread() if hasattr(levels, "spread") else levels
+    found: dict[str, str] = {}
+    for name, module in weighted_layers(model):
+        weight, value = bits.weight_bits.get(name, 32), bits.activation_bits.get(name, 32)
+        if value < 32 and weight < 32:
+            found[name] = "int8" + ("" if value == 8 else "<8") + ("" if levels.symmetric else "u")
+        elif value < 32:
+            found[name] = "fp32<8"
+        else:
+            found[name] = "int4" if weight <= 4 and isinstance(module, nn.Linear) else "fp32"
+    return found
+
+
+def key_of(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool) -> str:
+    """Digest of all that the latency of an artifact depends on beside the machine."""
+    held = kinds(model, levels)
+    values = [held, act_symmetric, levels.granularity if any("u" in kind for kind in held.values()) else ""]
+    text = json.dumps([signature(model, example_input), values, saturates()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool = False) -> bytes:
+    """Export a compressed skeleton as ONNX, quantized at the bits of `levels`.
+
+    Args:
+        model: from `skeleton_of`; it is changed.
+        example_input: what it is called with.
+        levels: bits by layer of the dense network.
+        act_symmetric: whether inputs are quantized with zero point 0.
+    """
+    present = {name for name, _ in weighted_layers(model)}
+    spread = levels.spread() if hasattr(levels, "spread") else levels
+    weight_bits, activation_bits = (
+        {name: bits for name, bits in part.items() if bits < 32 and name in present}
+        for part in (spread.weight_bits, spread.activation_bits)
+    )
+    run: Callable[[nn.Module], Any] = lambda network: call(network, example_input)  # noqa: E731
+    settings: dict[str, Mapping[str, str]] = {}
+    if activation_bits:
+        found = placement(model, run, weight_bits, activation_bits)
+        settings = {"producers": found.producers, "tails": found.tails}
+    attach_quantizers(
+        model,
+        weight_bits,
+        activation_bits,
+        granularity=levels.granularity,
+        symmetric=levels.symmetric,
+        act_symmetric=act_symmetric,
+        **settings,
+    )
+    with evaluating(model), torch.no_grad():
+        calibrate(model, [None], lambda network, _: run(network))
+    plain = fold(deployable(model), example_input)
+    proto, _ = quantize_graph(_GRAPHS.filled(plain.model, example_input), plain)
+    content: bytes = proto.SerializeToString()
+    return content

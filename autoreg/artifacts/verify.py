@@ -1,0 +1,114 @@
+"""Does a file compute what the trial computed? Outputs compared, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoreg.errors import AutoregError
+from autoreg.tasks.batches import logits_of
+
+FLOAT_TOLERANCE = 1e-3  # of the largest output: other kernels add in another order
+INTEGER_AGREEMENT = 0.95  # rounding at the middle between two integers goes either way, and is carried on
+INTEGER_RMS = 0.1
+RECORDED = 2**18  # numbers of a trial's outputs that are kept
+
+
+class MismatchError(AutoregError):
+    """An exported file does not compute what its trial recorded."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the outputs of a file are from those that a trial recorded.
+
+    Attributes:
+        samples: how many samples were compared.
+        top1: share of positions whose largest output is the same one; None where there is one output.
+        max_difference: largest absolute difference.
+        relative_rms: root mean square of the differences over that of the recorded outputs about their mean.
+        scale: largest absolute recorded output.
+    """
+
+    samples: int
+    top1: float | None
+    max_difference: float
+    relative_rms: float
+    scale: float
+
+    def fault(self, *, integers: bool) -> str | None:
+        """What is wrong; None where the file stands for the trial.
+
+        Args:
+            integers: whether any layer rounds its values: then one rounding that differs is carried on.
+        """
+        if not integers:
+            allowed = FLOAT_TOLERANCE * max(self.scale, 1e-6)
+            if self.max_difference <= allowed:
+                return None
+            return f"outputs differ by up to {self.max_difference:.3g}; allowed is {allowed:.3g}"
+        if self.top1 is not None and self.top1 < INTEGER_AGREEMENT:
+            return f"the largest output is the same in {self.top1:.1%} of the cases; needed are {INTEGER_AGREEMENT:.0%}"
+        if self.top1 is None and not self.relative_rms <= INTEGER_RMS:
+            return f"outputs differ by {self.relative_rms:.1%} of their spread; allowed are {INTEGER_RMS:.0%}"
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def record(outputs: Sequence[Any], limit: int = RECORDED) -> Tensor:
+    """The first samples' outputs of a model, as they are kept with a trial.
+
+    Args:
+        outputs: by batch, tensors [batch, ...] or what `logits_of` reads.
+        limit: numbers that are kept at most; at least one sample is.
+
+    Returns:
+        float32, [samples, ...]. Batches whose outputs have another shape than the first (sequences of another length)
+        end the record.
+    """
+    kept: list[Tensor] = []
+    count = 0
+    for output in outputs:
+        values = logits_of(output).detach().float().cpu()
+        if kept and values.shape[1:] != kept[0].shape[1:]:
+            break
+        kept.append(values)
+        count += values.numel()
+        if count >= limit:
+            break
+    joined = torch.cat(kept)
+    return joined[: max(1, limit // max(1, joined[0].numel()))].clone()
+
+
+def compare(recorded: Tensor, found: Tensor) -> Agreement:
+    """Compare two records of the same samples.
+
+    Args:
+        recorded: [samples, ...].
+        found: shaped alike.
+
+    Raises:
+        MismatchError: the shapes differ, or there are numbers that are not finite.
+    """
+    if recorded.shape != found.shape:
+        raise MismatchError(f"the file gives outputs {tuple(found.shape)}, the trial recorded {tuple(recorded.shape)}")
+    if bool(found.isfinite().logical_not().logical_and(recorded.isfinite()).any()):
+        raise MismatchError("the file gives outputs that are not finite")
+    one, other = recorded.double(), found.double()
+    difference = (one - other).abs()
+    spread = float((one - one.mean()).square().mean().sqrt())
+    several = recorded.ndim > 1 and recorded.shape[-1] > 1
+    return Agreement(
+        samples=int(recorded.shape[0]),
+        top1=float((one.argmax(-1) == other.argmax(-1)).double().mean()) if several else None,
+        max_difference=float(difference.max()),
+        relative_rms=float(difference.square().mean().sqrt()) / max(spread, 1e-12),
+        scale=float(one.abs().max()),
+    )
