@@ -114,7 +114,14 @@ def export_trials(
 
 
 def export_recipe(
-    objective: TaskObjective, config: Mapping[str, Any], seed: int, path: Path, format: str, *, compress: bool = False
+    objective: TaskObjective,
+    config: Mapping[str, Any],
+    seed: int,
+    path: Path,
+    format: str,
+    *,
+    compress: bool = False,
+    timed: bool = True,
 ) -> Exported:
     """Write the model of a recipe, as a search with this seed scored it on the first fold, and compare the file.
 
@@ -152,7 +159,7 @@ def export_recipe(
     except MismatchError as error:
         path.unlink()
         raise MismatchError(f"{path.name}: {error}; the file was removed") from error
-    latency = time_onnx(path, setup.task.latency_input()) if format == "onnx" else None
+    latency = time_onnx(path, setup.task.latency_input()) if timed and format == "onnx" else None
     exported = Exported(artifact, agreement, metrics, dict(outcome.metrics), latency, notes)
     details = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "seed": seed, "recipe": dict(config), "fault": fault}
     write_json(path.with_name(f"{path.name}.json"), {**exported.to_dict(), **details})

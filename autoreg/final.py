@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.errors import InputError
+from autoreg.costs.together import time_together
+from autoreg.errors import AutoregError, InputError
 from autoreg.search.engine import Engine
 from autoreg.search.events import EventLog
 from autoreg.search.front import nondominated
@@ -122,6 +123,7 @@ def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> 
         keep(members=members, test_uses=[*content["test_uses"], {**_asked(study, len(rows)), "time": _now()}])
         _score_on_test(study, members, seeds, on_step)
         keep(members=members)
+        keep(files=_files(study, members, on_step))
         keep(baselines=_baselines(study, seeds, on_step))
         if study.spec.baselines == "full":
             keep(random=_random_arm(study, on_step))
@@ -218,6 +220,35 @@ def _score_on_test(
     for index, member in enumerate(final):
         own = scored[index * len(seeds) : (index + 1) * len(seeds)]
         member |= test_scores([result.info["test"] for result in own if "test" in result.info])
+
+
+def _files(study: TaskStudy, members: Sequence[Mapping[str, Any]], on_step: OnStep | None) -> list[dict[str, Any]]:
+    """The dense network and the members of the final front as files: run, compared, and timed in turn."""
+    from autoreg.export import export_recipe
+    from autoreg.trial.objective import TaskObjective
+
+    folder, seed = study.options.folder / "exports", study.spec.seed
+    objective = TaskObjective(study.objective.ref, study.objective.options, rungs=False)
+    named: list[tuple[str, int | None, Mapping[str, Any]]] = [("dense", None, study.dense_recipe)]
+    named += [(f"trial {m['trial']}", m["trial"], m["config"]) for m in members if m["on_final_front"]]
+    rows: list[dict[str, Any]] = []
+    for index, (name, trial, config) in enumerate(named):
+        row: dict[str, Any] = {"name": name, "trial": trial}
+        try:
+            path = folder / f"{name.replace(' ', '-')}.onnx"
+            row |= export_recipe(objective, config, seed, path, "onnx", timed=False).to_dict()
+        except (AutoregError, RuntimeError) as error:  # a network that cannot be exported costs its row, not the study
+            row["fault"] = f"{type(error).__name__}: {error}"
+        rows.append(row)
+        if on_step is not None:
+            on_step("files of the front", index + 1, len(named))
+    there = [row for row in rows if "fault" not in row]
+    paths = [folder / row["file"] for row in there]
+    with objective.setup.lock.exclusive():
+        timed = time_together(paths, objective.setup.task.latency_input()) if paths else []
+    for row, latency in zip(there, timed, strict=True):
+        row["latency"] = latency.to_dict()
+    return rows
 
 
 def _signed(study: TaskStudy, metrics: Mapping[str, float]) -> list[float]:
