@@ -27,7 +27,10 @@ from autoreg.trial.store import Store
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
 _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs")
-_NO_RESULTS = ("latency.py", "timing.py", "lock.py")
+_NO_RESULTS = (
+    *("latency.py", "timing.py", "timing_torch.py", "lock.py", "geometry.py", "layer_key.py", "layer_models.py"),
+    *("latency_bench.py", "latency_features.py", "latency_model.py", "latency_table.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def source_digest() -> str:
     for part in _SOURCES:
         path = root / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            if file.name in _NO_RESULTS:
+            if file.stem.startswith(_NO_RESULTS):
                 continue
             digest.update(file.relative_to(root).as_posix().encode())
             digest.update(file.read_bytes())
