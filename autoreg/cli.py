@@ -163,6 +163,36 @@ def check(
 
 
 @app.command()
+def latency(
+    task: Annotated[str | None, typer.Option(help="The task whose network is timed.")] = None,
+    study: Annotated[str | None, typer.Option(help="A study file or shipped study, in place of a task.")] = None,
+    space: Annotated[str | None, typer.Option(help="A space; that of the task's shipped study unless told.")] = None,
+    recipes: Annotated[int, typer.Option(min=2, help="Held-out recipes that errors are measured on.")] = 50,
+    as_json: AsJson = False,
+    store: Store = None,
+    param: Params = [],  # noqa: B006
+    import_: Imports = [],  # noqa: B006
+) -> None:
+    """Build this machine's latency table: every layer that a space can reach, and how well it predicts recipes."""
+    _import(import_)
+    from autoreg.latency import build_table, format_latency
+    from autoreg.report.progress import SearchProgress
+
+    with SearchProgress() as progress:
+        found = build_table(
+            task,
+            study=study,
+            space=space,
+            params=_params(param),
+            imports=tuple(import_),
+            recipes=recipes,
+            store=store,
+            on_progress=lambda what, n, of: progress.update({"done": n, "total": of, "what": what}),
+        )
+    print(json.dumps(found, indent=1) if as_json else format_latency(found))
+
+
+@app.command()
 def front(
     folder: Annotated[Path, typer.Argument(help="The folder of a study.")],
     format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",
@@ -216,19 +246,11 @@ def export(
     compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
 ) -> None:
     """Write the model of a trial as a file, run the file, and compare it with what the trial recorded."""
-    from autoreg.export import export_trials, format_exported
+    from autoreg.export import export_trials
 
     if bool(trial) == all_front:
         raise InputError("export: name trials with --trial N, or take the whole front with --all-front")
-    quality = json.loads((folder / "study.json").read_text(encoding="utf-8")).get("quality", "error")
-    export_trials(
-        folder,
-        trial,
-        format,
-        out=out,
-        compress=compress,
-        on_done=lambda number, found: print(format_exported(number, found, quality), flush=True),
-    )
+    export_trials(folder, trial, format, out=out, compress=compress, on_done=lambda line: print(line, flush=True))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.artifacts.export import FORMATS, Artifact, write
 from autoreg.artifacts.onnx_int8 import runs_in_words
 from autoreg.artifacts.verify import Agreement, MismatchError, compare, record
-from autoreg.costs.latency import Latency, time_onnx
+from autoreg.costs.timing import Backend, Latency, time_model
 from autoreg.errors import InputError, NoTrialError
 from autoreg.report.load import StudyData
 from autoreg.study import write_json
@@ -34,7 +34,7 @@ class Exported:
         agreement: of its outputs with those that the trial recorded.
         metrics: of the file on the validation split.
         recorded: metrics of the trial's model on the same split.
-        latency: of the file, where it is ONNX.
+        latency: of the file in ONNX Runtime, or of what was loaded from it in torch.
         notes: remarks for the reader.
     """
 
@@ -67,7 +67,7 @@ def export_trials(
     *,
     out: Path | None = None,
     compress: bool = False,
-    on_done: Callable[[int, Exported], None] | None = None,
+    on_done: Callable[[str], None] | None = None,
 ) -> dict[int, Exported]:
     """Write the models of trials of a study, run each file and compare it with its trial.
 
@@ -79,7 +79,7 @@ def export_trials(
         format: `onnx`, `torch` or `safetensors`.
         out: where the files go; `exports` in the study's folder unless told.
         compress: entropy coding of integer weights, for `safetensors`.
-        on_done: called with each trial that is done.
+        on_done: called with a line about each trial that is done.
 
     Raises:
         InputError: the study has no task, or the format does not exist.
@@ -109,7 +109,7 @@ def export_trials(
         path = target / f"trial-{number}{FORMATS[format]}"
         found[number] = export_recipe(objective, records[number].config, seed, path, format, compress=compress)
         if on_done is not None:
-            on_done(number, found[number])
+            on_done(format_exported(number, found[number], objective.setup.task.quality))
     return found
 
 
@@ -142,7 +142,7 @@ def export_recipe(
     structure = {
         "dropped": list(outcome.carried.dropped),
         "removed": {group: list(gone) for group, gone in outcome.carried.removed.items()},
-        "ranks": dict(getattr(outcome.carried, "ranks", {})),
+        "ranks": dict(outcome.carried.ranks),
     }
     artifact, module = write(
         found,
@@ -159,7 +159,13 @@ def export_recipe(
     except MismatchError as error:
         path.unlink()
         raise MismatchError(f"{path.name}: {error}; the file was removed") from error
-    latency = time_onnx(path, setup.task.latency_input()) if timed and format == "onnx" else None
+    latency = None
+    if timed:
+        runtime: Backend = "onnxruntime" if format == "onnx" else "torch"
+        with setup.lock.exclusive():
+            latency = time_model(
+                path if format == "onnx" else module.eval(), setup.task.latency_input(), backend=runtime
+            )
     exported = Exported(artifact, agreement, metrics, dict(outcome.metrics), latency, notes)
     details = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "seed": seed, "recipe": dict(config), "fault": fault}
     write_json(path.with_name(f"{path.name}.json"), {**exported.to_dict(), **details})
@@ -196,7 +202,8 @@ def format_exported(number: int, found: Exported, quality: str) -> str:
         parts.append(runs_in_words(artifact.runs))
     if found.latency is not None:
         spread = f"{found.latency.low:.3f} to {found.latency.high:.3f}"
-        parts.append(f"{found.latency.ms:.3f} ms for {found.latency.batch} samples (95 % {spread})")
+        times = f"{found.latency.ms:.3f} ms for {found.latency.batch} samples (95 % {spread})"
+        parts.append(f"{times} in {found.latency.runtime}")
     return "; ".join([*parts, *found.artifact.notes, *found.notes])
 
 

@@ -75,14 +75,16 @@ def write(
         from autoreg.artifacts.torch_export import load_torch, save_torch
 
         save_torch(path, found, example_input)
-        runs = dict.fromkeys(found.codes, "fp32")
-        return Artifact(path, format, path.stat().st_size, runs), load_torch(path)
+        program = load_torch(path)
+        fixed = () if program.batch == "dynamic" else ("the batch size is fixed: the exporter could not leave it free",)
+        return Artifact(path, format, path.stat().st_size, program.runs, fixed), program
     from autoreg.artifacts.integer import integer_model
     from autoreg.artifacts.packed import load_packed, save_packed
 
     assert build is not None
     save_packed(path, found, record or {}, compress=compress)
-    model, runs = integer_model(load_packed(path, build, example_input=example_input))
+    loaded = load_packed(path, build, example_input=example_input)
+    model, runs = integer_model(loaded, example_input)
     return Artifact(path, format, path.stat().st_size, runs), model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,13 +14,14 @@ from autoreg.artifacts.deployable import deployable
 from autoreg.artifacts.fold import fold
 from autoreg.artifacts.onnx_graph import Graphs
 from autoreg.artifacts.onnx_int8 import quantize_graph, saturates
+from autoreg.costs.factorize import factorize
 from autoreg.costs.latency import signature
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
 from autoreg.costs.shapes import Profile
 from autoreg.costs.structure import apply_structure
 from autoreg.costs.trace import call, evaluating
-from autoreg.methods.quantization import attach_quantizers, calibrate, placement
+from autoreg.methods.quantization import Placement, attach_quantizers, calibrate, placement
 from autoreg.methods.state import weighted_layers
 
 _GRAPHS = Graphs(fast=True)
@@ -38,10 +39,7 @@ def skeleton_of(model: nn.Module, example_input: Any, profile: Profile, levels: 
     full = {group.id: group.size for group in groups_after(profile, levels.dropped)}
     removed = {name: list(range(full[name] - kept)) for name, kept in levels.channels.items() if kept < full[name]}
     apply_structure(model, example_input, levels.dropped, removed)
-    if getattr(levels, "ranks", None):
-        from autoreg.costs.factorize import factorize
-
-        factorize(model, levels.ranks, values=False)
+    factorize(model, levels.ranks, values=False)
     return model.eval()
 
 
@@ -52,7 +50,7 @@ def kinds(model: nn.Module, levels: Levels) -> dict[str, str]:
         `fp32`, `int4` (weights alone, of linear layers), or `int8`; with `<8` where the input has fewer bits and
         `u` where the weight has zero points.
     """
-    bits = levels.spread() if hasattr(levels, "spread") else levels
+    bits = levels.spread()
     found: dict[str, str] = {}
     for name, module in weighted_layers(model):
         weight, value = bits.weight_bits.get(name, 32), bits.activation_bits.get(name, 32)
@@ -83,16 +81,13 @@ def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_
         act_symmetric: whether inputs are quantized with zero point 0.
     """
     present = {name for name, _ in weighted_layers(model)}
-    spread = levels.spread() if hasattr(levels, "spread") else levels
+    spread = levels.spread()
     weight_bits, activation_bits = (
         {name: bits for name, bits in part.items() if bits < 32 and name in present}
         for part in (spread.weight_bits, spread.activation_bits)
     )
     run: Callable[[nn.Module], Any] = lambda network: call(network, example_input)  # noqa: E731
-    settings: dict[str, Mapping[str, str]] = {}
-    if activation_bits:
-        found = placement(model, run, weight_bits, activation_bits)
-        settings = {"producers": found.producers, "tails": found.tails}
+    found = placement(model, run, weight_bits, activation_bits) if activation_bits else Placement()
     attach_quantizers(
         model,
         weight_bits,
@@ -100,7 +95,8 @@ def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_
         granularity=levels.granularity,
         symmetric=levels.symmetric,
         act_symmetric=act_symmetric,
-        **settings,
+        producers=found.producers,
+        tails=found.tails,
     )
     with evaluating(model), torch.no_grad():
         calibrate(model, [None], lambda network, _: run(network))

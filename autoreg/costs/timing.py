@@ -1,15 +1,25 @@
-"""Timing a network in ONNX Runtime, honestly: warmed up, repeated, with an interval and an eye on the neighbours."""
+"""Timing a network, honestly: warmed up, repeated, with an interval and an eye on the neighbours.
+
+`time_model` is the one way in; what carries the network out (ONNX Runtime, torch on the CPU, CUDA) is its backend.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from autoreg.errors import InputError
+
+Backend = Literal["onnxruntime", "torch", "cuda"]
+BACKENDS = ("onnxruntime", "torch", "cuda")
 
 MIN_RUNS, MAX_RUNS = 7, 2000
 MIN_SHARE = 0.2  # of the time allowed must pass before the spread is believed
@@ -47,6 +57,34 @@ class Latency:
         return cls(**data)
 
 
+def time_model(
+    model: Any, example_input: Any, *, backend: Backend = "onnxruntime", threads: int = 1, seconds: float = 0.3
+) -> Latency:
+    """Time a network on one of the backends; every one is warmed up, repeated and watched in the same way.
+
+    Args:
+        model: for `onnxruntime` an ONNX model (bytes or path); for `torch` (eager, on the CPU) and `cuda` a module.
+        example_input: what it is called with; its first dimension is the batch.
+        backend: what carries the network out.
+        threads: CPU threads within an operation.
+        seconds: about how long to time, warm-up not counted; at least 7 runs are made.
+
+    Raises:
+        InputError: the backend is unknown, or `cuda` is asked for where there is no CUDA device.
+    """
+    if backend == "onnxruntime":
+        return time_onnx(model, example_input, threads=threads, seconds=seconds)
+    if backend == "torch":
+        from autoreg.costs.timing_torch import time_torch
+
+        return time_torch(model, example_input, threads=threads, seconds=seconds)
+    if backend == "cuda":
+        from autoreg.costs.timing_torch import time_cuda
+
+        return time_cuda(model, example_input, threads=threads, seconds=seconds)
+    raise InputError(f"timing: backend is {backend!r}; allowed: {', '.join(BACKENDS)}")
+
+
 def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1, seconds: float = 0.3) -> Latency:
     """Time an ONNX model on the CPU.
 
@@ -61,13 +99,22 @@ def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1
     """
     from autoreg.costs.trace import batch_size, tensors
 
-    session = _session(model, threads)
+    session = onnx_session(model, threads)
     values = [value.detach().cpu().numpy() for value in tensors(example_input)]
     feed = {put.name: value for put, value in zip(session.get_inputs(), values, strict=True)}
-    reference, reference_feed = _reference(threads)
+    reference, reference_feed = onnx_reference(threads)
     times, others = interleaved(
         lambda: session.run(None, feed), lambda: reference.run(None, reference_feed), seconds=seconds
     )
+    return summarize(
+        times, others, threads=threads, batch=batch_size(example_input), device=cpu_name(), runtime=runtime_name()
+    )
+
+
+def summarize(
+    times: Sequence[float], others: Sequence[float], *, threads: int, batch: int, device: str, runtime: str
+) -> Latency:
+    """What `interleaved` returned (milliseconds of the work and of the reference), as a latency."""
     low, middle, high = median_interval(times)
     return Latency(
         ms=round(middle, 6),
@@ -75,18 +122,35 @@ def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1
         high=round(high, 6),
         runs=len(times),
         threads=threads,
-        batch=batch_size(example_input),
-        device=cpu_name(),
-        runtime=runtime_name(),
+        batch=batch,
+        device=device,
+        runtime=runtime,
         noisy=disturbed(others),
         reference_ms=round(sorted(others)[len(others) // 2], 6),
     )
 
 
+def wall_clock(run: Callable[[], object]) -> float:
+    """Milliseconds that one call takes."""
+    start = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - start)
+
+
 def interleaved(
-    run: Callable[[], object], reference: Callable[[], object], *, seconds: float
+    run: Callable[[], object],
+    reference: Callable[[], object],
+    *,
+    seconds: float,
+    clock: Callable[[Callable[[], object]], float] = wall_clock,
 ) -> tuple[list[float], list[float]]:
     """Time `run` and `reference` in turn until the spread of `run` is known well or the time is over.
+
+    Args:
+        run: the work that is timed.
+        reference: a small fixed piece of work; where its times vary, somebody else uses the machine.
+        seconds: about how long to time; at least 7 runs of both are made.
+        clock: calls the work once and returns the milliseconds it took, on the device that carries it out.
 
     Returns:
         The times of both, in milliseconds, after 3 runs of each to warm up.
@@ -99,12 +163,8 @@ def interleaved(
     begin = time.perf_counter()
     check = 30
     while len(times) < MAX_RUNS and (len(times) < MIN_RUNS or time.perf_counter() < begin + seconds):
-        start = time.perf_counter()
-        reference()
-        middle = time.perf_counter()
-        run()
-        times.append(1e3 * (time.perf_counter() - middle))
-        others.append(1e3 * (middle - start))
+        others.append(clock(reference))
+        times.append(clock(run))
         if len(times) >= check and time.perf_counter() > begin + MIN_SHARE * seconds:
             low, median, high = median_interval(times)
             if high - low <= 2 * ENOUGH * median:
@@ -182,7 +242,13 @@ def device_fingerprint(threads: int = 1) -> dict[str, str | int]:
     }
 
 
-def _session(model: bytes | str | Path, threads: int) -> Any:
+def device_digest(fingerprint: Mapping[str, str | int]) -> str:
+    """Eight hexadecimal digits that stand for a device's fingerprint in file names."""
+    return hashlib.sha256(json.dumps(dict(fingerprint), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def onnx_session(model: bytes | str | Path, threads: int) -> Any:
+    """A session of ONNX Runtime on the CPU with `threads` threads within an operation."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -194,7 +260,7 @@ def _session(model: bytes | str | Path, threads: int) -> Any:
 
 
 @functools.cache
-def _reference(threads: int) -> tuple[Any, dict[str, Any]]:
+def onnx_reference(threads: int) -> tuple[Any, dict[str, Any]]:
     """A session of two products of 96 × 96 matrices, and its input."""
     import numpy
     from onnx import TensorProto, helper, numpy_helper
@@ -204,4 +270,4 @@ def _reference(threads: int) -> tuple[Any, dict[str, Any]]:
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [96, 96]) for name in "xz"]
     graph = helper.make_graph(nodes, "reference", ends[:1], ends[1:], [numpy_helper.from_array(weight, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return _session(model.SerializeToString(), threads), {"x": weight}
+    return onnx_session(model.SerializeToString(), threads), {"x": weight}
