@@ -201,6 +201,7 @@ class TaskStudy:
     def asked(self) -> dict[str, Any]:
         """What study.json holds."""
         spec, setup = self.spec, self.objective.setup
+        model = self.objective.latency_model
         return {
             "name": spec.name,
             "task": {
@@ -225,6 +226,7 @@ class TaskStudy:
             "prepared": dict(self.prepared),
             "normalizer": self.normalizer.to_dict(),
             "store": str(self.objective.options.store),
+            "latency_table": None if model is None else model.summary(),
             "machine": machine(),
             "versions": versions(),
         }
