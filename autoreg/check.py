@@ -40,8 +40,9 @@ def check_file(
 
     Returns:
         JSON: `space` (name, size, parameters), and with a task `costs` (range of each over random recipes and of
-        the dense network), `constraints` (share of recipes that meet each at known cost) and `expect` (seconds of
-        one trial and of all, bytes on disk).
+        the dense network), `latency` (the same of predicted milliseconds; None without a table of this machine),
+        `constraints` (share of recipes that meet each at known cost) and `expect` (seconds of one trial and of all,
+        bytes on disk).
 
     Raises:
         InputError: the file, the task or a parameter is wrong.
@@ -106,11 +107,14 @@ def _costs(made: Any, trials: int) -> dict[str, Any]:
     rng = np.random.default_rng(made.spec.seed)
     recipes: list[dict[str, Any]] = []
     rows: list[dict[str, float]] = []
+    levels_of: list[Any] = []
     while len(rows) < SAMPLES:  # recipes that this network cannot carry out are passed over, as the search does
         recipe = made.space.sample(rng)
         with contextlib.suppress(InputError):
-            rows.append(cost_metrics(predict(setup.profile, resolve(recipe, setup, reference))))
+            levels = resolve(recipe, setup, reference)
+            rows.append(cost_metrics(predict(setup.profile, levels)))
             recipes.append(recipe)
+            levels_of.append(levels)
     constraints = [*made.space.constraints, *made.spec.constraints]
     ranges = {
         name: {"low": min(r[name] for r in rows), "median": float(np.median([r[name] for r in rows]))}
@@ -119,9 +123,28 @@ def _costs(made: Any, trials: int) -> dict[str, Any]:
     }
     return {
         "costs": ranges,
+        "latency": _latency(setup, levels_of),
         "constraints": [_satisfied(c, rows, dense) for c in constraints],
         "expect": _expect(made, recipes, trials),
     }
+
+
+def _latency(setup: Any, levels_of: Sequence[Any]) -> dict[str, float] | None:
+    """Range of the predicted milliseconds; None where this machine has no latency table for the network."""
+    from autoreg.costs.latency_model import LatencyModel
+    from autoreg.costs.levels import Levels
+
+    model = LatencyModel.load(setup, threads=setup.options.threads)
+    if model is None:
+        return None
+    times = []
+    for levels in levels_of:
+        with contextlib.suppress(InputError):  # layers that the space had not when the table was built
+            times.append(model.predict(levels).ms)
+    if not times:
+        return None
+    found = {"low": min(times), "median": float(np.median(times)), "high": max(times)}
+    return found | {"dense": model.predict(Levels()).ms, "error": model.check.median, "recipes": len(times)}
 
 
 def _satisfied(
@@ -184,6 +207,12 @@ def format_check(found: Mapping[str, Any]) -> str:
         for name, row in found["costs"].items():
             lines.append(
                 f"  {name:16} {row['low']:>14,.0f} {row['median']:>14,.0f} {row['high']:>14,.0f}; {row['dense']:,.0f}"
+            )
+        timed = found["latency"]
+        if timed is not None:
+            lines.append(
+                f"  {'latency_ms':16} {timed['low']:>14,.3f} {timed['median']:>14,.3f} {timed['high']:>14,.3f}; "
+                f"{timed['dense']:,.3f} (predicted from this machine's table, median error {timed['error']:.1%})"
             )
         for row in found["constraints"]:
             share = row["note"] if row["share"] is None else f"met by {row['share']:.0%}"

@@ -21,6 +21,7 @@ from autoreg.artifacts.deployable import Deployable, LayerCode
 from autoreg.artifacts.entropy import DamagedError
 from autoreg.artifacts.packed_layer import read_layer, write_layer
 from autoreg.costs.factorize import factorize
+from autoreg.costs.linear import conv1d_as_linear
 from autoreg.costs.structure import apply_structure
 from autoreg.errors import InputError
 from autoreg.files import write_whole
@@ -110,7 +111,7 @@ def load_packed(path: str | os.PathLike[str], build: Callable[[], nn.Module], *,
     """
     where = str(path)
     facts, tensors = _read(where)
-    model = build().cpu().eval()
+    model = conv1d_as_linear(build()).cpu().eval()
     try:
         _replay(model, example_input, facts["record"])
         deployable = _fill(model, facts, tensors, where)

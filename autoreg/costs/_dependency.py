@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from autoreg.costs._surgery import Role, axis_of, depthwise, role
+from autoreg.costs._draft import Draft, check, check_overlap, finish, width
+from autoreg.costs._heads import MIXED, gather, head_groups
+from autoreg.costs._joined import Ends, Joined, joins, watch
+from autoreg.costs._surgery import Role, axis_of, depthwise
 from autoreg.costs.shapes import ChannelGroup
 from autoreg.costs.trace import WEIGHTED, hooked, tensors, type_name, weighted_layers
 
@@ -22,29 +25,15 @@ PER_CHANNEL = (_BatchNorm, _InstanceNorm, nn.PReLU, nn.Embedding)
 
 
 @dataclass(frozen=True)
-class Joined:
-    """What dropping a block does to channel groups: see `autoreg.costs.shapes.Block`."""
-
-    groups: tuple[str, ...] = ()
-    fixed: bool = False
-
-
-@dataclass(frozen=True)
 class Dependencies:
-    """Coupled channel groups as traced, not yet probed, and what each droppable block joins."""
+    """Coupled channel groups as traced, not yet probed, and what each droppable block joins.
+
+    `readings` holds other ways to read a group of attention heads, by group id, should the first one be wrong.
+    """
 
     groups: tuple[ChannelGroup, ...]
     joined: Mapping[str, Joined]
-
-
-@dataclass
-class _Draft:
-    """A channel group that is being put together; `positions` maps each member to [channel] -> its positions."""
-
-    id: str
-    size: int
-    positions: dict[tuple[str, Role], list[list[int]]] = field(default_factory=dict)
-    reasons: list[str] = field(default_factory=list)
+    readings: Mapping[str, tuple[ChannelGroup, ...]] = field(default_factory=dict)
 
 
 def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) -> Dependencies:
@@ -53,7 +42,7 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
     for parameter in twin.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(True)  # the graph is read from autograd; frozen layers would be missing
-    watched: dict[str, tuple[Any, Any]] = {}
+    watched: dict[str, Ends] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch-pruning's own guesses: the probe finds out what they are worth
@@ -62,30 +51,22 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
     except Exception as error:  # torch-pruning raises anything on graphs it does not know
         return _untraced(model, f"torch-pruning cannot trace the model ({type(error).__name__}: {error})")
     for draft in drafts:
-        _check(draft, twin)
-    _check_overlap(drafts)
-    groups = tuple(_finish(draft, twin) for draft in drafts)
-    return Dependencies(groups, _joins(twin, graph, groups, watched))
+        check(draft, twin)
+    check_overlap(drafts)
+    groups, readings = [], {}
+    for draft in gather(drafts, twin):
+        ways, why = head_groups(draft, twin) if draft.mixed else ([], "")
+        groups.append(ways[0] if ways else finish(draft, twin, _joined_reason(draft, why)))
+        readings[draft.id] = tuple(ways[1:])
+    groups = [*groups, *_unreached(twin, graph)]
+    groups.sort(key=[*weighted_layers(twin)].index_of)
+    return Dependencies(tuple(groups), joins(twin, graph, groups, watched), readings)
 
 
-def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched: dict[str, tuple[Any, Any]]) -> Any:
+def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched: dict[str, Ends]) -> Any:
     import torch_pruning
 
-    handles = []
-    for name in blocks:
-        entry: dict[str, Any] = {}
-
-        def before(module: nn.Module, inputs: tuple[Tensor, ...], entry: dict[str, Any] = entry) -> None:
-            entry["in"] = inputs[0].grad_fn
-
-        def after(
-            module: nn.Module, inputs: Any, output: Tensor, name: str = name, entry: dict[str, Any] = entry
-        ) -> None:
-            watched[name] = (entry["in"], output.grad_fn)
-
-        block = model.get_submodule(name)
-        handles += [block.register_forward_pre_hook(before), block.register_forward_hook(after)]
-    with hooked(handles), torch.enable_grad():
+    with hooked(watch(model, blocks, watched)), torch.enable_grad():
         return torch_pruning.DependencyGraph().build_dependency(
             model,
             example_inputs=dict(example_input) if isinstance(example_input, Mapping) else example_input,
@@ -98,7 +79,7 @@ def _untraced(model: nn.Module, reason: str) -> Dependencies:
     groups = tuple(
         ChannelGroup(
             id=name,
-            size=_width(layer, "out"),
+            size=width(layer, "out"),
             members=((name, axis_of(layer, "channel" if depthwise(layer) else "out")),),
             produced=(name,),
             spans=((0, 1),),
@@ -110,35 +91,30 @@ def _untraced(model: nn.Module, reason: str) -> Dependencies:
     return Dependencies(groups, {})
 
 
-def _width(module: nn.Module, dim: Role) -> int:
-    """Positions along dimension `dim` of a module."""
-    for attribute in _WIDTHS["in" if dim == "in" else "out"]:
-        if hasattr(module, attribute):
-            return int(getattr(module, attribute))
-    raise TypeError(f"a {type(module).__name__} has no channels")
-
-
-_WIDTHS = {
-    "in": ("in_channels", "in_features"),
-    "out": ("out_channels", "out_features", "num_features", "num_parameters", "embedding_dim"),
-}
-
-
-def _produces(module: nn.Module, dim: Role) -> bool:
-    return dim != "in" and isinstance(module, WEIGHTED)
-
-
-def _drafts(model: nn.Module, graph: Any) -> list[_Draft]:
+def _drafts(model: nn.Module, graph: Any) -> list[Draft]:
     layers = weighted_layers(model)
     names = {module: name for name, module in model.named_modules()}
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     seen: set[str] = set()
+    circling: set[str] = set()
     for name, layer in layers.items():
         if name in seen or layer not in graph.module2node:
             continue
-        draft = _Draft(name, _width(layer, "out"))
+        draft = Draft(name, width(layer, "out"))
         pruner = graph.get_pruner_of_module(layer)
-        group = graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(draft.size)))
+        try:
+            with _bounded(8 * len(graph.module2node) + 200):
+                if name in circling:
+                    raise _EndlessError
+                group = graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(draft.size)))
+        except _EndlessError as endless:
+            for dep, _ in endless.args[0] if endless.args else ():
+                if dep.target.module in names and graph.is_out_channel_pruning_fn(dep.handler):
+                    circling.add(names[dep.target.module])
+            draft.reasons.append("torch-pruning follows these channels in a circle (as through rotary embeddings)")
+            draft.positions[name, "out"] = [[channel] for channel in range(draft.size)]
+            drafts.append(draft)
+            continue
         for item in group:
             _add(draft, item, names, graph)
         for member, dim in draft.positions:
@@ -148,7 +124,30 @@ def _drafts(model: nn.Module, graph: Any) -> list[_Draft]:
     return drafts
 
 
-def _add(draft: _Draft, item: Any, names: Mapping[nn.Module, str], graph: Any) -> None:
+class _EndlessError(Exception):
+    """A pruning group grew without end; its argument is what it had become."""
+
+
+@contextmanager
+def _bounded(most: int) -> Iterator[None]:
+    """Let torch-pruning's groups grow to `most` entries, 4,000 at most; slices and concatenations can go in circles."""
+    from torch_pruning.dependency import Group
+
+    add, most = Group.add_dep, min(most, 4000)
+
+    def bounded(group: Any, *args: Any, **kwargs: Any) -> None:
+        if len(group) >= most:
+            raise _EndlessError(group.items)
+        add(group, *args, **kwargs)
+
+    Group.add_dep = bounded
+    try:
+        yield
+    finally:
+        Group.add_dep = add
+
+
+def _add(draft: Draft, item: Any, names: Mapping[nn.Module, str], graph: Any) -> None:
     """Take one entry of a torch-pruning group into the draft."""
     module, handler = item.dep.target.module, item.dep.handler
     if isinstance(module, nn.Parameter):
@@ -182,121 +181,3 @@ def _add(draft: _Draft, item: Any, names: Mapping[nn.Module, str], graph: Any) -
         places[root].append(place)
 
 
-def _check(draft: _Draft, model: nn.Module) -> None:
-    """Note why a group cannot be removed, as far as its structure shows."""
-    if draft.size == 1:
-        draft.reasons.append("there is only one channel")
-    if not any(dim == "in" for _, dim in draft.positions):
-        draft.reasons.append("these channels are the model's output: no layer consumes them")
-    tied = _shared(model)
-    for (name, dim), places in draft.positions.items():
-        module = model.get_submodule(name)
-        if isinstance(module, _ConvNd) and module.groups > 1 and not depthwise(module):
-            draft.reasons.append(f"{name!r} is a grouped convolution")
-        if tied & {id(p) for p in module.parameters(recurse=False)}:
-            draft.reasons.append(f"{name!r} shares its weight with another module")
-        span = _span(places)
-        width = _width(module, dim)
-        if span is None or span[0] + span[1] * draft.size > width or (_produces(module, dim) and span != (0, 1)):
-            draft.reasons.append(f"channels do not map one to one to {name!r} (sliced, padded or mixed)")
-        elif _produces(module, dim) and width != draft.size:
-            draft.reasons.append(f"only a part of the channels of {name!r} belongs here (sliced, padded or joined)")
-
-
-def _shared(model: nn.Module) -> set[int]:
-    """Ids of parameters that several modules hold."""
-    held: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            held[id(parameter)] = held.get(id(parameter), 0) + 1
-    return {key for key, times in held.items() if times > 1}
-
-
-def _span(places: Sequence[Sequence[int]]) -> tuple[int, int] | None:
-    """(start, repeat) when channel c lies at start + c * repeat ..., else None.
-
-    Example:
-        >>> _span([[4, 5], [6, 7]]), _span([[0], [2]])
-        ((4, 2), None)
-    """
-    start, repeat = min(places[0], default=0), len(places[0])
-    if repeat == 0:
-        return None
-    for channel, found in enumerate(places):
-        first = start + channel * repeat
-        if sorted(found) != list(range(first, first + repeat)):
-            return None
-    return start, repeat
-
-
-def _check_overlap(drafts: Sequence[_Draft]) -> None:
-    owner: dict[tuple[str, str, int], _Draft] = {}
-    for draft in drafts:
-        for (name, dim), places in draft.positions.items():
-            for place in {place for found in places for place in found}:
-                other = owner.setdefault((name, dim, place), draft)
-                if other is not draft:
-                    for one in (other, draft):
-                        one.reasons.append(f"two groups of channels meet in {name!r}")
-
-
-def _finish(draft: _Draft, model: nn.Module) -> ChannelGroup:
-    modules = dict(model.named_modules())
-    order = {name: place for place, name in enumerate(modules)}
-    members = sorted(draft.positions, key=lambda member: (order[member[0]], member[1] == "in"))
-    spans = [_span(draft.positions[member]) for member in members]
-    reasons = list(dict.fromkeys(draft.reasons))
-    return ChannelGroup(
-        id=draft.id,
-        size=draft.size,
-        members=tuple((name, axis_of(modules[name], dim)) for name, dim in members),
-        produced=tuple(name for name, dim in members if _produces(modules[name], dim)),
-        consumed=tuple(name for name, dim in members if dim == "in"),
-        spans=() if None in spans else tuple(span for span in spans if span is not None),
-        removable=not reasons,
-        reason="; ".join(reasons[:3]),
-    )
-
-
-def _joins(
-    model: nn.Module, graph: Any, groups: Sequence[ChannelGroup], watched: Mapping[str, tuple[Any, Any]]
-) -> dict[str, Joined]:
-    """Compare the channel groups before and behind each block."""
-    nodes = {node.grad_fn: node for node in graph.module2node.values()}
-    produced = {
-        name: group.id
-        for group in groups
-        for name, axis in group.members
-        if role(model.get_submodule(name), axis) != "in"
-    }
-    names = {module: name for name, module in model.named_modules()}
-    joined: dict[str, Joined] = {}
-    for block, ends in watched.items():
-        found: list[str] = []
-        certain = True
-        for grad_fn in ends:
-            ids, sure = _producers(nodes.get(grad_fn), produced, names)
-            found += [name for name in ids if name not in found]
-            certain = certain and sure and len(ids) == 1
-        joined[block] = Joined() if certain and len(found) == 1 else Joined(tuple(found), fixed=not certain)
-    return joined
-
-
-def _producers(node: Any, produced: Mapping[str, str], names: Mapping[nn.Module, str]) -> tuple[list[str], bool]:
-    """Groups of the layers whose output arrives at a node of the graph, and whether it arrives unchanged."""
-    from torch_pruning.ops import OPTYPE
-
-    plain = {OPTYPE.ELEMENTWISE, OPTYPE.BN, OPTYPE.LN, OPTYPE.GN, OPTYPE.IN, OPTYPE.PRELU, OPTYPE.OUTPUT}
-    stack, seen, found, sure = [node], set(), list[str](), node is not None
-    while stack:
-        current = stack.pop()
-        if current is None or current in seen:
-            continue
-        seen.add(current)
-        name = names.get(current.module)
-        if name is not None and name in produced and isinstance(current.module, (*WEIGHTED, nn.Embedding)):
-            found.append(produced[name])
-            continue
-        sure = sure and current.type in plain
-        stack += current.inputs
-    return list(dict.fromkeys(found)), sure

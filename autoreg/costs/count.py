@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
 from autoreg.costs.levels import Levels
-from autoreg.costs.profile import other_numbers, stored_weight
+from autoreg.costs.profile import other_numbers, stored_biases, stored_weight
 from autoreg.costs.trace import trace, type_name, warn, weighted_layers
 from autoreg.errors import InputError
 
@@ -30,34 +30,36 @@ def count(
         model: The model as it would be deployed.
         example_input: What it is called with.
         masks: Boolean mask of a layer's weight by layer name, True where the weight is kept.
-        levels: Bits, granularity and symmetry; only those are read, all else is counted on the model.
+        levels: Bits (by layer, or by the layer in whose place two stand: see `Levels.spread`), granularity and
+            symmetry; only those are read, all else is counted on the model.
 
     Raises:
         InputError: When a mask belongs to no layer of the model or does not fit its weight.
     """
-    layers = weighted_layers(model)
+    layers, levels = weighted_layers(model), levels.spread()
     for name in masks or {}:
         if name not in layers:
             raise InputError(f"count: a mask is named {name!r}; the model's layers are {', '.join(layers)}")
     found = trace(model, example_input)
     warn(found.warnings)
     stored: set[int] = set()
+    bias_numbers = stored_biases(layers)
     per_layer: list[LayerCost] = []
     weights = biases = 0
     for name, layer in layers.items():
-        weight, bias = layer.weight, getattr(layer, "bias", None)
+        weight, bias = layer.weight, bias_numbers.get(name, 0)
         assert isinstance(weight, Tensor)
         numel = weight.numel()
         kept = _kept(name, weight, (masks or {}).get(name))
         bits = levels.weight_bits.get(name, FLOAT_BITS)
         input_bits = levels.activation_bits.get(name, FLOAT_BITS)
-        size = 0 if bias is None else FLOAT_BYTES * bias.numel()
+        size = FLOAT_BYTES * bias
         if stored_weight(layer) not in stored:
             stored.add(stored_weight(layer))
             weights += numel
             size += packed_bytes(numel, kept, bits)
             size += scale_bytes(_out_channels(layer), bits, levels.granularity, levels.symmetric)
-        biases += 0 if bias is None else bias.numel()
+        biases += bias
         positions = found.positions[name]
         per_layer.append(
             LayerCost(

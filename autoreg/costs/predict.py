@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from math import prod
 
+from autoreg.costs.factors import factor_names, factor_shapes, full_rank
 from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
 from autoreg.costs.levels import Levels
 from autoreg.costs.shapes import ChannelGroup, LayerProfile, Profile
@@ -20,13 +22,15 @@ _FIXED = ""  # stands for all channels that can never be removed
 def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
     """Price `levels` on the profiled model, to the integer that `count` finds on the finished one.
 
-    Layers of dropped blocks stay in `per_layer`, all zero and marked.
+    Layers of dropped blocks stay in `per_layer`, all zero and marked. A factored layer NAME has two rows, NAME.0 and
+    NAME.1, in its place.
 
     Raises:
         InputError: When `levels` names a block, channel group or layer that does not exist (after the blocks are
-            dropped), or keeps more than there is or no channel at all.
+            dropped), keeps more than there is or no channel at all, or factors a layer that cannot be.
     """
     _check_names(profile, levels)
+    levels = levels.spread()
     gone = set(levels.dropped)
     removed = _removed(profile, levels) if levels.channels else {}
     stored: set[str] = set()
@@ -41,9 +45,12 @@ def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
         store = layer.tied is None or layer.tied not in stored
         if layer.tied is not None:
             stored.add(layer.tied)
-        cost = _price(layer, layer.shape(out_channels, in_channels), out_channels, levels, store)
-        per_layer.append(cost)
-        weights += cost.weight_count if store else 0
+        shape = layer.shape(out_channels, in_channels)
+        parts = [(layer, shape)] if layer.name not in levels.ranks else _factors(layer, shape, levels)
+        for one, its in parts:
+            cost = _price(one, its, out_channels if one is layer else its[0], levels, store)
+            per_layer.append(cost)
+            weights += cost.weight_count if store else 0
         biases += out_channels if layer.bias else 0
     functional = sum([part.macs for part in profile.functional if part.block not in gone])
     others = buffers = 0
@@ -141,6 +148,20 @@ def _removed(profile: Profile, levels: Levels) -> dict[str, int]:
     return removed
 
 
+def _factors(layer: LayerProfile, shape: tuple[int, ...], levels: Levels) -> list[tuple[LayerProfile, tuple[int, ...]]]:
+    """The two layers that stand in place of one whose weight would have `shape`, with the shapes of their weights."""
+    rank = levels.ranks[layer.name]
+    if not layer.factorable:
+        raise InputError(
+            f"levels: layer {layer.name!r} cannot be factored: it is grouped, transposed, of a class of its own, used "
+            "in more than one place, or read by other code"
+        )
+    if rank > full_rank(shape):
+        raise InputError(f"levels: rank of layer {layer.name!r} is {rank}; allowed: 1 to {full_rank(shape)}")
+    (first, second), shapes = factor_names(layer.name), factor_shapes(shape, rank)
+    return [(replace(layer, name=first, bias=False), shapes[0]), (replace(layer, name=second), shapes[1])]
+
+
 def _price(layer: LayerProfile, shape: tuple[int, ...], out_channels: int, levels: Levels, store: bool) -> LayerCost:
     name = layer.name
     count = prod(shape)
@@ -178,10 +199,19 @@ def _check_names(profile: Profile, levels: Levels) -> None:
     for name in levels.dropped:
         if name not in blocks:
             raise InputError(_unknown("droppable block", name, blocks))
+    names = profile.names
+    if levels.ranks:
+        if not levels.ranks.keys() <= names:
+            raise InputError(_unknown("layer", sorted(levels.ranks.keys() - names)[0], names))
+        for name in levels.kept:
+            if name in levels.ranks:
+                factors = " and ".join(factor_names(name))
+                raise InputError(f"levels: layer {name!r} is factored; say what {factors} keep")
+        names = names.union(*[factor_names(name) for name in levels.ranks])
     for named in (levels.kept, levels.weight_bits, levels.activation_bits):
-        if not named.keys() <= profile.names:
-            name = sorted(named.keys() - profile.names)[0]
-            raise InputError(_unknown("layer", name, profile.names))
+        if not named.keys() <= names:
+            name = sorted(named.keys() - names)[0]
+            raise InputError(_unknown("layer", name, names))
 
 
 def _unknown(what: str, name: str, known: Collection[str]) -> str:

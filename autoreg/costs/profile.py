@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrize import is_parametrized
 
 from autoreg.costs._surgery import role
+from autoreg.costs.factorize import factorable
+from autoreg.costs.operations import is_attached
 from autoreg.costs.shapes import Block, ChannelGroup, Functional, LayerProfile, OtherParams, Profile
 from autoreg.costs.structure import Analysis, analyze
-from autoreg.costs.trace import Trace, trace, type_name, warn, weighted_layers
+from autoreg.costs.trace import Trace, has_plain_weight, trace, type_name, warn, weighted_layers
 
 __all__ = ["Block", "ChannelGroup", "Functional", "LayerProfile", "OtherParams", "Profile", "profile"]
 
@@ -32,7 +36,7 @@ def profile(model: nn.Module, example_input: Any) -> Profile:
     """
     found = trace(model, example_input)
     analysis = analyze(model, example_input)
-    layers = _layers(model, found, analysis)
+    layers = _layers(model, found, analysis, factorable(model, example_input))
     warn(found.warnings)
     inside = {block: tuple(layer for layer in layers if layer.block == block) for block in analysis.blocks}
     functional = tuple(
@@ -61,13 +65,13 @@ def profile(model: nn.Module, example_input: Any) -> Profile:
 def other_numbers(model: nn.Module) -> dict[str, tuple[int, int]]:
     """(parameters, running statistics) by module, outside of weighted layers; what is shared counts once."""
     layers = weighted_layers(model)
-    seen = {id(parameter) for layer in layers.values() for parameter in layer.parameters()}
+    seen = {id(parameter) for layer in layers.values() for parameter in _own_parameters(layer)}
     found: dict[str, tuple[int, int]] = {}
     for name, module in model.named_modules():
-        if _within(name, layers):
+        if is_attached(name):
             continue
-        params = 0
-        for parameter in module.parameters(recurse=False):
+        originals, params = ([], 0) if name in layers else _parametrized(module)
+        for parameter in (*module.parameters(recurse=False), *originals):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 params += parameter.numel()
@@ -79,20 +83,42 @@ def other_numbers(model: nn.Module) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _within(name: str, layers: Mapping[str, nn.Module]) -> bool:
-    """Whether a module is a layer or attached to one (parametrizations, quantizers)."""
-    while name:
-        if name in layers:
-            return True
-        name = name.rpartition(".")[0]
-    return False
+def _own_parameters(layer: nn.Module) -> list[nn.Parameter]:
+    """What a layer computes its weight and bias from: counted as these, whatever it is made of."""
+    if not has_plain_weight(layer):  # the older `weight_norm` and `spectral_norm`
+        return list(layer.parameters(recurse=False))
+    plain = [layer._parameters.get(name) for name in ("weight", "bias")]
+    return [parameter for parameter in plain if parameter is not None] + _parametrized(layer)[0]
+
+
+def _parametrized(module: nn.Module) -> tuple[list[nn.Parameter], int]:
+    """The parameters that parametrizations of a module act on; numbers of those computed from several."""
+    if isinstance(module, torch.jit.ScriptModule) or not is_parametrized(module):
+        return [], 0
+    holders: Any = module.parametrizations
+    originals = [held.original for held in holders.values() if hasattr(held, "original")]
+    with torch.no_grad():
+        several = sum(getattr(module, name).numel() for name, held in holders.items() if not hasattr(held, "original"))
+    return originals, several
 
 
 def stored_weight(layer: nn.Module) -> int:
     """Identity of the tensor that holds a layer's weight, parametrized or not."""
     if is_parametrized(layer, "weight"):
-        return id(layer.parametrizations.weight.original)  # type: ignore[union-attr]
+        held: Any = layer.parametrizations.weight  # type: ignore[union-attr]
+        return id(getattr(held, "original", held))  # computed from several parameters, as by weight normalization
     return id(layer.weight)
+
+
+def stored_biases(layers: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Numbers in the bias of each layer that has one; a bias that layers share is that of the first of them."""
+    found: dict[int, tuple[str, int]] = {}
+    for name, layer in layers.items():
+        bias = getattr(layer, "bias", None)
+        if bias is not None:
+            held = layer.parametrizations.bias if is_parametrized(layer, "bias") else None  # type: ignore[union-attr]
+            found.setdefault(id(bias if held is None else held), (name, bias.numel()))
+    return dict(found.values())
 
 
 def tied_weights(layers: Mapping[str, nn.Module]) -> dict[str, str]:
@@ -103,9 +129,22 @@ def tied_weights(layers: Mapping[str, nn.Module]) -> dict[str, str]:
     return {name: names[0] for names in owners.values() if len(names) > 1 for name in names}
 
 
-def _layers(model: nn.Module, found: Trace, analysis: Analysis) -> tuple[LayerProfile, ...]:
+def shared_weights(model: nn.Module) -> frozenset[str]:
+    """Names of the weighted layers whose weight another module holds too, as a head that is tied to an embedding.
+
+    Recipes leave them as they are: a mask or a quantizer acts on one layer, and what is stored once cannot be both.
+    """
+    holders = Counter(id(parameter) for module in model.modules() for parameter in module.parameters(recurse=False))
+    return frozenset(
+        name
+        for name, layer in weighted_layers(model).items()
+        if any(holders[id(parameter)] > 1 for parameter in _own_parameters(layer) if parameter is not layer.bias)
+    )
+
+
+def _layers(model: nn.Module, found: Trace, analysis: Analysis, factored: Collection[str]) -> tuple[LayerProfile, ...]:
     modules = weighted_layers(model)
-    tied = tied_weights(modules)
+    tied, biases, shared = tied_weights(modules), stored_biases(modules), shared_weights(model)
     feeds = _feeds(model, analysis.groups)
     produced = {name: group.id for group in analysis.groups for name in group.produced}
     return tuple(
@@ -113,13 +152,15 @@ def _layers(model: nn.Module, found: Trace, analysis: Analysis) -> tuple[LayerPr
             name=name,
             type=type_name(module),
             weight_shape=tuple(_weight(module).shape),
-            bias=getattr(module, "bias", None) is not None,
+            bias=name in biases,
             positions=found.positions[name],
             groups=getattr(module, "groups", 1),
             block=_block_of(name, analysis.blocks),
             out_group=produced.get(name),
             in_groups=tuple(feeds.get(name, ())),
             tied=tied.get(name),
+            factorable=name in factored,
+            shared=name in shared,
         )
         for name, module in modules.items()
     )
@@ -141,7 +182,8 @@ def _feeds(model: nn.Module, groups: Sequence[ChannelGroup]) -> dict[str, list[t
 
 
 def _others(model: nn.Module, analysis: Analysis) -> tuple[OtherParams, ...]:
-    feeds = _feeds(model, analysis.groups)
+    layers = weighted_layers(model)
+    feeds = {name: fed for name, fed in _feeds(model, analysis.groups).items() if name not in layers}
     widths = {name: _width(module) for name, module in model.named_modules() if name in feeds}
     return tuple(
         OtherParams(

@@ -16,7 +16,9 @@ class LayerProfile:
     `positions` is how often the weight is applied per sample, so that `macs = prod(weight_shape) * positions`
     (output positions; input positions for a transposed convolution). `in_groups` lists the channel groups that
     feed the layer as (group id, in-features per channel). `tied` names what layers that share one weight have
-    in common: the weight is stored once. `block` is the droppable block that holds the layer.
+    in common: the weight is stored once. `block` is the droppable block that holds the layer. `factorable` says
+    whether two layers of low rank can stand in its place. `shared` says whether another module holds the same weight
+    (an embedding, a second layer): no recipe masks or quantizes such a weight.
     """
 
     name: str
@@ -29,6 +31,8 @@ class LayerProfile:
     out_group: str | None = None
     in_groups: tuple[tuple[str, int], ...] = ()
     tied: str | None = None
+    factorable: bool = False
+    shared: bool = False
 
     @cached_property
     def weights(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.utils.parametrize import type_before_parametrizations
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
+
+from autoreg.costs.operations import Work, is_attached
 
 WEIGHTED = (_ConvNd, nn.Linear)
 
@@ -44,7 +47,7 @@ def call(model: nn.Module, example_input: Any) -> Any:
     """Call `model` on a tensor, on a tuple or list of positional or a mapping of keyword arguments."""
     if isinstance(example_input, Mapping):
         return model(**example_input)
-    if isinstance(example_input, tuple | list):
+    if isinstance(example_input, tuple | list) and not isinstance(example_input, PackedSequence):
         return model(*example_input)
     return model(example_input)
 
@@ -56,6 +59,10 @@ def tensors(value: Any) -> list[Tensor]:
 
 def batch_size(example_input: Any) -> int:
     """Samples in an example input: the first dimension of its first tensor with one."""
+    if isinstance(example_input, tuple | list) and example_input and isinstance(example_input[0], PackedSequence):
+        example_input = example_input[0]
+    if isinstance(example_input, PackedSequence):
+        return int(example_input.batch_sizes[0])
     return next((int(tensor.shape[0]) for tensor in tensors(example_input) if tensor.dim() > 0), 1)
 
 
@@ -82,41 +89,50 @@ def hooked(handles: list[Any]) -> Iterator[None]:
 
 
 def trace(model: nn.Module, example_input: Any) -> Trace:
-    """Run `model` once on `example_input` in evaluation mode and count its work per sample."""
+    """Run `model` once on `example_input` in evaluation mode and count its work per sample.
+
+    What is compiled runs eagerly meanwhile. Work that does not divide by the samples (layers applied once for a whole
+    batch) is rounded up.
+    """
     from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
 
     layers = weighted_layers(model)
     batch = batch_size(example_input)
-    applied = dict.fromkeys(layers, 0)
+    applied = dict.fromkeys(layers, 0)  # positions
+    read = dict.fromkeys(layers, 0)  # those among them where other code than the layer reads its weight
     formula: dict[str, int] = {}
     own: dict[str, int] = {}
     running: list[tuple[str, nn.Module]] = []
-    counter = FlopCounterMode(display=False)
+    work = Work(running)
     handles = [
-        *[layer.register_forward_hook(_applied(name, applied)) for name, layer in layers.items()],
-        *_special_hooks(model, applied, formula),
-        *_ledger(model, counter.get_total_flops, own, running),
+        *[layer.register_forward_hook(_applied(name, applied), with_kwargs=True) for name, layer in layers.items()],
+        *_special_hooks(model, applied, read, formula),
+        *_ledger(model, work, own, running),
     ]
-    unknown = _Unknown(running)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it hides the layers inside from hooks and counters
     try:
         # The mathematical kernel shows its two matrix products to the counter; fused CPU kernels do not.
-        with hooked(handles), evaluating(model), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter, unknown:
+        with hooked(handles), evaluating(model), torch.no_grad(), _eagerly(), sdpa_kernel(SDPBackend.MATH), work:
             call(model, example_input)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    functional = _functional(
-        model, own, {name: _numel(layer) * applied[name] for name, layer in layers.items()}, formula
-    )
-    notes = [f"layer {name!r} is never called" for name, times in applied.items() if times == 0]
-    notes += unknown.notes
+    functional, notes = _functional(model, own, applied, read, formula)
     return Trace(
-        positions={name: times // batch for name, times in applied.items()},
-        functional={name: macs // batch for name, macs in functional.items() if macs >= batch},
-        warnings=tuple(notes),
+        positions={name: -(-times // batch) for name, times in applied.items()},
+        functional={name: -(-macs // batch) for name, macs in functional.items()},
+        warnings=(*notes, *_uneven(applied, batch), *work.notes),
     )
+
+
+@contextmanager
+def _eagerly() -> Iterator[None]:
+    """Run compiled modules as they were written: hooks and counters do not see inside of compiled ones."""
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and importing it takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def warn(notes: tuple[str, ...]) -> None:
@@ -125,16 +141,41 @@ def warn(notes: tuple[str, ...]) -> None:
         warnings.warn("costs: not everything can be counted: " + "; ".join(notes), stacklevel=3)
 
 
+def has_plain_weight(layer: nn.Module) -> bool:
+    """Whether a layer's weight is its own parameter, or computed by a parametrization that can be baked.
+
+    The older `weight_norm` and `spectral_norm` of torch put their own parameters in its place.
+    """
+    return "weight" in layer._parameters or is_parametrized(layer, "weight")
+
+
+def _of_torch(layer: nn.Module) -> bool:
+    """Whether a layer does nothing but what torch's own class does."""
+    return type_before_parametrizations(layer).__module__.startswith("torch.nn.") and has_plain_weight(layer)
+
+
 def _numel(layer: nn.Module) -> int:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     return weight.numel()
 
 
+def _never_called(name: str) -> str:
+    return f"layer {name!r} is never called (where other code reads its weight, the work is counted there, in fp32)"
+
+
+def _uneven(applied: Mapping[str, int], batch: int) -> list[str]:
+    return [
+        f"layer {name!r} is applied {times} times for {batch} samples, rounded up for one"
+        for name, times in applied.items()
+        if times % batch
+    ]
+
+
 def _applied(name: str, applied: dict[str, int]) -> Callable[..., None]:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def hook(module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
         if isinstance(module, _ConvTransposeNd):
-            applied[name] += inputs[0].numel() // module.in_channels
+            applied[name] += _first(inputs, named).numel() // module.in_channels
         elif isinstance(module, _ConvNd):
             applied[name] += output.numel() // module.out_channels
         else:
@@ -143,36 +184,61 @@ def _applied(name: str, applied: dict[str, int]) -> Callable[..., None]:
     return hook
 
 
-def _special_hooks(model: nn.Module, applied: dict[str, int], formula: dict[str, int]) -> list[Any]:
+def _first(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """What a module of torch was called with, by place or as `input`."""
+    return inputs[0] if inputs else named["input"]
+
+
+def _special_hooks(
+    model: nn.Module, applied: dict[str, int], read: dict[str, int], formula: dict[str, int]
+) -> list[Any]:
     """Hooks for modules that use weights without calling a layer, or kernels that no counter sees."""
-    handles = []
+    handles: list[Any] = []
 
-    def attention(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-            applied[f"{name}.out_proj"] += output[0].numel() // output[0].shape[-1]
+    def attention(name: str) -> tuple[Callable[..., None], Callable[..., None]]:
+        before: list[int] = []
 
-        return hook
+        def begin(module: nn.Module, inputs: Any) -> None:
+            before.append(applied[name])
+
+        def end(module: nn.Module, inputs: Any, output: Any) -> None:
+            if before.pop() == applied[name]:  # a subclass may call the layer as a layer
+                times = output[0].numel() // output[0].shape[-1]
+                applied[name] += times
+                read[name] += times
+
+        return begin, end
 
     def recurrent(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            data = inputs[0].data if not isinstance(inputs[0], Tensor) else inputs[0]
-            steps = data.numel() // data.shape[-1]
-            matrices = sum(p.numel() for part, p in module.named_parameters() if part.startswith("weight"))
-            formula[name] = formula.get(name, 0) + steps * matrices
+        def hook(module: Any, inputs: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
+            given = _first(inputs, named)
+            data = given if isinstance(given, Tensor) else given.data  # packed sequences hold their steps in a row
+            formula[name] = formula.get(name, 0) + data.numel() // data.shape[-1] * _recurrent_weights(module)
 
         return hook
 
     for name, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):
-            handles.append(module.register_forward_hook(attention(name)))
+            begin, end = attention(f"{name}.out_proj".lstrip("."))
+            handles += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
         elif isinstance(module, nn.RNNBase):
-            handles.append(module.register_forward_hook(recurrent(name)))
+            handles.append(module.register_forward_hook(recurrent(name), with_kwargs=True))
     return handles
 
 
-def _ledger(
-    model: nn.Module, flops: Callable[[], int], own: dict[str, int], running: list[tuple[str, nn.Module]]
-) -> list[Any]:
+def _recurrent_weights(module: nn.RNNBase) -> int:
+    """Weights that a recurrent layer applies at each step, by its sizes: its parameters may be parametrized."""
+    gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
+    directions = 2 if module.bidirectional else 1
+    given_back = module.proj_size or module.hidden_size
+    count = 0
+    for layer in range(module.num_layers):
+        inputs = given_back * directions if layer else module.input_size
+        count += gates * module.hidden_size * (inputs + given_back) + module.proj_size * module.hidden_size
+    return directions * count
+
+
+def _ledger(model: nn.Module, work: Work, own: dict[str, int], running: list[tuple[str, nn.Module]]) -> list[Any]:
     """Hooks that write into `own` the FLOPs each module does itself, outside of the modules it calls.
 
     `running` holds the modules that are being called, innermost last.
@@ -182,7 +248,7 @@ def _ledger(
     def begin(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any) -> None:
             running.append((name, module))
-            stack.append([flops(), 0])
+            stack.append([work.flops, 0])
 
         return hook
 
@@ -190,7 +256,7 @@ def _ledger(
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             running.pop()
             start, called = stack.pop()
-            spent = flops() - start
+            spent = work.flops - start
             own[name] = own.get(name, 0) + spent - called
             if stack:
                 stack[-1][1] += spent
@@ -199,47 +265,47 @@ def _ledger(
 
     handles: list[Any] = []
     for name, module in model.named_modules():
-        handles += [module.register_forward_pre_hook(begin(name)), module.register_forward_hook(end(name))]
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # takes no hooks; its work is that of its caller
+        # First in and last out, so that what other hooks of the module do is the module's own.
+        handles.append(module.register_forward_pre_hook(begin(name), prepend=True))
+        handles.append(module.register_forward_hook(end(name), always_call=True))
     return handles
 
 
 def _functional(
-    model: nn.Module, own: Mapping[str, int], layers: Mapping[str, int], formula: Mapping[str, int]
-) -> dict[str, int]:
-    """MACs of the whole batch that no weighted layer does, by module."""
+    model: nn.Module,
+    own: Mapping[str, int],
+    applied: dict[str, int],
+    read: Mapping[str, int],
+    formula: Mapping[str, int],
+) -> tuple[dict[str, int], list[str]]:
+    """MACs of the whole batch that no weighted layer does, by module; and what does not add up."""
     found: dict[str, int] = {}
+    notes: list[str] = []
+    scripted: list[str] = []
     for name, module in model.named_modules():
-        if isinstance(module, WEIGHTED):
+        if is_attached(name):
             continue
+        if isinstance(module, torch.jit.ScriptModule) and not any(name.startswith(f"{one}.") for one in scripted):
+            scripted.append(name)
+            notes.append(f"{name or 'model'!r} is TorchScript: its layers are counted as work without layers, in fp32")
         macs = own.get(name, 0) // 2
-        if isinstance(module, nn.MultiheadAttention):
-            macs -= layers[f"{name}.out_proj"]
+        if isinstance(module, WEIGHTED):
+            if applied[name] == 0:
+                notes.append(_never_called(name))
+            numel = _numel(module)
+            if _of_torch(module) and numel and macs % numel == 0:
+                applied[name] = max(applied[name], macs // numel + read[name])  # `vmap` hides samples from hooks
+            expected = numel * (applied[name] - read[name])
+            if macs < expected:
+                notes.append(
+                    f"layer {name!r} ({type_name(module)}) is counted as {expected:,} multiply-accumulates by the size "
+                    f"of its weight, its kernels showed {macs:,}"
+                )
+            macs = macs - expected if has_plain_weight(module) else 0
+        elif isinstance(module, nn.MultiheadAttention):
+            layer = f"{name}.out_proj".lstrip(".")
+            macs -= read[layer] * _numel(module.out_proj)
         found[name] = formula.get(name, macs)
-    return {name: macs for name, macs in found.items() if macs > 0}
-
-
-class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes products of tensors that the FLOP counter has no formula for, by the module that does them."""
-
-    def __init__(self, running: list[tuple[str, nn.Module]]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.running = running
-        self.notes: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        namespace, _, operation = func.name().partition("::")
-        operation = operation.partition(".")[0]
-        known = namespace in ("aten", "prim", "prims") and not operation.startswith(_PRODUCTS)
-        if not known and not any(isinstance(module, nn.RNNBase) for _, module in self.running):
-            where = next((name for name, _ in reversed(self.running) if name), "model")
-            note = f"operation {namespace}::{operation} in {where!r}"
-            if note not in self.notes:
-                self.notes.append(note)
-        return func(*args, **(kwargs or {}))
-
-
-# ATen operations that multiply and add along a dimension and are unknown to `torch.utils.flop_counter`.
-_PRODUCTS = (
-    "mv", "addmv", "dot", "vdot", "_trilinear", "_cdist", "_fft", "lstm", "gru", "rnn", "mkldnn_rnn", "_thnn_fused",
-    "_flash_attention", "_sparse", "sparse", "mkldnn_linear", "quantized", "fbgemm", "_weight_int", "_int_mm",
-)  # fmt: skip
+    return {name: macs for name, macs in found.items() if macs > 0}, notes

@@ -31,6 +31,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "structure": (),
     "criterion": ("score",),
     "allocation": ("levels",),
+    "rank": ("ranks",),
     "schedule": ("fraction",),
     "quantizer": (),
     "train": ("select",),

@@ -194,6 +194,9 @@ def _run_structure(method: Any, place: str) -> None:
     model = tiny_model()
     layers = dict(weighted_layers(model))
     scores = {name: module.weight.detach().abs() for name, module in layers.items()}  # type: ignore[operator]
+    if hasattr(method, "rank"):  # removes no weights: layers are factored
+        _run_rank(method.rank, place)
+        return
     if not hasattr(method, "mask"):
         assert 1 <= method.kept(16, 0.5) <= 16, f"{place}: keeps {method.kept(16, 0.5)} of 16 channels"
         return
@@ -230,6 +233,18 @@ def _run_allocation(method: Any, place: str) -> None:
     assert all(0.0 <= level < 1.0 for level in levels.values()), f"{place}: levels outside [0, 1): {levels}"
     share = sum(levels[layer.name] * layer.numel for layer in layers) / sum(layer.numel for layer in layers)
     assert abs(share - 0.5) < 0.01, f"{place}: removes {share:.3f} of all weights where 0.5 was asked"
+
+
+def _run_rank(method: Any, place: str) -> None:
+    weights = {name: module.weight.detach() for name, module in weighted_layers(tiny_model())}  # type: ignore[operator]
+    layers = [LayerShape(name, tuple(weight.shape)) for name, weight in weights.items()]
+    spectra = {name: torch.linalg.svdvals(weight.flatten(1)).square() for name, weight in weights.items()}
+    ranks = method.ranks(layers, spectra if method.needs_weights else None)
+    assert set(ranks) == set(weights), f"{place}: ranks for {sorted(ranks)}, not {sorted(weights)}"
+    for name, rank in ranks.items():
+        most = spectra[name].numel()
+        assert isinstance(rank, int), f"{place}: the rank of {name} is {rank!r}, which is no whole number"
+        assert 1 <= rank <= most, f"{place}: the rank of {name} is {rank}; allowed: 1 to {most}"
 
 
 def _run_schedule(method: Any, place: str) -> None:
@@ -275,6 +290,7 @@ _RUNS: dict[str, Callable[[Any, str], None]] = {
     "structure": _run_structure,
     "criterion": _run_criterion,
     "allocation": _run_allocation,
+    "rank": _run_rank,
     "schedule": _run_schedule,
     "quantizer": _run_quantizer,
     "train": _run_train,

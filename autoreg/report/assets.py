@@ -39,6 +39,12 @@ th.num { white-space: normal; }
 .recipe { min-width: 280px; }
 tr.baseline td { background: #fff8ec; }
 tr.gone td { color: #6b7280; }
+tbody.file tr:not(:last-child) td { border-bottom: 0; }
+tbody.file tr:last-child td { border-bottom: 1px solid #eef0f3; }
+tbody.file .num { white-space: normal; }
+.name { white-space: nowrap; }
+table.files { min-width: 1000px; }
+tr.why td { padding-top: 0; color: #4b5563; }
 summary { cursor: pointer; }
 pre {
   overflow: auto; max-height: 420px; font-size: .8rem; line-height: 1.4; background: #f6f7f9; padding: 10px;

@@ -7,7 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SLOTS = frozenset(
-    ("regularizer", "noise", "reparam", "sparsity", "criterion", "allocation", "schedule", "quantizer", "train", "drop")
+    (
+        "regularizer",
+        "noise",
+        "reparam",
+        "sparsity",
+        "criterion",
+        "allocation",
+        "rank",
+        "schedule",
+        "quantizer",
+        "train",
+        "drop",
+    )
 )
 
 

@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.errors import InputError
+from autoreg.report.files import file_fields, milliseconds
 from autoreg.report.phrase import recipe_phrase
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from autoreg.report.load import StudyData
 
 Format = Literal["table", "json", "csv"]
@@ -50,6 +53,8 @@ class FrontRow:
         front_probability: how often it is on the front when the seeds are drawn anew.
         replicated: whether it was re-trained with other seeds.
         on_final_front: whether it is still on the front by the means over fresh seeds; None when not re-measured.
+        file: `{"name", "bytes", "ms", "low", "high"}` of its exported file: size on disk, measured milliseconds with
+            their 95 % interval (None where it was not timed); empty where there is no file.
     """
 
     trial: int
@@ -64,11 +69,12 @@ class FrontRow:
     front_probability: float | None = None
     replicated: bool = False
     on_final_front: bool | None = None
+    file: Mapping[str, Any] = field(default_factory=dict)
 
 
 def front_rows(data: StudyData) -> list[FrontRow]:
     """The members of the front, best quality first, with what final.json knows of each."""
-    members = {m.get("trial"): m for m in data.members}
+    members, files = {m.get("trial"): m for m in data.members}, file_fields(data)
     rows: list[FrontRow] = []
     for _, trial in data.front.iterrows():
         number = int(trial["number"])
@@ -88,6 +94,7 @@ def front_rows(data: StudyData) -> list[FrontRow]:
                 front_probability=member.get("front_probability"),
                 replicated=bool(member.get("replicated")),
                 on_final_front=member.get("on_final_front"),
+                file=files.get(number, {}),
             )
         )
     return rows
@@ -99,7 +106,8 @@ def format_front(data: StudyData, format: str = "table", width: int | None = Non
     `json` is one object: `study`, `objectives` {name: min or max}, `front`: a list of members, best quality
     first, each with the fields of `FrontRow`. `csv` has one line a member: `trial`, `source`, one column a
     metric, `validation.NAME.mean`, `validation.NAME.std`, `test.NAME.mean`, `test.NAME.std` for every
-    quality objective that was re-measured, `hv_contribution`, `front_probability`, `replicated`,
+    quality objective that was re-measured, `file_bytes`, `file_ms`, `file_ms.low`, `file_ms.high` where members were
+    exported, `hv_contribution`, `front_probability`, `replicated`,
     `on_final_front`, `phrase`, and `recipe` (the config as JSON). Unknown numbers are null in JSON and empty in
     CSV. Both only gain fields in later versions. `table` is for people and may change.
 
@@ -162,44 +170,79 @@ def _csv(data: StudyData, rows: Sequence[FrontRow]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     spread = [f"{kind}.{name}.{part}" for kind, name in blocks for part in ("mean", "std")]
     last = ["hv_contribution", "front_probability", "replicated", "on_final_front", "phrase", "recipe"]
-    writer.writerow(["trial", "source", *data.metrics, *spread, *last])
+    files = {"file_bytes": "bytes", "file_ms": "ms", "file_ms.low": "low", "file_ms.high": "high"}
+    files = {name: key for name, key in files.items() if any(r.file for r in rows) and name not in data.metrics}
+    writer.writerow(["trial", "source", *data.metrics, *spread, *files, *last])
     for r in rows:
         found = [(getattr(r, kind).get(part) or {}).get(name) for kind, name in blocks for part in ("mean", "std")]
         tail = [r.hv_contribution, r.front_probability, r.replicated, r.on_final_front, r.phrase, json.dumps(r.recipe)]
-        cells = [r.trial, r.source, *(r.metrics.get(m) for m in data.metrics), *found, *tail]
+        own = [r.file.get(key) for key in files.values()]
+        cells = [r.trial, r.source, *(r.metrics.get(m) for m in data.metrics), *found, *own, *tail]
         writer.writerow(["" if c is None else c for c in cells])
     return out.getvalue()
 
 
 def _table(data: StudyData, rows: Sequence[FrontRow], width: int | None) -> str:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     if not rows:
         return f"{data.name}: {no_front_sentence(data)}\n"
     width = width or _terminal_width()
-    extras = ("effective_flops", "bops", "bytes") if width >= 140 else ("bytes",) if width >= 100 else ()
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None)
+    more = ("effective_flops", "bops", "bytes") if width >= 140 else ("bytes",) if width >= 100 else ()
+    room = console.options.update(width=10 * width)
+    for extras, files, recipe in ((more, True, 22), (("bytes",), True, 22), ((), True, 20), ((), False, 20)):
+        table = _rich_table(data, rows, extras, files and width >= 100, recipe)
+        if console.measure(table, options=room).minimum <= width:
+            break  # rich cuts off what does not fit, so columns go until the rest does
+    else:
+        table = _rich_table(data, rows, (), False, 8)
+    console.print(table)
+    lines = (line.rstrip() for line in out.getvalue().splitlines())
+    return "\n".join(lines).strip() + "\n"
+
+
+def _rich_table(data: StudyData, rows: Sequence[FrontRow], extras: Sequence[str], files: bool, recipe: int) -> Table:
+    """The front for a terminal, with further costs, and size and time of the exported files where there are any.
+
+    The last column, the recipe, has at least `recipe` characters.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     shown = [*data.objectives, *(c for c in extras if c in data.metrics and c not in data.objectives)]
     validated = [q for q in data.quality if any(spread_text(q, r.validation) for r in rows)]
     tested = [q for q in data.quality if any(spread_text(q, r.test) for r in rows)]
+    files = files and any(r.file for r in rows)
     heading = Text(f"{data.name}: {len(rows)} of {len(data.complete)} complete trials are on the front")
     table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", padding=(0, 1), pad_edge=False)
     heads = ["trial", *(SHORT.get(m, title(m)) for m in shown)]
     heads += [f"{title(q)}, new seeds" for q in validated] + [f"{title(q)}, test" for q in tested]
-    for head in heads:
-        table.add_column(Text(head), justify="right", no_wrap=False, min_width=5)
-    table.add_column("recipe", ratio=1, overflow="fold", min_width=24)
+    heads += ["file", "file ms"] if files else []
+    lines = []
     for r in rows:
         numbers = [format_metric(m, r.metrics.get(m)) for m in shown]
         numbers += [spread_text(q, r.validation) for q in validated] + [spread_text(q, r.test) for q in tested]
-        table.add_row(str(r.trial), *(Text(n, no_wrap=True) for n in numbers), Text(r.phrase))
-    out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None)
-    console.print(table)
-    lines = (line.rstrip() for line in out.getvalue().splitlines())
-    return "\n".join(lines).strip() + "\n"
+        numbers += _file_cells(r, interval=len(extras) > 1) if files else []
+        lines.append([str(r.trial), *numbers])
+    for head, cells in zip(heads, zip(*lines, strict=True), strict=True):
+        least = max(map(len, [*head.split(), *cells]))
+        table.add_column(Text(head), justify="right", no_wrap=False, min_width=max(5, least))
+    table.add_column("recipe", ratio=1, overflow="fold", min_width=recipe)
+    for row, line in zip(rows, lines, strict=True):
+        table.add_row(*(Text(cell, no_wrap=True) for cell in line), Text(row.phrase))
+    return table
+
+
+def _file_cells(row: FrontRow, *, interval: bool) -> list[str]:
+    """Size and time of a member's file, the time with its 95 % interval where asked for."""
+    ms, low, high = (row.file.get(name) for name in ("ms", "low", "high"))
+    time = "" if ms is None else milliseconds(ms)
+    if time and interval and low is not None and high is not None:
+        time += f" ({milliseconds(low)} to {milliseconds(high)})"
+    return [format_metric("file_bytes", row.file.get("bytes")), time]
 
 
 def _terminal_width() -> int:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autoreg.report.assets import CSS, SCRIPT
+from autoreg.report.files_section import files_section, time_section
+from autoreg.report.foretold import foretold_sentences
 from autoreg.report.front import FrontRow, front_rows, title
 from autoreg.report.interactive import interactive_data, plotly_source, script_json
 from autoreg.report.pareto import normalizer_of, search_trace
@@ -19,7 +21,6 @@ from autoreg.report.sections import (
     gain_section,
     predictor_section,
     test_section,
-    time_section,
 )
 from autoreg.report.style import DPI
 from autoreg.report.words import test_use_sentences
@@ -55,7 +56,9 @@ def render_html(data: StudyData, plots: Plots) -> str:
         ("asked", "What was asked", asked(data)),
         ("front", "The front", _front(data, rows)),
         ("gain", "Gain, and what it cost", gain_section(data, rows)),
-        ("time", "Where a cost fell and time did not", time_section(data, rows)),
+        ("files", "What leaves", files_section(data)),
+        ("time", "Costs beside time", time_section(data, rows)),
+        ("predicted", "Predicted latency", _predicted(data, plots)),
         ("layers", "Layer by layer", _figure(plots, "layers", "wide") if rows else ""),
         ("pairs", "The front, pair by pair", _pairs(plots)),
         ("search", "The search", _search(data, plots)),
@@ -113,6 +116,11 @@ def _figure(plots: Plots, name: str, kind: str = "") -> str:
     code = base64.b64encode(content).decode("ascii")
     words = esc(name.replace("_", " "))
     return f'<figure class="{kind}"><img alt="{words}" width="{width}" src="data:image/png;base64,{code}"></figure>\n'
+
+
+def _predicted(data: StudyData, plots: Plots) -> str:
+    words = "".join(f"<p>{esc(sentence)}</p>\n" for sentence in foretold_sentences(data))
+    return words + _figure(plots, "latency")
 
 
 def _pairs(plots: Plots) -> str:

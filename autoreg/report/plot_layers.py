@@ -26,7 +26,7 @@ class Cell:
     Attributes:
         kept: share of the dense layer's weights that are left and not zero, in [0, 1]; 0 for a dropped layer.
         bits: `8/8` for weights and activations, empty at 32/32.
-        channels: `10/16` outputs left, empty when none was removed.
+        channels: `10/16` outputs left or `rank 4`, empty when nothing was removed.
         dropped: the layer is gone.
         trained: the layer was trained.
     """
@@ -53,7 +53,26 @@ def layer_cells(data: StudyData, trial: int) -> dict[str, Cell]:
 
 def _layers(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = info.get("layers")
-    return [x for x in found if isinstance(x, Mapping) and "name" in x] if isinstance(found, Sequence) else []
+    rows = [x for x in found if isinstance(x, Mapping) and "name" in x] if isinstance(found, Sequence) else []
+    whole: list[Mapping[str, Any]] = []
+    first: Mapping[str, Any] | None = None
+    for row in rows:
+        if "factor_of" not in row:
+            whole.append(row)
+        elif first is None:
+            first = row
+        else:
+            whole.append(_rejoined(first, row))
+            first = None
+    return whole
+
+
+def _rejoined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of the layer in whose place two stand, with the share of its weights that they hold as density."""
+    shape = [second["shape"][0], *first["shape"][1:]]
+    weights = sum(math.prod(row["shape"]) * row.get("density", 1.0) for row in (first, second))
+    whole = {"name": first["factor_of"], "shape": shape, "density": weights / math.prod(shape)}
+    return {**second, **whole, "rank": first["shape"][0]}
 
 
 def _full_shapes(data: StudyData) -> dict[str, tuple[int, ...]]:
@@ -78,14 +97,14 @@ def _cell(layer: Mapping[str, Any], full: tuple[int, ...]) -> Cell:
     return Cell(
         kept=min(1.0, share * (float(density) if isinstance(density, int | float) else 1.0)),
         bits="" if weights == activations == 32 else f"{weights}/{activations}",
-        channels=f"{shape[0]}/{full[0]}" if removed else "",
+        channels=f"rank {layer['rank']}" if "rank" in layer else f"{shape[0]}/{full[0]}" if removed else "",
         dropped=False,
         trained=bool(layer.get("trained", True)),
     )
 
 
 def plot_layers(data: StudyData) -> Figure | str:
-    """Colour: share of weights kept. Text: channels left, bits of weights and activations. Hatched: dropped."""
+    """Colour: share of weights kept. Text: channels left or rank, bits of weights and activations. Hatched: dropped."""
     names = layer_names(data)
     members = front_rows(data)
     if not names or not members:
@@ -109,7 +128,9 @@ def plot_layers(data: StudyData) -> Figure | str:
         if len(shown) == len(members)
         else f" ({len(shown)} of {len(members)} members, those that bring most hypervolume)"
     )
-    below = "text: output channels left, bits of weights/activations; hatched: dropped; grey corner: not trained"
+    below = (
+        "text: output channels left or rank, bits of weights/activations; hatched: dropped; grey corner: not trained"
+    )
     heading(ax, f"What was done to each layer{rest}", below)
     return figure
 

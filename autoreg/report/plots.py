@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoreg.report.foretold import foretold
 from autoreg.report.plot_front import metric_pairs, plot_pair
 from autoreg.report.plot_importance import plot_importance
+from autoreg.report.plot_latency import plot_latency
 from autoreg.report.plot_layers import layer_names, plot_layers
 from autoreg.report.plot_search import plot_cost, plot_hypervolume, plot_predictor
 from autoreg.report.style import save
@@ -34,9 +36,9 @@ class Plots:
 def write_plots(data: StudyData, folder: Path) -> Plots:
     """Draw what can be drawn of a study into `folder`.
 
-    Names: `front_Y_X` for each pair of metrics, `hypervolume`, `cost`, `importance`, `predictor`, and `layers`
-    where trials recorded what was done to each layer. Pictures of an earlier report that are not drawn
-    this time are removed.
+    Names: `front_Y_X` for each pair of metrics, `hypervolume`, `cost`, `importance`, `predictor`, `latency` where
+    trials have both a predicted and a measured one, and `layers` where they recorded what was done to each layer.
+    Pictures of an earlier report that are not drawn this time are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draws: dict[str, Draw] = {}
@@ -46,6 +48,8 @@ def write_plots(data: StudyData, folder: Path) -> Plots:
     draws |= {"hypervolume": plot_hypervolume, "cost": plot_cost, "importance": plot_importance}
     if not data.predictions.empty:
         draws["predictor"] = plot_predictor
+    if foretold(data):
+        draws["latency"] = plot_latency
     if layer_names(data):
         draws["layers"] = plot_layers
     drawn = {name: draw(data) for name, draw in draws.items()}

@@ -21,7 +21,6 @@ from autoreg.report.words import (
     gains,
     slack,
     test_use_sentences,
-    time_notes,
 )
 
 if TYPE_CHECKING:
@@ -263,14 +262,6 @@ def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
     cost = f" The search paid {times:,.3g} times the epochs of one dense training for it." if times else ""
     words = "How many times cheaper than dense the cheapest member of the front is that is as good, or nearly as good."
     return f"<p>{esc(words + cost)}</p>{table(head, body, ['', 'num', 'num', 'num'])}"
-
-
-def time_section(data: StudyData, rows: Sequence[FrontRow]) -> str:
-    """Where a cost fell and time did not."""
-    notes = time_notes(data, rows)
-    if not notes:
-        return "<p>On this front no cost fell while time stayed.</p>\n" if rows and "latency_ms" in data.metrics else ""
-    return "<ul>" + "".join(f"<li>{esc(n)}</li>" for n in notes) + "</ul>\n"
 
 
 def failure_section(data: StudyData) -> str:

@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: gains against dense, where time did not follow, failures, uses of test data."""
+"""What the numbers say, in sentences: gains against dense, failures, uses of test data, how latency was taken."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.front import FrontRow, format_metric, title
+from autoreg.report.front import FrontRow, format_metric
 
 if TYPE_CHECKING:
     from autoreg.report.load import StudyData
 
-FELL, STAYED = 0.8, 0.95  # a cost below 80 % of dense, while time is above 95 % of it
 SLACK = 0.02  # of the way from the dense quality to chance level
 
 
@@ -81,52 +80,6 @@ def member_quality(row: FrontRow, quality: str) -> float | None:
     return float(mean) if isinstance(mean, int | float) else row.metrics.get(quality)
 
 
-def time_notes(data: StudyData, rows: Sequence[FrontRow]) -> list[str]:
-    """Where a cost fell and time did not, member by member, after what holds for all of them."""
-    if not rows:
-        return []
-    notes = [text] if (text := latency_sentence(data)) else []
-    if any(_has_zeros(r.recipe) for r in rows):
-        notes.append(
-            "Zeros inside weights (unstructured, or N:M such as 2:4) lower effective FLOPs, bit-operations and bytes. "
-            "On dense kernels they give no speed: the same multiplications run, some of them with zero."
-        )
-    if any(_has_bits(r.recipe) for r in rows):
-        notes.append(
-            "Bits lower bit-operations and bytes. In this version latency is timed on the fp32 artifact, "
-            "so bits do not change the latency shown here."
-        )
-    dense_time = data.dense.get("latency_ms")
-    if not dense_time:
-        return notes
-    for row in rows:
-        latency = row.metrics.get("latency_ms")
-        if latency is None or latency < STAYED * dense_time:
-            continue
-        fell = [
-            f"{title(cost)} to {row.metrics[cost] / dense:.0%}"
-            for cost in ("flops", "effective_flops", "bops", "bytes")
-            if (dense := data.dense.get(cost)) and cost in row.metrics and row.metrics[cost] < FELL * dense
-        ]
-        if fell:
-            notes.append(
-                f"Trial {row.trial} ({row.phrase}): {', '.join(fell)} of dense, latency {latency / dense_time:.0%}."
-            )
-    return notes
-
-
-def _has_zeros(recipe: Mapping[str, Any]) -> bool:
-    sparsity = recipe.get("sparsity")
-    return isinstance(sparsity, Mapping) and any(name == "weight" or ":" in str(name) for name in sparsity)
-
-
-def _has_bits(recipe: Mapping[str, Any]) -> bool:
-    section = recipe.get("quantization")
-    if not isinstance(section, Mapping):
-        return False
-    return any((section.get(part) or {}).get("bits", 32) != 32 for part in ("weights", "activations"))
-
-
 def failures(data: StudyData) -> list[tuple[str, list[int]]]:
     """Reasons and the trials that failed for them, the most frequent first; numbers in a reason are not told apart."""
     groups: dict[str, list[int]] = defaultdict(list)
@@ -178,21 +131,29 @@ def audit_sentence(data: StudyData) -> str:
     )
 
 
+def latency_words(latency: Mapping[str, Any], *, runs: bool = True) -> str:
+    """How one latency was taken: runs (unless told otherwise), batch, threads, runtime and device, where known."""
+    threads = latency.get("threads")
+    parts = [
+        f"median of {latency['runs']} runs" if runs and latency.get("runs") else "",
+        f"{latency['batch']} sample{'s' if latency['batch'] != 1 else ''} a call" if latency.get("batch") else "",
+        f"{threads} thread{'s' if threads != 1 else ''}" if threads else "",
+        f"{latency['runtime']} on {latency.get('device') or 'this device'}" if latency.get("runtime") else "",
+    ]
+    return ", ".join(p for p in parts if p)
+
+
 def latency_sentence(data: StudyData) -> str:
-    """How latency was taken, from the first trial that says so; empty when none does."""
-    for record in data.state.records:
-        found = record.info.get("latency")
-        if isinstance(found, Mapping):
-            parts = [
-                f"median of {found['runs']} runs" if found.get("runs") else "",
-                f"batch {found['batch']}" if found.get("batch") else "",
-                f"{found['threads']} thread{'s' if found['threads'] != 1 else ''}" if found.get("threads") else "",
-                f"{found.get('runtime', '')} on {found.get('device', '')}" if found.get("runtime") else "",
-            ]
-            words = ", ".join(p for p in parts if p)
-            noisy = sum(bool((r.info.get("latency") or {}).get("noisy")) for r in data.state.records)
-            return f"Latency: {words}." + (f" {noisy} timings were noisy." if noisy else "")
-    return ""
+    """How latency was taken in the search, from the first trial that says so; empty when none does."""
+    found = [r.info["latency"] for r in data.state.records if isinstance(r.info.get("latency"), Mapping)]
+    if not found:
+        return ""
+    noisy = sum(bool(latency.get("noisy")) for latency in found)
+    disturbed = f" {noisy} of {len(found)} timings were disturbed." if noisy else ""
+    return (
+        "Latency is that of an untrained network of the recipe's structure and bits, exported: "
+        f"{latency_words(found[0])}.{disturbed}"
+    )
 
 
 def dense_trainings(data: StudyData) -> float | None:

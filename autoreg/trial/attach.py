@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.costs.levels import Levels
+from autoreg.costs.profile import shared_weights
 from autoreg.errors import InputError
 from autoreg.methods import create, registry
 from autoreg.methods.quantization import attach_quantizers, calibrate
@@ -90,7 +91,7 @@ def attach(
     if config["sparsity"] != "none":
         found.append(_masker(model, config, layers, tools, seed))
     if is_quantized(config):
-        found.append(_Quantizing(config, layers, tools))
+        found.append(_Quantizing(config, layers, tools, shared_weights(model)))
     before = {id(p) for p in model.parameters()}
     generator = torch.Generator().manual_seed(seed)
     run = Run(model, optimizer, found, epochs=epochs, steps_per_epoch=steps_per_epoch, generator=generator)
@@ -103,7 +104,7 @@ def attach(
 def _refuse(config: Mapping[str, Any]) -> None:
     for place, value in (("sparsity", config["sparsity"]), ("layers.drop", config["layers"]["drop"])):
         name = method_of(value)[0]
-        if name == "channel" or (place == "layers.drop" and name != "none"):
+        if name in ("channel", "low_rank") or (place == "layers.drop" and name != "none"):
             raise InputError(
                 f"attach: {place}: {name} changes the shape of the network, which an optimizer that exists does not "
                 "survive; use a task and `autoreg apply`, or a structure that keeps masks (weight, 2:4, 4:8)"
@@ -154,7 +155,9 @@ def _masker(
     def score(now: nn.Module) -> Mapping[str, Tensor]:
         return tools.scores(now, structure.criterion, generator)
 
-    sizes = {name: tuple(weight_of(module).shape) for name, module in weighted_layers(model)}
+    shared = shared_weights(model)  # a weight that another module holds too stays as it is
+    layers = [layer for layer in layers if layer.name not in shared]
+    sizes = {name: tuple(weight_of(module).shape) for name, module in weighted_layers(model) if name not in shared}
     if not hasattr(structure, "amount"):
         kept = {name: count for name, shape in sizes.items() if (count := structure.kept(shape)) is not None}
     else:
@@ -171,12 +174,14 @@ def _masker(
 class _Quantizing:
     """Attaches quantizers: learned ones when the loop begins, others when it ends."""
 
-    def __init__(self, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration, shared: Collection[str]
+    ) -> None:
         part = config["quantization"]
         learned = create("quantizer", *method_of(part["quantizer"])).spec.trains
         self.settings: dict[str, Any] = {
-            "weight_bits": _below_32(part["weights"]["bits"], layers),
-            "activation_bits": _below_32(part["activations"]["bits"], layers),
+            "weight_bits": _below_32(part["weights"]["bits"], layers, shared),
+            "activation_bits": _below_32(part["activations"]["bits"], layers, shared),
             "granularity": part["weights"]["granularity"],
             "symmetric": part["weights"]["symmetric"],
             "act_symmetric": part["activations"]["symmetric"],
@@ -204,5 +209,6 @@ class _Quantizing:
             self._attach(state.model)
 
 
-def _below_32(bits: Any, layers: list[LayerInfo]) -> dict[str, int]:
-    return {name: int(value) for name, value in layer_values(bits, layers).items() if int(value) < 32}
+def _below_32(bits: Any, layers: list[LayerInfo], shared: Collection[str]) -> dict[str, int]:
+    values = layer_values(bits, layers)
+    return {name: int(value) for name, value in values.items() if int(value) < 32 and name not in shared}

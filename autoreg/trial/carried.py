@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from autoreg.costs.factorize import factorize
 from autoreg.costs.structure import apply_structure
 from autoreg.methods.quantization import attach_quantizers
 from autoreg.methods.quantization.attach import ACTIVATION, OUTPUT, remove_quantizers
@@ -27,8 +28,10 @@ class Carried:
         model: the network as it stands.
         dropped: names of blocks that are gone.
         removed: by channel group, the indices of the channels that are gone, in the numbering of the full network.
+        ranks: rank of the layers in whose place two stand, by their name in the full network.
         quantized: how weights and activations are quantized (arguments of `attach_quantizers`), or None.
-        trained: names of the parameters that are trained (in the numbering of the plain network), None for all.
+        trained: names of the parameters that are trained (in the numbering of the plain network, factors by their
+            own names), None for all.
         notes: remarks for the trial's record.
         curve: mean training loss by epoch, of all phases so far.
     """
@@ -36,6 +39,7 @@ class Carried:
     model: nn.Module
     dropped: tuple[str, ...] = ()
     removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    ranks: Mapping[str, int] = field(default_factory=dict)
     quantized: Mapping[str, Any] | None = None
     trained: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -51,6 +55,7 @@ def pack(carried: Carried, **meta: Any) -> Entry:
     record = {
         "dropped": list(carried.dropped),
         "removed": {group: list(indices) for group, indices in carried.removed.items()},
+        "ranks": dict(carried.ranks),
         "masked": sorted(masks(carried.model)),
         "quantized": carried.quantized,
         "trained": None if carried.trained is None else list(carried.trained),
@@ -66,6 +71,7 @@ def unpack(entry: Entry, setup: Setup) -> Carried:
     model = setup.fresh_model(0)
     removed = {group: tuple(indices) for group, indices in record["removed"].items()}
     apply_structure(model, setup.example_input, record["dropped"], {g: list(i) for g, i in removed.items()})
+    factorize(model, record["ranks"], values=False)
     if record["masked"]:
         weights = dict(model.named_parameters())
         full = {name: torch.ones_like(weights[f"{name}.weight"], dtype=torch.bool) for name in record["masked"]}
@@ -77,6 +83,7 @@ def unpack(entry: Entry, setup: Setup) -> Carried:
         model.to(setup.device),
         dropped=tuple(record["dropped"]),
         removed=removed,
+        ranks=record["ranks"],
         quantized=record["quantized"],
         trained=None if record["trained"] is None else tuple(record["trained"]),
         notes=tuple(record["notes"]),

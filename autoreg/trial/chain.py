@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from autoreg.artifacts.verify import record
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.methods import create
@@ -18,7 +19,7 @@ from autoreg.methods.layers.selectors import select_parameters
 from autoreg.plan import Phase, compile_plan, epochs_asked, method_of, rung_epochs
 from autoreg.tasks.splits import seed_loaders
 from autoreg.trial.carried import Carried, baked_copy, freeze_except, pack, unpack
-from autoreg.trial.compress import Masker, drop, quantize, remove_to
+from autoreg.trial.compress import Masker, drop, factor, quantize, remove_to
 from autoreg.trial.loop import (
     evaluate,
     fit,
@@ -33,6 +34,7 @@ from autoreg.trial.reference import Reference, calibration_batches, score_weight
 from autoreg.trial.resolve import resolve
 from autoreg.trial.run import Run
 from autoreg.trial.setup import Setup
+from autoreg.trial.store import Entry
 
 FINETUNE_RATE = 0.3  # of the training rate: weights that are already good, and a schedule of its own
 QAT_RATE = 0.1
@@ -51,13 +53,14 @@ class Paid:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A carried model at the end of its chain, re-normalized, with its validation metrics."""
+    """A carried model at the end of its chain, re-normalized, with its validation metrics and first outputs."""
 
     carried: Carried
     model: nn.Module
     metrics: Mapping[str, float]
     levels: Levels
     paid: Paid
+    outputs: torch.Tensor | None = None
 
 
 class Chain:
@@ -91,7 +94,7 @@ class Chain:
             seed=seed,
             fold=fold,
             dense=setup.dense,
-            resolved={name: self.levels.to_dict()[name] for name in ("dropped", "channels", "kept")},
+            resolved={name: self.levels.to_dict()[name] for name in ("dropped", "channels", "ranks", "kept")},
             given=setup.given_digest,
         )
         self.on_rung = on_rung
@@ -104,11 +107,27 @@ class Chain:
         for phase in self.phases[:-1]:
             carried = self._phase(phase, carried)
         begun = time.perf_counter()
+        outputs: list[Any] = []
         with self.setup.lock.shared():
             model = self._normalized(carried.model)
-            metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
+            metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device, outputs)
         self.paid.seconds["measure"] = time.perf_counter() - begun
-        return Outcome(carried, model, metrics, self.levels, self.paid)
+        return Outcome(carried, model, metrics, self.levels, self.paid, self._recorded(outputs))
+
+    def _recorded(self, outputs: list[Any]) -> torch.Tensor | None:
+        """The first outputs, left in the store for files to be compared with; None where there are no logits."""
+        try:
+            kept = record(outputs)
+        except InputError:
+            return None
+        if self.setup.options.cache:
+            self.setup.store.put(self.phases[-1].key, Entry({"outputs": kept}, {}))
+        return kept
+
+    def recorded(self) -> torch.Tensor | None:
+        """The outputs that an earlier run of this chain left in the store, None where there are none."""
+        entry = self.setup.store.get(self.phases[-1].key)
+        return None if entry is None else entry.tensors.get("outputs")
 
     def trained(self) -> Carried:
         """Carry out the training phases only."""
@@ -285,7 +304,7 @@ class Chain:
         return score
 
     def _sparse_at_once(self, carried: Carried, generator: torch.Generator) -> Carried:
-        carried = drop(carried, self.levels)
+        carried = factor(drop(carried, self.levels), self.levels)
         if self.levels.channels:
             seed = generator.initial_seed()
             carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, 1.0, seed)
@@ -300,7 +319,8 @@ class Chain:
         if epochs == 0:
             with self.setup.lock.shared():
                 return self._sparse_at_once(carried, generator)
-        carried = drop(carried, self.levels)
+        with self.setup.lock.shared():
+            carried = factor(drop(carried, self.levels), self.levels)
         if self.levels.channels:
             return self._remove_while_training(phase, carried, epochs, generator)
         extra: tuple[Any, ...] = ()

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from autoreg.costs.factorize import factorize
+from autoreg.costs.factors import factor_names
 from autoreg.costs.levels import Levels
 from autoreg.costs.structure import channel_groups, drop_blocks, remove_channels
 from autoreg.costs.trace import call
@@ -33,6 +35,28 @@ def drop(carried: Carried, levels: Levels) -> Carried:
         return carried
     drop_blocks(carried.model, levels.dropped)
     return carried.with_model(carried.model, dropped=tuple(levels.dropped))
+
+
+def factor(carried: Carried, levels: Levels) -> Carried:
+    """Put two layers in place of those that the levels give a rank; the model is changed in place.
+
+    Where only some parameters are trained, those of a layer hand that on to its factors.
+    """
+    if not levels.ranks or carried.ranks:
+        return carried
+    factorize(carried.model, levels.ranks)
+    trained = carried.trained
+    if trained is not None:
+        names: set[str] = set()
+        for parameter in trained:
+            layer, _, kind = parameter.rpartition(".")
+            first, second = factor_names(layer)
+            if layer not in levels.ranks:
+                names.add(parameter)
+            else:
+                names |= {f"{second}.{kind}"} if kind == "bias" else {f"{first}.{kind}", f"{second}.{kind}"}
+        trained = tuple(sorted(names))
+    return carried.with_model(carried.model, ranks=dict(levels.ranks), trained=trained)
 
 
 def remove_to(
@@ -138,6 +162,7 @@ def quantize(
     carried: Carried, config: Mapping[str, Any], levels: Levels, setup: Setup, fold: str, *, learned: bool
 ) -> Carried:
     """Attach quantizers at the levels' bits and calibrate the ranges of activations; changes the model in place."""
+    levels = levels.spread()
     settings = {
         "weight_bits": {name: bits for name, bits in levels.weight_bits.items() if bits < 32},
         "activation_bits": {name: bits for name, bits in levels.activation_bits.items() if bits < 32},

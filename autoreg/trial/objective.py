@@ -7,13 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
 from autoreg.costs.count import count
 from autoreg.costs.factors import factor_names
 from autoreg.costs.latency import Latency, measure
+from autoreg.costs.latency_model import LatencyModel
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
 from autoreg.errors import InputError
@@ -95,9 +96,12 @@ class TaskObjective:
         self.ref, self.options, self.latency, self.rungs = ref, options, latency, rungs
         self._setup: Setup | None = None
         self._reference: Reference | None = None
+        self._latency_model: LatencyModel | None = None
+        self._latency_known = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_setup": None, "_reference": None}
+        own = {"_setup": None, "_reference": None, "_latency_model": None, "_latency_known": False}
+        return {**self.__dict__, **own}
 
     @property
     def setup(self) -> Setup:
@@ -124,8 +128,24 @@ class TaskObjective:
         return Reference(self.setup, _no_reference)
 
     def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
-        """What a complete recipe costs, exactly, without training it (the dense reference apart)."""
-        return cost_metrics(predict(self.setup.profile, resolve(config, self.setup, self.reference)))
+        """What a complete recipe costs, without training it (the dense reference apart).
+
+        All exactly but latency, which is there where this machine has a table for the network: then it is the lower
+        end of what is foretold, so that no recipe is passed over for an error of the table.
+        """
+        levels = resolve(config, self.setup, self.reference)
+        costs = cost_metrics(predict(self.setup.profile, levels))
+        if self.latency_model is not None:
+            costs["latency_ms"] = self.latency_model.predict(levels).low
+        return costs
+
+    @property
+    def latency_model(self) -> LatencyModel | None:
+        """What foretells latency on this machine, None where `autoreg latency` was not run for this network."""
+        if not self._latency_known:
+            self._latency_model = LatencyModel.load(self.setup) if self.latency else None
+            self._latency_known = True
+        return self._latency_model
 
     def identity(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they do the same thing to this task."""
@@ -199,6 +219,8 @@ class TaskObjective:
             timed = self._latency(config, levels)
             costs["latency_ms"] = timed.ms
             trial.info["latency"] = timed.to_dict()
+            if self.latency_model is not None:
+                trial.info["latency_predicted"] = asdict(self.latency_model.predict(levels))
         return costs
 
     def _reporter(self, trial: Reporter, costs: Mapping[str, float]) -> OnRung:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autoreg.costs.factorize import spectrum
 from autoreg.methods import create
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
@@ -31,6 +32,7 @@ class Reference:
         self._model: nn.Module | None = None
         self._scores: dict[str, dict[str, Tensor]] = {}
         self._distances: dict[str, float] | None = None
+        self._spectra: dict[str, Tensor] = {}
 
     @property
     def model(self) -> nn.Module:
@@ -45,6 +47,13 @@ class Reference:
         if key not in self._scores:
             self._scores[key] = score_weights(self.model, self._setup, *criterion, seed=0)
         return self._scores[key]
+
+    def spectra(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Squared singular values of the weights of layers of the reference, largest first, by layer; float64."""
+        for name in names:
+            if name not in self._spectra:
+                self._spectra[name] = spectrum(weight_of(self.model.get_submodule(name)))
+        return {name: self._spectra[name] for name in names}
 
     def block_distances(self) -> dict[str, float]:
         """Angular distance between input and output of every droppable block, in [0, 1]."""

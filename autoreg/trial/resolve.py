@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from autoreg.costs.factors import saves
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
 from autoreg.costs.shapes import ChannelGroup, LayerProfile
@@ -35,7 +36,8 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
         reference: gives scores and distances of the dense network, trained when first asked for.
 
     Returns:
-        What is dropped, how many channels and weights stay, and the bits, for every layer that stays.
+        What is dropped, how many channels, ranks and weights stay, and the bits, for every layer that stays. A layer
+        whose weight another module holds too (a head tied to an embedding) is neither masked nor quantized.
 
     Raises:
         InputError: the recipe leaves no block, or names a structure that the network does not have.
@@ -45,12 +47,15 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
     name, parameters = method_of(config["sparsity"])
     kept: dict[str, int] = {}
     channels: dict[str, int] = {}
+    ranks: dict[str, int] = {}
     if name == "channel":
         channels = _channels(parameters, setup, reference, layers, dropped)
+    elif name == "low_rank":
+        ranks = _ranks(parameters, setup, reference, layers)
     elif name != "none":
         kept = _kept(name, parameters, layers, reference)
     quantization = config["quantization"]
-    names = {layer.name for layer in layers}
+    names = {layer.name for layer in layers if not layer.shared}
     bits = {
         part: {
             layer: int(value)
@@ -67,6 +72,7 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
         activation_bits=bits["activations"],
         granularity=quantization["weights"]["granularity"],
         symmetric=quantization["weights"]["symmetric"],
+        ranks=ranks,
     )
 
 
@@ -87,6 +93,7 @@ def _dropped(config: Mapping[str, Any], setup: Setup, reference: Reference) -> t
 
 def _kept(name: str, parameters: Mapping[str, Any], layers: list[LayerProfile], reference: Reference) -> dict[str, int]:
     structure = create("structure", name, parameters)
+    layers = [layer for layer in layers if not layer.shared]
     shapes = [LayerShape(layer.name, tuple(layer.weight_shape), layer.groups) for layer in layers]
     if not hasattr(structure, "amount"):  # an N:M structure fixes its own amount
         return {shape.name: count for shape in shapes if (count := structure.kept(shape.shape)) is not None}
@@ -95,6 +102,22 @@ def _kept(name: str, parameters: Mapping[str, Any], layers: list[LayerProfile], 
     named = [LayerInfo(layer.name, layer.type) for layer in layers]
     amounts = allocation.levels(shapes, _amount(structure.amount, named), scores)
     return {layer.name: kept_count(layer.weights, amounts[layer.name]) for layer in layers}
+
+
+def _ranks(
+    parameters: Mapping[str, Any], setup: Setup, reference: Reference, layers: list[LayerProfile]
+) -> dict[str, int]:
+    """Ranks of the layers that have fewer weights when they are factored; the others stay as they are."""
+    shapes = [LayerShape(layer.name, tuple(layer.weight_shape)) for layer in layers if layer.factorable]
+    if not shapes:
+        raise InputError(
+            f"sparsity: low_rank factors linear layers and convolutions, but the task {setup.task.name!r} has none "
+            "that is not grouped, transposed, tied or read by other code; use another structure"
+        )
+    rule = create("structure", "low_rank", parameters).rank
+    spectra = reference.spectra([shape.name for shape in shapes]) if rule.needs_weights else None
+    found = rule.ranks(shapes, spectra)
+    return {layer.name: found[layer.name] for layer in shapes if saves(layer.shape, found[layer.name])}
 
 
 def _amount(amount: Any, layers: Sequence[LayerInfo]) -> Any:

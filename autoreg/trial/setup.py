@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from autoreg.costs.latency import LatencyCache, MeasureLock
+from autoreg.costs.linear import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.costs.profile import Profile, profile
 from autoreg.methods import registry
 from autoreg.methods.base import foreign_sources
@@ -81,8 +82,15 @@ class Setup:
 
     @cached_property
     def given_weights(self) -> Mapping[str, Any] | None:
-        """The task's own trained weights (a state dict), or None where it brings none; recipes start from them."""
-        return self.task.pretrained()
+        """The task's own trained weights (a state dict), or None where it brings none; recipes start from them.
+
+        They fit `fresh_model`: weights of `Conv1D` layers are transposed (see `autoreg.costs.linear`).
+        """
+        given = self.task.pretrained()
+        if given is None:
+            return None
+        names = conv1d_names(self._built(0))
+        return conv1d_state(given, names) if names else given
 
     @cached_property
     def given_digest(self) -> str:
@@ -139,7 +147,13 @@ class Setup:
         )
 
     def fresh_model(self, seed: int) -> nn.Module:
-        """Build the task's model with initial weights that depend on `seed` alone."""
+        """Build the task's model with initial weights that depend on `seed` alone.
+
+        `Conv1D` layers of the transformers library become the linear layers that they are.
+        """
+        return conv1d_as_linear(self._built(seed))
+
+    def _built(self, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.task.build_model()

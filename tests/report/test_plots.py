@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from autoreg.report.load import StudyData
 from autoreg.report.pareto import front_mask, normalizer_of, random_trace, search_trace
 from autoreg.report.plot_front import metric_pairs, plot_pair, thin
 from autoreg.report.plot_importance import importances
-from autoreg.report.plot_layers import layer_cells, layer_names
+from autoreg.report.plot_layers import layer_cells, layer_names, plot_layers
 from autoreg.report.plot_search import predictor_scores
 from autoreg.report.style import log_ticks, tick_text
 
@@ -123,6 +124,31 @@ def test_layers_show_what_is_kept_against_the_full_shape(make_study: MakeStudy) 
             assert cell.dropped == layer["dropped"]
             if not layer["dropped"] and layer["shape"][0] < full[layer["name"]][0]:
                 assert cell.channels == f"{layer['shape'][0]}/{full[layer['name']][0]}"
+
+
+def test_two_layers_of_low_rank_are_shown_as_the_layer_in_whose_place_they_stand(tmp_path: Path) -> None:
+    """8 to 16 channels, 3×3, at rank 4: 4 · (72 + 16) of 1152 weights, whether or not a trial has the layer whole."""
+
+    def row(name: str, shape: list[int], **more: Any) -> dict[str, Any]:
+        return {"name": name, "shape": shape, "density": 1.0, "weight_bits": 8, "activation_bits": 8, **more}
+
+    factors = [row("c.0", [4, 8, 3, 3], factor_of="c"), row("c.1", [16, 4, 1, 1], factor_of="c", density=0.5)]
+    head = row("fc", [10, 16])
+    for number, trials in enumerate(([factors], [factors, [row("c", [16, 8, 3, 3])]])):
+        events: list[dict[str, Any]] = []
+        for n, layers in enumerate(trials):
+            events.append({"event": "ask", "trial": n, "config": {}, "source": "random", "seed": 0, "costs": {}})
+            told = {"loss": float(n), "size": 1.0 - n}
+            info = {"layers": [*layers, head]}
+            events.append({"event": "tell", "trial": n, "state": "COMPLETE", "metrics": told, "info": info})
+        folder = tmp_path / str(number)
+        data = StudyData.load(write_study(folder, events, {"objectives": {"loss": "min", "size": "min"}}))
+        assert layer_names(data) == ("c", "fc")
+        cell = layer_cells(data, 0)["c"]
+        assert cell.kept == pytest.approx((4 * 72 + 4 * 16 * 0.5) / 1152)
+        assert (cell.channels, cell.bits) == ("rank 4", "8/8")
+        assert layer_cells(data, 0)["fc"].kept == 1.0
+        assert not isinstance(plot_layers(data), str)
 
 
 def test_predictions_are_judged_by_rank_and_coverage(tmp_path: Path) -> None:

@@ -146,25 +146,6 @@ def test_the_slack_is_a_share_of_the_way_to_chance(make_study: MakeStudy) -> Non
     assert words.slack(StudyData.load(make_study(3))) == pytest.approx(0.02 * (0.9 - 0.021))
 
 
-def test_the_page_says_where_time_did_not_follow(make_study: MakeStudy) -> None:
-    """A member with half its multiplications on zeros, and dense latency, is named with both shares."""
-    folder = make_study(1)
-    sparse = recipe(sparsity={"2:4": {"criterion": {"magnitude": {}}}})
-    data = StudyData.load(folder)
-    costs = {**data.dense, "error": 0.001, "effective_flops": data.dense["effective_flops"] / 2}
-    with (folder / "events.jsonl").open("a") as log:
-        ask = {"event": "ask", "trial": 1, "config": sparse, "source": "tpe", "seed": 0, "costs": {}, "predicted": None}
-        tell = {"event": "tell", "trial": 1, "state": "COMPLETE", "metrics": costs, "info": {}, "reason": None}
-        log.write(json.dumps(ask) + "\n" + json.dumps(tell) + "\n")
-    data = StudyData.load(folder)
-    notes = words.time_notes(data, front_rows(data))
-    assert any("On dense kernels they give no speed" in n for n in notes)
-    assert any(
-        n.startswith("Trial 1 (2:4 magnitude)") and "effective FLOPs to 50%" in n and "latency 100%" in n for n in notes
-    )
-    assert not any("Bits lower" in n for n in notes)
-
-
 def test_failures_are_grouped_by_reason_whatever_numbers_it_holds(make_study: MakeStudy) -> None:
     """Trials 5, 14 and 23 failed, for two reasons; a reason that differs in a number only is the same."""
     folder = make_study(30)

@@ -162,7 +162,7 @@ def test_the_page_tells_what_was_asked_and_found(make_study: MakeStudy) -> None:
         "left the front with new seeds",
         "test: speaker_b",
         "dense trainings",
-        "bits do not change the latency shown here",
+        "Latency is that of an untrained network of the recipe's structure and bits, exported",
         "loss is not finite in epoch 2",
         "2025-11-21T10:00:00, after 30 trials",
         "Kendall tau",

@@ -90,6 +90,7 @@ def test_activations_are_quantized_on_calibration_batches() -> None:
     ("recipe", "message"),
     [
         ({"sparsity": {"channel": {"amount": 0.5}}}, "channel changes the shape of the network"),
+        ({"sparsity": "low_rank"}, "low_rank changes the shape of the network"),
         ({"layers": {"drop": {"last": {"count": 1}}}}, "last changes the shape of the network"),
         ({"reparam": "spectral_norm", "sparsity": {"weight": {"amount": 0.5}}}, "spectral_norm is baked before"),
         ({"layers": {"train": "norm_only"}}, "choose the trained parameters when the optimizer is made"),

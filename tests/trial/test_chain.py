@@ -32,6 +32,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gradual weights on a reference": weight(criterion="wanda", allocation="lamp", schedule="gradual"),
     "2:4": {"sparsity": {"2:4": {}}},
     "channels": {"sparsity": {"channel": {"amount": 0.5, "criterion": "taylor", "schedule": "gradual"}}},
+    "low rank by budget": {"sparsity": {"low_rank": {"rank": {"budget": {"amount": 0.4}}}}},
+    "low rank by energy, few bits, few layers trained": {
+        "sparsity": {"low_rank": {"rank": {"energy": {"share": 0.7}}}},
+        "quantization": {"quantizer": "lsq", "weights": {"bits": 4}, "activations": {"bits": 8}},
+        "layers": {"drop": {"last": {"count": 1}}, "train": {"last": {"count": 2}}},
+        "training": {"start": "pretrained"},
+    },
     "blocks": {"layers": {"drop": {"angular": {"count": 1}}}},
     "eight bits": {"quantization": {"weights": {"bits": 8}, "activations": {"bits": 8}}},
     "learned steps behind a mask": {
@@ -78,7 +85,15 @@ def test_a_reparametrization_is_baked_before_anything_is_sparsified(
     assert trial.info["notes"] == []
 
 
-@pytest.mark.parametrize("name", ["gradual weights on a reference", "learned steps behind a mask", "everything"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gradual weights on a reference",
+        "learned steps behind a mask",
+        "everything",
+        "low rank by energy, few bits, few layers trained",
+    ],
+)
 def test_weights_with_and_without_the_store_are_identical(name: str, objective: TaskObjective) -> None:
     alone = TaskObjective(objective.ref, replace(objective.options, cache=False), latency=False)
     config = objective.setup.complete(RECIPES[name])

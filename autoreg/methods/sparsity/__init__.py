@@ -1,1 +1,1 @@
-"""Which weights and channels go: criteria score, allocations share out, schedules time, structures pick."""
+"""Which weights, channels and ranks go: criteria score, allocations share out, schedules time, structures pick."""

@@ -1,0 +1,88 @@
+"""For every shipped space: what is predicted before training is what is counted on the finished artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoreg.artifacts.deployable import deployable
+from autoreg.costs.predict import predict
+from autoreg.methods import registry
+from autoreg.methods.sparsity.masks import masks
+from autoreg.plan import method_of
+from autoreg.shipped import shipped
+from autoreg.space import Space
+from autoreg.tasks import Task, load_task
+from autoreg.trial.carried import Carried
+from autoreg.trial.chain import Outcome
+from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.reference import Reference
+from autoreg.trial.setup import Options
+
+RECIPES = 12  # of each space
+
+# A task that each shipped space fits.
+TASKS: dict[str, Callable[[Path, Path], Task]] = {
+    "cnn_joint": lambda text, speech: load_task("digits", {"train_images": 40, "width": 8}),
+    "post_training": lambda text, speech: load_task("digits", {"train_images": 40, "width": 8}),
+    "mlp_joint": lambda text, speech: load_task("tabular", {"data": "breast_cancer", "width": 24}),
+    "speech_joint": lambda text, speech: load_task(
+        "speech", {"path": str(speech), "train_per_class": 2, "eval_per_class": 1}
+    ),
+    "lm_joint": lambda text, speech: load_task(
+        "char_lm", {"path": str(text), "context": 16, "width": 24, "eval_chars": 400}
+    ),
+}
+
+
+def untrained(task: Task, store: Path) -> TaskObjective:
+    """The task as an objective whose dense reference is untrained: levels are as explicit as with a trained one."""
+    objective = TaskObjective(TaskRef(task, {}), Options(str(store)), latency=False, rungs=False)
+    objective._reference = Reference(objective.setup, lambda: objective.setup.fresh_model(0))
+    return objective
+
+
+def finished(objective: TaskObjective, config: dict[str, Any], seed: int) -> Outcome:
+    """The artifact of a recipe: its structure, its masks and its quantizers, on weights that were never trained."""
+    setup = objective.setup
+    chain = objective.chain(config, seed=seed, fold=setup.task.folds[0])
+    carried = Carried(setup.fresh_model(seed))
+    carried = chain._sparse_at_once(carried, torch.Generator().manual_seed(seed))
+    carried = chain._quantized(carried, learned=False)
+    return Outcome(carried, carried.model, {}, chain.levels, chain.paid)
+
+
+def test_every_shipped_space_is_tried() -> None:
+    assert set(TASKS) == set(shipped("space"))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_random_recipes_cost_to_the_integer_what_was_predicted(
+    name: str, text_file: Path, speech_file: Path, tmp_path: Path
+) -> None:
+    """Every total and every layer; and masks and bits of the artifact are those of the levels."""
+    objective = untrained(TASKS[name](text_file, speech_file), tmp_path / "store")
+    setup = objective.setup
+    space = Space.load(shipped("space")[name]).bind(registry(), setup.layers, setup.defaults)
+    rng = np.random.default_rng(3)
+    structures: set[str] = set()
+    for seed in range(RECIPES):
+        config = space.sample(rng)
+        structures.add(method_of(config["sparsity"])[0])
+        outcome = finished(objective, config, seed)
+        predicted, counted = predict(setup.profile, outcome.levels), objective.count(outcome)
+        assert predicted.totals() == counted.totals(), config
+        assert [layer for layer in predicted.per_layer if not layer.dropped] == list(counted.per_layer), config
+        model, levels = outcome.carried.model, outcome.levels.spread()
+        assert {layer: int(mask.sum()) for layer, mask in masks(model).items()} == dict(levels.kept), config
+        held = {layer: code.weight.bits for layer, code in deployable(model).codes.items() if code.weight is not None}
+        present = {layer.name for layer in counted.per_layer}
+        assert held == {layer: bits for layer, bits in levels.weight_bits.items() if bits < 32 and layer in present}, (
+            config
+        )
+    assert len(structures) > 2
