@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.costs.latency_features import Correction, error_quantiles, fit
+from autoreg.costs.latency_grid import LIMIT, to_measure
 from autoreg.costs.latency_model import Check, LatencyModel, network_of, pass_of, save_correction
-from autoreg.costs.latency_table import LIMIT, LatencyTable, to_measure
+from autoreg.costs.latency_table import LatencyTable
 from autoreg.costs.layer_key import KINDS
 from autoreg.costs.levels import Levels
 from autoreg.costs.timing import device_fingerprint

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from autoreg.costs.latency_table import spread_over
+from autoreg.costs.latency_grid import spread_over
 from autoreg.costs.layer_key import Geometry, LayerKey, channels_of, geometry_of, kind_of
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after, predict
@@ -94,7 +94,7 @@ def channel_counts(
         tried = [low + (high - low) * step / AMOUNTS for step in range(AMOUNTS + 1)]
         for one in groups_after(profile, dropped):
             if one.removable:
-                counts[one.id] |= {structure.kept(one.size, amount) for amount in tried}
+                counts[one.id] |= {structure.kept(one.size, amount, one.width) for amount in tried}
     return {name: sorted(values) for name, values in counts.items()}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from autoreg import cli
+from autoreg.costs.geometry import geometry
 from autoreg.costs.latency_model import LatencyModel
 from autoreg.costs.layer_key import applied_layers
 from autoreg.costs.levels import Levels
@@ -43,9 +44,9 @@ def call(*arguments: Any) -> int:
     return 0
 
 
-def made(study: str, store: Path) -> TaskStudy:
+def made(study: str, store: Path, **params: Any) -> TaskStudy:
     spec = StudySpec.load(find("study", study), resolve_shipped=lambda name: find("space", name))
-    return TaskStudy(spec, RunOptions(Path("."), store=store))
+    return TaskStudy(spec, RunOptions(Path("."), store=store, params=params))
 
 
 def test_the_table_is_built_reused_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,20 +85,20 @@ def test_the_table_is_built_reused_and_used(tmp_path: Path, capsys: pytest.Captu
     assert "latency_ms" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("study", ["digits", "tabular"])
-def test_the_table_has_every_layer_that_a_recipe_leaves(study: str, tmp_path: Path) -> None:
-    """Of 300 recipes that were not drawn for it, at every size, kind and dropped block."""
-    whole = made(study, tmp_path)
+@pytest.mark.parametrize("study", ["digits", "tabular", "char_lm"])
+def test_the_table_has_every_layer_that_a_recipe_leaves(study: str, tmp_path: Path, text_file: Path) -> None:
+    """Of 300 recipes that were not drawn for it, at every size, kind and dropped block; of ranks the kinds alone."""
+    whole = made(study, tmp_path, **({"path": str(text_file)} if study == "char_lm" else {}))
     setup = whole.objective.setup
-    from autoreg.costs.geometry import geometry
 
     found = geometry(setup.skeleton(), setup.task.latency_input())
     drawn = list(draw(whole.space, setup, 300, 0))
     keys, thinned = reachable_keys(setup.profile, found, drawn)
-    assert not thinned
+    assert thinned == (study == "char_lm")
+    families = {key.family for key in keys}
     for _, levels in draw(whole.space, setup, 300, 1):
         for one in applied_layers(found, predict(setup.profile, levels), levels):
-            assert one.key in keys
+            assert one.key in keys or (levels.ranks and one.key.family in families)
 
 
 def test_every_number_of_channels_is_among_the_levels(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,17 +50,42 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
             drafts = _drafts(twin, graph)
     except Exception as error:  # torch-pruning raises anything on graphs it does not know
         return _untraced(model, f"torch-pruning cannot trace the model ({type(error).__name__}: {error})")
+    drafts = gather(drafts, twin)
     for draft in drafts:
         check(draft, twin)
     check_overlap(drafts)
-    groups, readings = [], {}
-    for draft in gather(drafts, twin):
-        ways, why = head_groups(draft, twin) if draft.mixed else ([], "")
-        groups.append(ways[0] if ways else finish(draft, twin, _joined_reason(draft, why)))
-        readings[draft.id] = tuple(ways[1:])
-    groups = [*groups, *_unreached(twin, graph)]
-    groups.sort(key=[*weighted_layers(twin)].index_of)
-    return Dependencies(tuple(groups), joins(twin, graph, groups, watched), readings)
+    readings = {draft.id: _readings(draft, twin) for draft in drafts}
+    groups = [*[found[0] for found in readings.values()], *_unreached(twin, set(graph.module2node))]
+    order = {name: place for place, name in enumerate(weighted_layers(twin))}
+    groups.sort(key=lambda group: order[group.id])
+    others = {name: tuple(found[1:]) for name, found in readings.items() if len(found) > 1}
+    return Dependencies(tuple(groups), joins(twin, graph, groups, watched), others)
+
+
+def _readings(draft: Draft, model: nn.Module) -> list[ChannelGroup]:
+    """The ways to read a group, the likeliest first."""
+    if not draft.mixed:
+        return [finish(draft, model)]
+    heads, why = head_groups(draft, model)
+    return heads or [finish(draft, model, f"{MIXED}: {why}" if why else MIXED)]
+
+
+def _unreached(model: nn.Module, reached: Collection[nn.Module]) -> list[ChannelGroup]:
+    """A fixed group for each layer that the graph does not know."""
+    owners = {
+        module.out_proj: name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)
+    }
+    return [
+        _fixed(
+            name,
+            layer,
+            f"{owners[layer]!r} is an nn.MultiheadAttention, which ties its width to its heads"
+            if layer in owners
+            else "torch-pruning does not find this layer: it is never called, or without autograd",
+        )
+        for name, layer in weighted_layers(model).items()
+        if layer not in reached
+    ]
 
 
 def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched: dict[str, Ends]) -> Any:
@@ -76,24 +101,25 @@ def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched:
 
 
 def _untraced(model: nn.Module, reason: str) -> Dependencies:
-    groups = tuple(
-        ChannelGroup(
-            id=name,
-            size=width(layer, "out"),
-            members=((name, axis_of(layer, "channel" if depthwise(layer) else "out")),),
-            produced=(name,),
-            spans=((0, 1),),
-            removable=False,
-            reason=reason,
-        )
-        for name, layer in weighted_layers(model).items()
+    return Dependencies(tuple(_fixed(name, layer, reason) for name, layer in weighted_layers(model).items()), {})
+
+
+def _fixed(name: str, layer: nn.Module, reason: str) -> ChannelGroup:
+    return ChannelGroup(
+        id=name,
+        size=width(layer, "out"),
+        members=((name, axis_of(layer, "channel" if depthwise(layer) else "out")),),
+        produced=(name,),
+        spans=((0, 1),),
+        removable=False,
+        reason=reason,
     )
-    return Dependencies(groups, {})
 
 
 def _drafts(model: nn.Module, graph: Any) -> list[Draft]:
     layers = weighted_layers(model)
-    names = {module: name for name, module in model.named_modules()}
+    names: dict[Any, str] = {module: name for name, module in model.named_modules()}
+    names |= {parameter: name for name, parameter in model.named_parameters()}
     drafts: list[Draft] = []
     seen: set[str] = set()
     circling: set[str] = set()
@@ -112,6 +138,7 @@ def _drafts(model: nn.Module, graph: Any) -> list[Draft]:
                 if dep.target.module in names and graph.is_out_channel_pruning_fn(dep.handler):
                     circling.add(names[dep.target.module])
             draft.reasons.append("torch-pruning follows these channels in a circle (as through rotary embeddings)")
+            draft.circling = True
             draft.positions[name, "out"] = [[channel] for channel in range(draft.size)]
             drafts.append(draft)
             continue
@@ -147,20 +174,20 @@ def _bounded(most: int) -> Iterator[None]:
         Group.add_dep = add
 
 
-def _add(draft: Draft, item: Any, names: Mapping[nn.Module, str], graph: Any) -> None:
+def _add(draft: Draft, item: Any, names: Mapping[Any, str], graph: Any) -> None:
     """Take one entry of a torch-pruning group into the draft."""
     module, handler = item.dep.target.module, item.dep.handler
-    if isinstance(module, nn.Parameter):
-        draft.reasons.append("a bare parameter of the model runs along these channels")
-        return
     name = names.get(module)
+    if isinstance(module, nn.Parameter):
+        draft.plain.append(f"the bare parameter {name!r} of the model runs along these channels")
+        return
     if name is None:  # an operation of the graph: it holds nothing to cut
         operation = str(getattr(module, "_grad_fn", "")).lower()
         if any(part in operation for part in ("scaleddotproduct", "bmm", "softmax")):
-            draft.reasons.insert(0, "these channels pass through a matrix product or softmax (attention heads)")
+            draft.mixed = True
         return
     if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
-        draft.reasons.append(f"{name!r} ({type_name(module)}) normalizes over these channels")
+        draft.norms[name] = module
         return
     if isinstance(module, WEIGHTED):
         pruner = graph.get_pruner_of_module(module)
@@ -171,13 +198,12 @@ def _add(draft: Draft, item: Any, names: Mapping[nn.Module, str], graph: Any) ->
             return
         dim = "channel"
     else:
-        draft.reasons.append(f"channels of {name!r} ({type_name(module)}) cannot be removed")
+        ties = ": it ties its width to its heads" if isinstance(module, nn.MultiheadAttention) else ""
+        draft.reasons.append(f"channels of {name!r} ({type_name(module)}) cannot be removed{ties}")
         return
     places = draft.positions.setdefault((name, dim), [[] for _ in range(draft.size)])
     for place, root in zip(item.idxs, item.root_idxs, strict=True):
         if root is None or not 0 <= root < draft.size:
-            draft.reasons.append(f"channels cannot be followed to {name!r}")
+            draft.plain.append(f"channels cannot be followed to {name!r}")
             return
         places[root].append(place)
-
-

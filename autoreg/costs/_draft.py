@@ -55,7 +55,7 @@ def check(draft: Draft, model: nn.Module) -> None:
     """Note why a group cannot be removed, as far as its structure shows."""
     if draft.size == 1:
         draft.plain.append("there is only one channel")
-    if not any(dim == "in" for _, dim in draft.positions):
+    if not draft.reasons and not any(dim == "in" for _, dim in draft.positions):
         draft.reasons.append("these channels are the model's output: no layer consumes them")
     tied = _shared(model)
     for (name, dim), places in draft.positions.items():
@@ -67,11 +67,7 @@ def check(draft: Draft, model: nn.Module) -> None:
         if tied & {id(p) for p in module.parameters(recurse=False)}:
             draft.reasons.append(f"{name!r} shares its weight with another module")
         found, all_of_it = span(places), width(module, dim)
-        if (
-            found is None
-            or found[0] + found[1] * draft.size > all_of_it
-            or (produces(module, dim) and found != (0, 1))
-        ):
+        if found is None or found[0] + found[1] * draft.size > all_of_it or (produces(module, dim) and found != (0, 1)):
             draft.plain.append(f"channels do not map one to one to {name!r} (sliced, padded or mixed)")
         elif produces(module, dim) and all_of_it != draft.size:
             draft.plain.append(f"only a part of the channels of {name!r} belongs here (sliced, padded or joined)")

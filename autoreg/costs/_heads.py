@@ -44,7 +44,7 @@ def head_groups(draft: Draft, model: nn.Module) -> tuple[list[ChannelGroup], str
     value = values.pop()
     integers = _integers(members, model)
     found: list[ChannelGroup] = []
-    for heads in _numbers(integers, value):
+    for heads in _numbers(integers, value, set(widths.values())):
         if any(key not in _MAYBE_WIDTH | _WIDTH and n % heads for (_, key), n in integers.items() if _COUNT.match(key)):
             continue
         norm = _normed(draft, {span[1] for spans in _first(widths, heads, value) for span in spans})
@@ -118,10 +118,11 @@ def _common(members: Sequence[tuple[str, Role]]) -> str:
     return ".".join(shared)
 
 
-def _numbers(integers: Mapping[tuple[str, str], int], value: int) -> list[int]:
-    """Numbers of heads that may be meant, the largest first."""
+def _numbers(integers: Mapping[tuple[str, str], int], value: int, widths: set[int]) -> list[int]:
+    """Numbers of heads that may be meant, the largest first; heads that share keys and values go together."""
     counts = {number for (_, key), number in integers.items() if _COUNT.match(key)}
-    counts |= {value // number for (_, key), number in integers.items() if key in _HEAD_WIDTH and value % number == 0}
+    each = {number for (_, key), number in integers.items() if key in _HEAD_WIDTH}
+    counts |= {wide // number for wide, number in product(widths, each) if wide % number == 0}
     return sorted((number for number in counts if value % number == 0), reverse=True)
 
 
@@ -149,7 +150,7 @@ def _layouts(widths: Mapping[tuple[str, Role], int], heads: int, value: int) -> 
 def _normed(draft: Draft, repeats: set[int]) -> str | None:
     """Why a norm among the heads forbids their removal: one within each head does not."""
     for name, norm in draft.norms.items():
-        shape = getattr(norm, "normalized_shape", ())
+        shape: tuple[int, ...] = tuple(getattr(norm, "normalized_shape", ()))
         if len(shape) != 1 or shape[0] not in repeats:
             return f"{name!r} ({type(norm).__name__}) normalizes over all heads"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,31 +12,72 @@ from torch import Tensor, nn
 
 from autoreg.costs._surgery import cut, silence
 from autoreg.costs.shapes import ChannelGroup
-from autoreg.costs.trace import call, tensors, trace
+from autoreg.costs.trace import Trace, call, tensors, trace
 
 TOLERANCE = 1e-4  # of the largest output; a wrong removal on random weights is off by far more
 
 
-def probe(model: nn.Module, example_input: Any, groups: Sequence[ChannelGroup]) -> tuple[ChannelGroup, ...]:
+def probe(
+    model: nn.Module,
+    example_input: Any,
+    groups: Sequence[ChannelGroup],
+    readings: Mapping[str, Sequence[ChannelGroup]] | None = None,
+) -> tuple[ChannelGroup, ...]:
     """Return `groups`, those that fail the probe marked as not removable, with the reason.
 
-    All candidates are probed together first; only when that fails, one by one.
+    Attention heads are probed one group after the other: the first of their readings that passes stands, with the work
+    that each head does. Then all candidates are probed together; only when that fails, one by one.
     """
-    candidates = [group for group in groups if group.removable]
-    if not candidates:
+    if not any(group.removable for group in groups):
         return tuple(groups)
     base = randomized(model)
-    if _fault(base, example_input, candidates) is None:
-        return tuple(groups)
-    faults = {group.id: _fault(base, example_input, [group]) for group in candidates}
+    before = trace(base, example_input)
+    settled = [
+        _settle(base, example_input, before, [group, *(readings or {}).get(group.id, ())]) if group.heads else group
+        for group in groups
+    ]
+    candidates = [group for group in settled if group.removable]
+    if not candidates or _fault(base, example_input, before, candidates, 2) is None:
+        return tuple(settled)
+    faults = {group.id: _fault(base, example_input, before, [group]) for group in candidates}
     sound = [group for group in candidates if faults[group.id] is None]
-    together = _fault(base, example_input, sound) if sound else None
+    together = _fault(base, example_input, before, sound) if sound else None
     if together is not None:  # no group alone is to blame, so none can be trusted
         faults.update({group.id: together for group in sound})
     return tuple(
         group if not (reason := faults.get(group.id)) else replace(group, removable=False, reason=reason)
-        for group in groups
+        for group in settled
     )
+
+
+def _settle(base: nn.Module, example_input: Any, before: Trace, ways: Sequence[ChannelGroup]) -> ChannelGroup:
+    """The first reading of attention heads that passes the probe, with the work of each head; else why none does."""
+    first = ways[0]
+    if not first.removable:
+        return first
+    reasons = []
+    for way in ways:
+        work = _work(base, example_input, before, way) if way.removable else None
+        if isinstance(work, tuple):
+            found = replace(way, work=work)
+            work = _fault(base, example_input, before, [found])
+            if work is None:
+                return found
+        reasons.append(work or way.reason)
+    return replace(first, removable=False, reason=f"these attention heads cannot be removed one by one: {reasons[0]}")
+
+
+def _work(base: nn.Module, example_input: Any, before: Trace, group: ChannelGroup) -> tuple[tuple[str, int], ...] | str:
+    """Multiply-accumulates without a layer that leave with one head, by module; or why removing it fails."""
+    small = copy.deepcopy(base)
+    try:
+        cut(small, [group], {group.id: [group.size // 2]})
+        after = trace(small, example_input)
+    except Exception as error:
+        return _stopped(error)
+    names = dict.fromkeys([*before.functional, *after.functional])
+    spent = {name: before.functional.get(name, 0) - after.functional.get(name, 0) for name in names}
+    return tuple((name, macs) for name, macs in spent.items() if macs)
 
 
 def randomized(model: nn.Module) -> nn.Module:
@@ -64,35 +105,46 @@ def randomized(model: nn.Module) -> nn.Module:
     return twin
 
 
-def _some(group: ChannelGroup) -> list[int]:
-    """A third of the channels, spread unevenly, at least one and never all."""
+def _some(group: ChannelGroup, part: int) -> list[int]:
+    """One of every `part` channels, spread unevenly, at least one and never all."""
     generator = torch.Generator().manual_seed(group.size)
-    count = max(1, group.size // 3)
+    count = max(1, group.size // part)
     return sorted(torch.randperm(group.size, generator=generator)[:count].tolist())
 
 
-def _fault(base: nn.Module, example_input: Any, groups: Sequence[ChannelGroup]) -> str | None:
-    """What goes wrong when some channels of `groups` are removed; None when nothing does."""
-    removed = {group.id: _some(group) for group in groups}
+def _stopped(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"the model does not run without some of these channels ({lines[0][:120]})"
+
+
+def _fault(
+    base: nn.Module, example_input: Any, before: Trace, groups: Sequence[ChannelGroup], part: int = 3
+) -> str | None:
+    """What goes wrong when one of every `part` channels of `groups` is removed; None when nothing does."""
+    removed = {group.id: _some(group, part) for group in groups}
     silent, small = copy.deepcopy(base), copy.deepcopy(base)
     try:
         silence(silent, groups, removed)
         cut(small, groups, removed)
     except Exception as error:  # a parametrization may refuse a weight of another shape
-        return f"these channels cannot be cut ({str(error).splitlines()[0][:120]})"
+        return f"these channels cannot be cut ({str(error)[:120]})"
     with torch.no_grad():
         expected = tensors(call(silent, example_input))
         try:
             found = tensors(call(small, example_input))
         except Exception as error:
-            return f"the model does not run without some of these channels ({str(error).splitlines()[0][:120]})"
+            return _stopped(error)
     if [value.shape for value in found] != [value.shape for value in expected]:
         return "these channels reach the model's output"
     for one, other in zip(found, expected, strict=True):
         scale = float(other.abs().max()) if other.numel() else 0.0
         if other.is_floating_point() and not torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * max(scale, 1e-6)):
             return "something mixes, normalizes or reshapes these channels: without them the others change"
-    before, after = trace(base, example_input), trace(small, example_input)
-    if before.positions != after.positions or before.functional != after.functional:
+    after = trace(small, example_input)
+    functional = dict(before.functional)
+    for group in groups:
+        for name, macs in group.work:
+            functional[name] = functional.get(name, 0) - macs * len(removed[group.id])
+    if before.positions != after.positions or functional != dict(after.functional):
         return "work without a layer (attention, matrix products) depends on the number of these channels"
     return None

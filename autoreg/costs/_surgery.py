@@ -49,7 +49,10 @@ def cuts(groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -
 
 
 def cut(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> None:
-    """Remove channels from every module of their groups, in place; parameters become new objects."""
+    """Remove channels from every module of their groups, in place; parameters become new objects.
+
+    Attributes that count heads, or the width of all of them, go down.
+    """
     found = {key: (model.get_submodule(key[0]), places) for key, places in cuts(groups, removed).items()}
     roles = {key: role(module, key[1]) for key, (module, _) in found.items()}  # before the first cut changes a shape
     for key, (module, places) in found.items():
@@ -59,6 +62,10 @@ def cut(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, 
             _cut_linear(module, roles[key], places)
         else:
             _cut_other(module, places)
+    for group in groups:
+        for name, attribute, each in group.attributes if group.id in removed else ():
+            module = model.get_submodule(name)
+            setattr(module, attribute, getattr(module, attribute) - each * len(removed[group.id]))
 
 
 def silence(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> None:

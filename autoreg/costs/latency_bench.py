@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoreg.costs.latency_table import Entry
+from autoreg.costs.latency_grid import Entry
 from autoreg.costs.layer_key import LayerKey
 from autoreg.costs.layer_models import copies_of, feed_of, identity_model, layer_model, size_of, transpose_model
 from autoreg.costs.lock import MeasureLock

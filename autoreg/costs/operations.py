@@ -30,7 +30,7 @@ _PRODUCTS = (
     "_grouped_mm", "_int_mm", "_linalg_det", "_linalg_eig", "_linalg_slogdet", "_linalg_solve", "_linalg_svd",
     "_lstm_mps", "_lu_with_info", "_mixed_dtypes_linear", "_mps_conv", "_native_multi_head_attention", "_nnpack",
     "_pdist", "_scaled_dot_product", "_scaled_grouped_mm", "_scaled_mm_v2", "_sparse_addmm", "_sparse_mm",
-    "_sparse_semi_structured", "_sparse_sparse_matmul", "_spsolve", "_thnn_fused", "_transformer_encoder_layer",
+    "_sparse_semi_structured", "_sparse_sparse_matmul", "_spsolve", "_transformer_encoder_layer",
     "_trilinear", "_triton", "_weight_int", "_wrapped_quantized_linear", "addr", "cholesky", "conv_depthwise3d",
     "cudnn_conv", "fbgemm_linear", "geqrf", "gru", "hspmm", "linalg_cholesky", "linalg_eig",
     "linalg_householder", "linalg_inv", "linalg_ldl", "linalg_lstsq", "linalg_lu", "linalg_matrix_exp", "linalg_pinv",

@@ -40,7 +40,7 @@ def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
         if layer.block in gone:
             per_layer.append(_dropped(layer))
             continue
-        out_channels = layer.out_channels - removed.get(layer.out_group or _FIXED, 0)
+        out_channels = layer.out_channels - removed.get(layer.out_group or _FIXED, 0) * layer.out_repeat
         in_channels = layer.in_channels - sum([removed.get(group, 0) * repeat for group, repeat in layer.in_groups])
         store = layer.tied is None or layer.tied not in stored
         if layer.tied is not None:
@@ -52,7 +52,10 @@ def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
             per_layer.append(cost)
             weights += cost.weight_count if store else 0
         biases += out_channels if layer.bias else 0
-    functional = sum([part.macs for part in profile.functional if part.block not in gone])
+    functional = 0
+    for work in profile.functional:
+        if work.block not in gone:
+            functional += work.macs - sum([removed.get(group, 0) * each for group, each in work.per_channel])
     others = buffers = 0
     for part in profile.others:
         if part.block not in gone:
@@ -117,6 +120,11 @@ def _unite(
     if not produced:
         return None
     reasons = [part.reason for part in parts if not part.removable]
+    first = parts[0]
+    if len(parts) > 1 and any(part.heads for part in parts):
+        reasons.append("a dropped block leads from attention heads to other channels")
+    elif first.heads and len(left) < len(first.members):
+        reasons.append("a dropped block takes a part of the layers of these attention heads")
     if fixed:
         reasons.append("a dropped block leads from these channels to some that cannot be removed")
     return ChannelGroup(
@@ -128,6 +136,9 @@ def _unite(
         spans=tuple(span for _, span in left) if all(part.spans for part in parts) else (),
         removable=not reasons,
         reason="; ".join(reasons),
+        width=first.width,
+        attributes=first.attributes,
+        work=first.work,
     )
 
 

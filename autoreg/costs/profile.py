@@ -39,8 +39,13 @@ def profile(model: nn.Module, example_input: Any) -> Profile:
     layers = _layers(model, found, analysis, factorable(model, example_input))
     warn(found.warnings)
     inside = {block: tuple(layer for layer in layers if layer.block == block) for block in analysis.blocks}
+    work: dict[str, list[tuple[str, int]]] = {}
+    for group in analysis.groups:
+        for name, macs in group.work:
+            work.setdefault(name, []).append((group.id, macs))
     functional = tuple(
-        Functional(name, macs, _block_of(name, analysis.blocks)) for name, macs in found.functional.items()
+        Functional(name, macs, _block_of(name, analysis.blocks), tuple(work.get(name, ())))
+        for name, macs in found.functional.items()
     )
     blocks = tuple(
         Block(
@@ -147,6 +152,7 @@ def _layers(model: nn.Module, found: Trace, analysis: Analysis, factored: Collec
     tied, biases, shared = tied_weights(modules), stored_biases(modules), shared_weights(model)
     feeds = _feeds(model, analysis.groups)
     produced = {name: group.id for group in analysis.groups for name in group.produced}
+    repeats = _repeats(model, analysis.groups)
     return tuple(
         LayerProfile(
             name=name,
@@ -160,6 +166,7 @@ def _layers(model: nn.Module, found: Trace, analysis: Analysis, factored: Collec
             in_groups=tuple(feeds.get(name, ())),
             tied=tied.get(name),
             factorable=name in factored,
+            out_repeat=repeats.get(name, 1),
             shared=name in shared,
         )
         for name, module in modules.items()
@@ -179,6 +186,16 @@ def _feeds(model: nn.Module, groups: Sequence[ChannelGroup]) -> dict[str, list[t
             if role(model.get_submodule(name), axis) != "out":
                 feeds.setdefault(name, []).append((group.id, repeat))
     return feeds
+
+
+def _repeats(model: nn.Module, groups: Sequence[ChannelGroup]) -> dict[str, int]:
+    """Outputs per channel of its group, by layer that produces one."""
+    found: dict[str, int] = {}
+    for group in groups:
+        for (name, axis), (_, repeat) in zip(group.members, group.spans, strict=False):
+            if name in group.produced and role(model.get_submodule(name), axis) != "in":
+                found[name] = found.get(name, 0) + repeat
+    return found
 
 
 def _others(model: nn.Module, analysis: Analysis) -> tuple[OtherParams, ...]:

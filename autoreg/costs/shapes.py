@@ -15,8 +15,8 @@ class LayerProfile:
 
     `positions` is how often the weight is applied per sample, so that `macs = prod(weight_shape) * positions`
     (output positions; input positions for a transposed convolution). `in_groups` lists the channel groups that
-    feed the layer as (group id, in-features per channel). `tied` names what layers that share one weight have
-    in common: the weight is stored once. `block` is the droppable block that holds the layer. `factorable` says
+    feed the layer as (group id, in-features per channel), `out_repeat` is out-features per channel of
+    `out_group`. `tied` names what layers that share one weight have in common: the weight is stored once. `block` is the droppable block that holds the layer. `factorable` says
     whether two layers of low rank can stand in its place. `shared` says whether another module holds the same weight
     (an embedding, a second layer): no recipe masks or quantizes such a weight.
     """
@@ -32,6 +32,7 @@ class LayerProfile:
     in_groups: tuple[tuple[str, int], ...] = ()
     tied: str | None = None
     factorable: bool = False
+    out_repeat: int = 1
     shared: bool = False
 
     @cached_property
@@ -91,16 +92,20 @@ class OtherParams:
 
 @dataclass(frozen=True)
 class Functional:
-    """Multiply-accumulates per sample without a counted weight (attention, recurrent layers), by module."""
+    """Multiply-accumulates per sample without a counted weight (attention, recurrent layers), by module.
+
+    `per_channel` lists (group id, multiply-accumulates per channel): what leaves with an attention head.
+    """
 
     name: str
     macs: int
     block: str | None = None
+    per_channel: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels that can only be removed together.
+    """Channels, or attention heads, that can only be removed together: "channel" says either below.
 
     `id` is the name of the first layer, in `named_modules` order, that produces them. `members` lists
     (module name, axis of its weight): of convolutions and linear layers, 0 is what they produce and 1 what they
@@ -108,6 +113,10 @@ class ChannelGroup:
     embeddings axis 1. `spans`, aligned with it, says where channel c lies there: positions start + c * repeat ...
     start + (c + 1) * repeat - 1. `produced` and `consumed` name the layers whose outputs and inputs the group is.
     `reason` says why a group is not removable.
+
+    Of attention heads, `width` is the features of one (of those that share keys and values, of all that do), one module
+    may be a member several times (fused projections), `attributes` lists (module, integer attribute, how much it falls
+    with each head) and `work` (module, multiply-accumulates per sample of one head, outside of layers).
     """
 
     id: str
@@ -118,6 +127,14 @@ class ChannelGroup:
     spans: tuple[tuple[int, int], ...] = ()
     removable: bool = True
     reason: str = ""
+    width: int = 1
+    attributes: tuple[tuple[str, str, int], ...] = ()
+    work: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def heads(self) -> bool:
+        """Whether these are attention heads."""
+        return bool(self.attributes or self.work or self.width > 1)
 
     def positions(self, channel: int, member: int) -> range:
         """Where `channel` lies in member number `member`."""

@@ -304,7 +304,7 @@ class Chain:
         return score
 
     def _sparse_at_once(self, carried: Carried, generator: torch.Generator) -> Carried:
-        carried = factor(drop(carried, self.levels), self.levels)
+        carried = factor(drop(carried, self.levels, self.setup), self.levels)
         if self.levels.channels:
             seed = generator.initial_seed()
             carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, 1.0, seed)
@@ -320,7 +320,7 @@ class Chain:
             with self.setup.lock.shared():
                 return self._sparse_at_once(carried, generator)
         with self.setup.lock.shared():
-            carried = factor(drop(carried, self.levels), self.levels)
+            carried = factor(drop(carried, self.levels, self.setup), self.levels)
         if self.levels.channels:
             return self._remove_while_training(phase, carried, epochs, generator)
         extra: tuple[Any, ...] = ()

@@ -29,11 +29,11 @@ from autoreg.trial.setup import Setup
 MASK_UPDATES = 16  # a gradual schedule re-picks its mask so many times on its way
 
 
-def drop(carried: Carried, levels: Levels) -> Carried:
+def drop(carried: Carried, levels: Levels, setup: Setup) -> Carried:
     """Drop the blocks that the levels name; the model is changed in place."""
     if not levels.dropped or carried.dropped:
         return carried
-    drop_blocks(carried.model, levels.dropped)
+    drop_blocks(carried.model, levels.dropped, setup.example_input)
     return carried.with_model(carried.model, dropped=tuple(levels.dropped))
 
 

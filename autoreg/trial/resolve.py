@@ -147,7 +147,7 @@ def _channels(
         per_weight = reference.scores(method_of(parameters["criterion"]))
         scores = {group.id: channel_scores(group, per_weight) for group in groups}
     amounts = structure.allocation.levels(shapes, _amount(structure.amount, groups_as_layers(groups)), scores)
-    return {group.id: structure.kept(group.size, amounts[group.id]) for group in groups}
+    return {group.id: structure.kept(group.size, amounts[group.id], group.width) for group in groups}
 
 
 def _weights_per_channel(group: ChannelGroup, sizes: Mapping[str, int]) -> int:

@@ -30,7 +30,7 @@ from autoreg.trial.store import Store
 _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs")
 _NO_RESULTS = (
     *("latency.py", "timing.py", "timing_torch.py", "lock.py", "geometry.py", "layer_key.py", "layer_models.py"),
-    *("latency_bench.py", "latency_features.py", "latency_model.py", "latency_table.py"),
+    *("latency_bench.py", "latency_features.py", "latency_grid.py", "latency_model.py", "latency_table.py"),
 )
 
 

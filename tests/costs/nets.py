@@ -193,6 +193,161 @@ class Transformer(nn.Module):
         return out
 
 
+class HeadAttention(nn.Module):
+    """Self-attention that knows its number of heads, with one projection for queries, keys and values.
+
+    `together` stores queries, keys and values of one head side by side.
+    """
+
+    def __init__(self, width: int, heads: int, together: bool = False) -> None:
+        super().__init__()
+        self.num_heads, self.inner_dim, self.together = heads, width, together
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        if self.together:
+            q, k, v = self.qkv(x).view(batch, length, self.num_heads, -1).transpose(1, 2).chunk(3, -1)
+        else:
+            parts = self.qkv(x).split(self.inner_dim, dim=2)
+            q, k, v = (part.view(batch, length, self.num_heads, -1).transpose(1, 2) for part in parts)
+        mixed = F.softmax(q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5, -1) @ v
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, -1))
+        return out
+
+
+class SharedAttention(nn.Module):
+    """Grouped queries: several heads share keys and values; queries and keys are normalized within each head."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int, each: int) -> None:
+        super().__init__()
+        self.num_heads, self.num_key_value_heads = heads, kv_heads
+        self.q, self.proj = nn.Linear(width, heads * each, bias=False), nn.Linear(heads * each, width)
+        self.k, self.v = nn.Linear(width, kv_heads * each, bias=False), nn.Linear(width, kv_heads * each)
+        self.q_norm, self.k_norm = nn.LayerNorm(each), nn.LayerNorm(each)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        times = self.num_heads // self.num_key_value_heads
+        q = self.q_norm(self.q(x).view(batch, length, self.num_heads, -1)).transpose(1, 2)
+        k = self.k_norm(self.k(x).view(batch, length, self.num_key_value_heads, -1)).transpose(1, 2)
+        v = self.v(x).view(batch, length, self.num_key_value_heads, -1).transpose(1, 2)
+        k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, -1))
+        return out
+
+
+class Residual(nn.Module):
+    """x + branch(norm(x))."""
+
+    def __init__(self, width: int, branch: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.branch = nn.LayerNorm(width), branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.branch(self.norm(x))
+        return out
+
+
+class HeadTransformer(nn.Module):
+    """Every kind of attention whose heads can go, each a block of its own, and a feed-forward block."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        self.stem = nn.Linear(5, width)
+        branches = [
+            HeadAttention(width, 4),
+            nn.Sequential(nn.Linear(width, 20), nn.GELU(), nn.Linear(20, width)),
+            HeadAttention(width, 3, together=True),
+            SharedAttention(width, 6, 3, 4),
+        ]
+        self.blocks = nn.ModuleList([Residual(width, branch) for branch in branches])
+        self.head = nn.Linear(width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.head(x.mean(1))
+        return out
+
+
+class InvertedResidual(nn.Module):
+    """The block of MobileNetV2: 1×1 wider, depthwise, 1×1 narrower; a residual where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden = inputs * expand
+        self.conv = nn.Sequential(
+            nn.Sequential(*conv_bn(inputs, hidden, 1), nn.ReLU6()),
+            nn.Sequential(*conv_bn(hidden, hidden, 3, stride, hidden), nn.ReLU6()),
+            *conv_bn(hidden, outputs, 1),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return x + out if self.residual else out
+
+
+class MobileNet(nn.Module):
+    """A tiny MobileNetV2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        settings = [(6, 6, 1, 2), (6, 8, 2, 2), (8, 8, 1, 3)]
+        self.features = nn.Sequential(
+            nn.Sequential(*conv_bn(1, 6), nn.ReLU6()),
+            *[InvertedResidual(*setting) for setting in settings],
+            nn.Sequential(*conv_bn(8, 14, 1), nn.ReLU6()),
+        )
+        self.classifier = nn.Sequential(nn.Dropout(0.0), nn.Linear(14, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.classifier(F.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
+        return out
+
+
+class DenseLayer(nn.Module):
+    """Batch norm, ReLU and convolution twice, on all feature maps so far."""
+
+    def __init__(self, inputs: int, growth: int, wide: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, wide, 1, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(wide), nn.Conv2d(wide, growth, 3, padding=1, bias=False)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        x = self.conv1(F.relu(self.norm1(torch.cat(maps, 1))))
+        out: Tensor = self.conv2(F.relu(self.norm2(x)))
+        return out
+
+
+class DenseNet(nn.Module):
+    """Two dense blocks with a transition, as in DenseNet-BC; flattened with several positions a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 6, 3, padding=1, bias=False)
+        self.first = nn.ModuleList([DenseLayer(6, 4, 8), DenseLayer(10, 4, 8)])
+        self.norm, self.transition = nn.BatchNorm2d(14), nn.Conv2d(14, 7, 1, bias=False)
+        self.second = nn.ModuleList([DenseLayer(7, 3, 6), DenseLayer(10, 3, 6)])
+        self.last, self.fc = nn.BatchNorm2d(13), nn.Linear(13 * 4, 3)
+
+    def dense(self, layers: nn.ModuleList, x: Tensor) -> Tensor:
+        maps = [x]
+        for layer in layers:
+            maps.append(layer(maps))
+        return torch.cat(maps, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dense(self.first, self.stem(x))
+        x = F.avg_pool2d(self.transition(F.relu(self.norm(x))), 2)
+        x = F.relu(self.last(self.dense(self.second, x)))
+        out: Tensor = self.fc(x.flatten(1))
+        return out
+
+
 def zoo() -> dict[str, tuple[nn.Module, Any]]:
     """Fresh, seeded networks with an example input each."""
     torch.manual_seed(0)
@@ -202,6 +357,9 @@ def zoo() -> dict[str, tuple[nn.Module, Any]]:
         "separable": (Separable(), torch.randn(1, 2, 6, 6)),
         "dense": (Dense(), torch.randn(1, 1, 4, 4)),
         "mlp": (MLP(), torch.randn(3, 7)),
+        "mobile": (MobileNet(), torch.randn(2, 1, 8, 8)),
+        "densenet": (DenseNet(), torch.randn(2, 1, 4, 4)),
+        "heads": (HeadTransformer(), torch.randn(2, 7, 5)),
         "transformer": (Transformer(), torch.randint(0, 13, (2, 6))),
         "tied": (Transformer(tied=True), torch.randint(0, 13, (1, 5))),
     }

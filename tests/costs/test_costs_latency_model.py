@@ -22,8 +22,9 @@ from autoreg.costs.latency_features import (
     fit,
     predict_latency,
 )
+from autoreg.costs.latency_grid import Entry
 from autoreg.costs.latency_model import Check, LatencyModel, correction_file, network_of, save_correction
-from autoreg.costs.latency_table import Entry, LatencyTable
+from autoreg.costs.latency_table import LatencyTable
 from autoreg.costs.layer_key import KINDS, LayerKey, applied_layers
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from autoreg.costs.latency_bench import measure_entries, operators
+from autoreg.costs.latency_grid import Entry, to_measure
 from autoreg.costs.latency_model import load_table
-from autoreg.costs.latency_table import Entry, LatencyTable, to_measure
+from autoreg.costs.latency_table import LatencyTable
 from autoreg.costs.layer_key import Geometry, LayerKey
 from autoreg.costs.layer_models import feed_of, identity_model, layer_model, transpose_model
 from autoreg.costs.lock import MeasureLock
@@ -68,6 +69,17 @@ def test_a_cut_file_loses_its_last_line_alone(tmp_path: Path, cut: int) -> None:
     assert {one.outputs for one in again.entries} == left
     again.add(key(4, 9), entry(9))
     assert {one.outputs for one in LatencyTable.open(tmp_path, HERE).entries} == left | {9}
+
+
+def test_a_table_cut_in_its_first_line_begins_anew(tmp_path: Path) -> None:
+    """Nothing was in it."""
+    table = LatencyTable.open(tmp_path, HERE)
+    table.add(key(4, 8), entry(1.0))
+    assert table.path is not None
+    table.path.write_bytes(table.path.read_bytes()[:20])
+    again = LatencyTable.open(tmp_path, HERE)
+    again.add(key(4, 9), entry(2.0))
+    assert LatencyTable.open(tmp_path, HERE).entries == {key(4, 9): entry(2.0)}
 
 
 def test_a_table_of_another_device_is_refused_by_name_and_never_picked_up(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def test_what_cannot_be_counted_is_named_in_a_warning() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.cdist(self.fc(x), torch.ones(2, 3))
 
-    with pytest.warns(UserWarning, match=r"layer 'unused' is never called .*; operation aten::_cdist_forward in 'model'"):
+    notes = r"layer 'unused' is never called .*; operation aten::_cdist_forward in 'model'"
+    with pytest.warns(UserWarning, match=notes):
         found = profile(Odd(), torch.randn(2, 3))
     assert len(found.warnings) == 2
 
@@ -155,7 +156,7 @@ def test_a_block_without_residual_joins_the_channels_around_it() -> None:
 
 
 def test_only_the_outermost_blocks_with_layers_inside_count() -> None:
-    """Leaf modules, blocks without layers or with two inputs, blocks inside of blocks and whole stages are none."""
+    """Leaf modules, blocks without layers, blocks inside of blocks and whole stages are none."""
 
     def layer() -> nn.Sequential:
         return nn.Sequential(nn.Linear(4, 4), nn.ReLU())
@@ -190,7 +191,7 @@ def test_only_the_outermost_blocks_with_layers_inside_count() -> None:
             out: Tensor = self.pairs[1](self.pairs[0](x, x))
             return out
 
-    assert find_blocks(Net(), torch.randn(1, 4)) == ("body.2", "body.3.0", "body.3.1", "pairs.1")
+    assert find_blocks(Net(), torch.randn(1, 4)) == ("body.2", "body.3.0", "body.3.1", "pairs.0", "pairs.1")
 
 
 def test_inputs_may_be_tuples_and_mappings() -> None:

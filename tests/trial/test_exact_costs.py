@@ -24,7 +24,7 @@ from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Options
 
-RECIPES = 12  # of each space
+RECIPES = 25  # of each space
 
 # A task that each shipped space fits.
 TASKS: dict[str, Callable[[Path, Path], Task]] = {

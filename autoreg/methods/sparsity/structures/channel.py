@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ def group_scores(
     Args:
         scores: by layer name, shaped like the layer's weight.
         members: pairs (layer, dimension of its weight along which the channels lie): a number, or `out`, `in` or
-            `channel` (of a depthwise layer). Layers without scores (norms) are passed over.
+            `channel` (of a depthwise layer). Layers without scores (norms) are passed over. A layer may come several
+            times (fused projections of attention).
         channels: size of the group.
         spans: aligned with `members`, (start, repeat): channel c lies at start + c·repeat and the repeat − 1 places
             after it. By default the channels fill the dimension, in order and with equal repeats.
@@ -92,7 +94,9 @@ def _dimension(where: int | str, transposed: bool) -> int:
     ),
 )
 class Channel:
-    """Removes whole channels for real, from all layers coupled to them: the network becomes smaller and faster."""
+    """Removes whole channels and attention heads for real, from all layers coupled to them: the network becomes smaller
+    and faster.
+    """
 
     criterion: Any = slot("criterion", "magnitude", "taylor", "random", default="magnitude", doc="which channels go")
     allocation: Any = slot("allocation", "uniform", "global", default="uniform", doc="how many go where")
@@ -102,6 +106,17 @@ class Channel:
     schedule: Any = slot("schedule", "one_shot", "gradual", default="one_shot", doc="when they go")
     round_to: int = integer(1, 8, default=4, min=1, max=1024, doc="channels that stay are a multiple of this")
 
-    def kept(self, channels: int, amount: float) -> int:
-        """Channels that stay of a group when the share `amount` goes."""
-        return kept_channels(channels, amount, self.round_to)
+    def kept(self, channels: int, amount: float, width: int = 1) -> int:
+        """Channels that stay of a group when the share `amount` goes.
+
+        Args:
+            channels: of the group; of attention, its heads.
+            amount: in [0, 1).
+            width: features of one channel, more than one for heads: it is features that are a multiple of `round_to`.
+
+        Example:
+            >>> rule = Channel(round_to=4)
+            >>> rule.kept(8, 0.4), rule.kept(8, 0.4, 16), rule.kept(8, 0.4, 6)
+            (4, 5, 4)
+        """
+        return kept_channels(channels, amount, self.round_to // math.gcd(self.round_to, width))
