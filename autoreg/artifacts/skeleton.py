@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,8 +69,19 @@ def key_of(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetri
     """Digest of all that the latency of an artifact depends on beside the machine."""
     held = kinds(model, levels)
     values = [held, act_symmetric, levels.granularity if any("u" in kind for kind in held.values()) else ""]
-    text = json.dumps([signature(model, example_input), values, saturates()], sort_keys=True)
+    text = json.dumps([signature(model, example_input), values, saturates(), _writers()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _writers() -> str:
+    """Digest of the code that writes artifacts: what it wrote differently before was timed differently."""
+    room = Path(__file__).parent
+    files = [room / f"{name}.py" for name in ("deployable", "fold", "onnx_graph", "onnx_int8", "skeleton")]
+    digest = hashlib.sha256()
+    for file in [*files, room.parent / "methods" / "quantization" / "placement.py"]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool = False) -> bytes:

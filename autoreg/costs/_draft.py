@@ -123,7 +123,8 @@ def finish(draft: Draft, model: nn.Module, mixed: str = "") -> ChannelGroup:
     members = ordered(draft, model)
     spans = [span(draft.positions[member]) for member in members]
     norms = [f"{name!r} ({type(norm).__name__}) normalizes over these channels" for name, norm in draft.norms.items()]
-    reasons = list(dict.fromkeys([*draft.reasons, *([mixed] if mixed else []), *norms, *draft.plain]))
+    rest = [] if mixed and not draft.reasons else [*norms, *draft.plain]
+    reasons = list(dict.fromkeys([*draft.reasons, *([mixed] if mixed else []), *rest]))
     return ChannelGroup(
         id=draft.id,
         size=draft.size,
