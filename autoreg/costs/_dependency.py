@@ -42,6 +42,9 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
     for parameter in twin.parameters():
         if parameter.is_floating_point():
             parameter.requires_grad_(True)  # the graph is read from autograd; frozen layers would be missing
+    settings: Any = getattr(twin, "config", None)
+    if getattr(settings, "use_cache", False):
+        settings.use_cache = False  # of transformers: keys and values joined to an empty cache cannot be traced
     watched: dict[str, Ends] = {}
     try:
         with warnings.catch_warnings():

@@ -25,15 +25,21 @@ def probe(
 ) -> tuple[ChannelGroup, ...]:
     """Return `groups`, those that fail the probe marked as not removable, with the reason.
 
-    Attention heads are probed one group after the other: the first of their readings that passes stands, with the work
-    that each head does. Then all candidates are probed together; only when that fails, one by one.
+    All candidates are probed together first; only when that fails, one by one. Of attention heads that fail, the first
+    of their other readings that passes stands; the work that each head does is measured.
     """
     if not any(group.removable for group in groups):
         return tuple(groups)
     base = randomized(model)
     before = trace(base, example_input)
+    first = [_measured(base, example_input, before, group) for group in groups]
+    candidates = [group for group in first if group.removable]
+    whole = all(one.removable == group.removable for one, group in zip(first, groups, strict=True))
+    if whole and _fault(base, example_input, before, candidates, 2) is None:
+        return tuple(first)
+    ways = readings or {}
     settled = [
-        _settle(base, example_input, before, [group, *(readings or {}).get(group.id, ())]) if group.heads else group
+        _settle(base, example_input, before, [group, *ways.get(group.id, ())]) if group.heads else group
         for group in groups
     ]
     candidates = [group for group in settled if group.removable]
@@ -51,20 +57,28 @@ def probe(
 
 
 def _settle(base: nn.Module, example_input: Any, before: Trace, ways: Sequence[ChannelGroup]) -> ChannelGroup:
-    """The first reading of attention heads that passes the probe, with the work of each head; else why none does."""
-    first = ways[0]
-    if not first.removable:
-        return first
+    """The first reading of attention heads that passes the probe; else why the first one does not."""
     reasons = []
     for way in ways:
-        work = _work(base, example_input, before, way) if way.removable else None
-        if isinstance(work, tuple):
-            found = replace(way, work=work)
-            work = _fault(base, example_input, before, [found])
-            if work is None:
-                return found
-        reasons.append(work or way.reason)
-    return replace(first, removable=False, reason=f"these attention heads cannot be removed one by one: {reasons[0]}")
+        found = _measured(base, example_input, before, way)
+        reason = _fault(base, example_input, before, [found]) if found.removable else found.reason
+        if reason is None:
+            return found
+        reasons.append(reason)
+    if not ways[0].removable:
+        return ways[0]
+    why = f"these attention heads cannot be removed one by one: {reasons[0]}"
+    return replace(ways[0], removable=False, reason=why)
+
+
+def _measured(base: nn.Module, example_input: Any, before: Trace, group: ChannelGroup) -> ChannelGroup:
+    """A group of heads with the work of each, or not removable with the reason; any other group as it is."""
+    if not (group.heads and group.removable):
+        return group
+    work = _work(base, example_input, before, group)
+    if isinstance(work, str):
+        return replace(group, removable=False, reason=work)
+    return replace(group, work=work)
 
 
 def _work(base: nn.Module, example_input: Any, before: Trace, group: ChannelGroup) -> tuple[tuple[str, int], ...] | str:

@@ -13,12 +13,12 @@ from typing import Any
 class LayerProfile:
     """One convolution or linear layer.
 
-    `positions` is how often the weight is applied per sample, so that `macs = prod(weight_shape) * positions`
-    (output positions; input positions for a transposed convolution). `in_groups` lists the channel groups that
-    feed the layer as (group id, in-features per channel), `out_repeat` is out-features per channel of
-    `out_group`. `tied` names what layers that share one weight have in common: the weight is stored once. `block` is the droppable block that holds the layer. `factorable` says
-    whether two layers of low rank can stand in its place. `shared` says whether another module holds the same weight
-    (an embedding, a second layer): no recipe masks or quantizes such a weight.
+    `positions` is how often the weight is applied per sample, so that `macs = prod(weight_shape) * positions` (output
+    positions; input positions for a transposed convolution). `in_groups` lists the channel groups that feed the layer
+    as (group id, in-features per channel), `out_repeat` is out-features per channel of `out_group`. `tied` names what
+    layers that share one weight have in common: the weight is stored once. `block` is the droppable block that holds
+    the layer. `factorable` says whether two layers of low rank can stand in its place. `shared` says whether another
+    module holds the same weight (an embedding, a second layer): no recipe masks or quantizes such a weight.
     """
 
     name: str

@@ -59,6 +59,8 @@ class Engine:
         clock: Seconds, for the budget in minutes and the times of events.
         warm_start: Configs from earlier studies, asked after the starters where space and constraints hold them.
         group: Label of configs that share luck, such as their training; held out together when the predictor is judged.
+        price: Epochs of a config that are still to be paid, those it shares left out; screening seeks improvement per
+            epoch. None: all cost alike.
 
     Raises:
         InputError: If an argument is wrong.
@@ -87,6 +89,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         warm_start: Sequence[dict[str, Any]] = (),
         group: Callable[[dict[str, Any]], str] | None = None,
+        price: Callable[[dict[str, Any]], float] | None = None,
     ) -> None:
         if normalizer is not None and normalizer.names != tuple(objectives):
             raise InputError(
@@ -113,6 +116,7 @@ class Engine:
             self.seed,
             known_cost_filter=auto if known_cost_filter is None else known_cost_filter,
             learner=self._learner if (auto if screen is None else screen) else None,
+            price=price,
         )
         self.explain = _explain(sampler, drawer.explain, self._halving)
         self._clock, self._began = clock, clock()
@@ -236,10 +240,10 @@ class Engine:
 
     def predictor(self) -> dict[str, Any]:
         """How well the predictor foretells, and whether screening listens to it."""
-        learned = self._learner.learned(self.state)
-        if learned is None:
+        quality = self._learner.quality(self.state)
+        if quality is None:
             return {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
-        return learned.quality.to_dict()
+        return quality.to_dict()
 
     def audit(self) -> dict[str, int]:
         """Stops that were not carried out: how many, how many of them are complete, how many on the front."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from autoreg.errors import AutoregError, InputError
-from autoreg.search import front, screening
+from autoreg.search import screening
 from autoreg.search.problem import Problem
 from autoreg.search.records import State
-from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, vary
+from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, even, vary
 from autoreg.search.seen import Seen
 
 DRAWS = 500
@@ -23,6 +23,13 @@ OWN_DRAWS = 24
 """Draws by the sampler itself; later ones are even draws, which reach every corner."""
 PATIENCE = 48
 """Candidates that could not extend the front are passed over this often before one is taken."""
+OWN_IN_POOL = 2
+"""Draws by the sampler itself among the candidates of a trusted predictor."""
+ROUNDS = 3
+KEEP = 8
+"""How often, and how many of, the best candidates are varied to find better ones."""
+OVERHEAD = 0.5
+"""Epochs' worth of work that every trial costs, shared phases or not."""
 WALK = 20_000
 """Spaces up to this size are walked through when draws find nothing new."""
 
@@ -48,8 +55,9 @@ class Proposer:
         known_cost_filter: Whether candidates are passed over that could not extend the front even with the best
             quality seen.
         learner: Predicts quality for screening; None screens nothing.
-        pool: How many candidates a trusted predictor chooses among.
-        plain: Share of proposals that a trusted predictor has no say in.
+        pool: How many candidates a trusted predictor chooses among at first; the best are varied `ROUNDS` times.
+        plain: Share of proposals that a trusted predictor has no say in: even draws, as an audit.
+        price: Epochs still to be paid for a config; the improvement sought is that per epoch. None: all cost alike.
     """
 
     def __init__(
@@ -60,8 +68,9 @@ class Proposer:
         *,
         known_cost_filter: bool = True,
         learner: screening.Learner | None = None,
-        pool: int = 32,
-        plain: float = 0.2,
+        pool: int = 128,
+        plain: float = 0.1,
+        price: Callable[[dict[str, Any]], float] | None = None,
     ) -> None:
         self._problem = problem
         self._sampler = sampler
@@ -71,6 +80,8 @@ class Proposer:
         self._learner = learner
         self._pool = pool
         self._plain = plain
+        self._price = price
+        self._frontier = screening.Frontier(problem)
         self._keys: dict[int, str] = {}
         self._flats: dict[int, dict[str, Any]] = {}
         self._costs: dict[str, dict[str, float]] = {}
@@ -83,17 +94,15 @@ class Proposer:
         self.rejected = Counter()
         learned = None if self._learner is None else self._learner.learned(state)
         found = None
-        if (
-            learned is not None
-            and learned.quality.trusted
-            and state.normalizer is not None
-            and not self._left_plain(number)
-        ):
-            found = self._screened(state, number, taken, seen, learned)
+        if learned is not None and learned.trusted and state.normalizer is not None:
+            if self._left_plain(number):
+                found = self._drawn(state, number, taken, seen, plain=True)
+            else:
+                found = self._screened(state, number, taken, seen, learned)
         found = found or self._drawn(state, number, taken, seen) or self._walked(number, taken)
-        if found is None or learned is None:
+        if found is None or learned is None or self._learner is None:
             return found
-        foretold = screening.prediction(self._problem, learned, found.config)
+        foretold = screening.prediction(self._problem, self._learner, learned, found.config, found.costs)
         return Proposal(found.config, found.source, found.key, found.costs, foretold)
 
     def taken(self, state: State) -> set[str]:
@@ -167,19 +176,21 @@ class Proposer:
             self._flats[number] = self._problem.flat(config)
         return self._flats[number]
 
-    def _drawn(self, state: State, number: int, taken: set[str], seen: Sequence[Seen]) -> Proposal | None:
+    def _drawn(
+        self, state: State, number: int, taken: set[str], seen: Sequence[Seen], *, plain: bool = False
+    ) -> Proposal | None:
         walks = isinstance(self._sampler, GridSampler)
         spare: Proposal | None = None
         passed = 0
         for k in range(10**9 if walks else DRAWS):
-            sampler: Sampler = self._sampler if walks or k < OWN_DRAWS else self._random
+            sampler: Sampler = self._sampler if walks or (k < OWN_DRAWS and not plain) else self._random
             config = sampler.propose(seen, (self._seed, number, k))
             if config is None:
                 return spare
             proposal = self.check(config, sampler.name, taken)
             if proposal is None:
                 continue
-            if walks or not self._filter or screening.could_extend(self._problem, state, proposal.costs):
+            if walks or not self._filter or self._frontier.could_extend(state, [proposal.costs])[0]:
                 return proposal
             spare, passed = spare or proposal, passed + 1
             if passed >= PATIENCE:
@@ -201,34 +212,49 @@ class Proposer:
     def _screened(
         self, state: State, number: int, taken: set[str], seen: Sequence[Seen], learned: screening.Learned
     ) -> Proposal | None:
-        """Take the candidate of a pool whose expected hypervolume improvement at its known cost is largest."""
-        pool: dict[str, Proposal] = {}
-        for config in self._candidates(state, number, seen):
-            proposal = self.check(config, "screened", taken)
-            if proposal is not None and self._problem.encoded(config) is not None:
-                pool.setdefault(proposal.key, proposal)
-        if not pool:
-            return None
-        candidates = list(pool.values())
-        gains = screening.expected_gains(
-            self._problem, state, learned, [c.config for c in candidates], [c.costs for c in candidates]
-        )
-        return candidates[int(np.argmax(gains))] if gains.max() > 0 else None
+        """Take the candidate of largest expected hypervolume improvement at its known cost, per epoch to be paid.
 
-    def _candidates(self, state: State, number: int, seen: Sequence[Seen]) -> list[dict[str, Any]]:
-        """A quarter from the sampler, a quarter even draws, half children of the front."""
-        space, rng = self._problem.space, np.random.default_rng([self._seed, number, 0x5C4EE])
-        quarter = max(self._pool // 4, 1)
-        drawn = [self._sampler.propose(seen, (self._seed, number, k)) for k in range(quarter)]
-        drawn += [space.sample(rng) for _ in range(quarter)]
-        counted = self._problem.counted(state)
-        values = self._problem.scaled(self._problem.table(counted), state)
-        parents = [
-            f
-            for r, on in zip(counted, front.nondominated(values), strict=True)
-            if on and (f := self._flat(r.number, r.config))
-        ]
-        for k in range(self._pool - 2 * quarter if parents else 0):
+        The best of the pool are varied and judged again, `ROUNDS` times: a climb along the acquisition.
+        """
+        rng = np.random.default_rng([self._seed, number, 0x5C4EE])
+        pool: dict[str, tuple[Proposal, float]] = {}
+        fresh = self._first(state, number, seen, rng)
+        for turn in range(ROUNDS + 1):
+            proposals = [p for c in fresh if (p := self.check(c, "screened", taken)) and p.key not in pool]
+            pool |= self._judged(state, learned, {p.key: p for p in proposals})
+            best = sorted(pool.values(), key=lambda pair: -pair[1])[:KEEP]
+            if turn < ROUNDS:
+                parents = [self._problem.flat(p.config) for p, gain in best if gain > -math.inf]
+                fresh = [
+                    vary(self._problem.space, f, rng, int(rng.integers(1, 3)))
+                    for f in parents
+                    for _ in range(self._pool // (4 * KEEP))
+                ]
+        return best[0][0] if best and best[0][1] > -math.inf else None
+
+    def _judged(
+        self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal]
+    ) -> dict[str, tuple[Proposal, float]]:
+        """Logarithm of the expected improvement of proposals, per epoch; those that cannot be encoded are left out."""
+        rows = {k: e for k, p in proposals.items() if (e := self._problem.encoded(p.config)) is not None}
+        if not rows:
+            return {}
+        held = [proposals[k] for k in rows]
+        gains = screening.log_gains(
+            self._problem, state, self._frontier, learned, np.array(list(rows.values())), [p.costs for p in held]
+        )
+        if self._price is not None:
+            prices = np.maximum([float(self._price(p.config)) for p in held], 0.0)
+            gains = gains - np.log(prices + OVERHEAD)
+        return {k: (p, float(g)) for k, p, g in zip(rows, held, gains, strict=True)}
+
+    def _first(self, state: State, number: int, seen: Sequence[Seen], rng: np.random.Generator) -> list[dict[str, Any]]:
+        """A few of the sampler's own, half quasi-random, half children of the front."""
+        space = self._problem.space
+        drawn = [self._sampler.propose(seen, (self._seed, number, k)) for k in range(OWN_IN_POOL)]
+        parents = [f for r in self._frontier.look(state).members if (f := self._flat(r.number, r.config))]
+        drawn += even(space, self._pool // 2 if parents else self._pool, rng)
+        for k in range(self._pool // 2 if parents else 0):
             mother, father = (parents[i] for i in rng.integers(len(parents), size=2))
             child = dict(mother) if k % 2 else self._problem.flat(cross(space, mother, father, rng))
             drawn.append(vary(space, child, rng, int(rng.integers(1, 4))))

@@ -51,6 +51,28 @@ def cross(space: Space, first: Mapping[str, Value], second: Mapping[str, Value],
     return space.build(choose)
 
 
+def even(space: Space, count: int, rng: np.random.Generator) -> list[Config]:
+    """Return configs spread evenly over the space by a scrambled Sobol sequence, one dimension a parameter.
+
+    Reference: Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998, as in `scipy.stats.qmc`.
+    """
+    from scipy.stats import qmc
+
+    paths = {p.path: k for k, p in enumerate(space.parameters)}
+    if not paths or len(paths) > qmc.Sobol.MAXDIM or count < 1:
+        return [space.sample(rng) for _ in range(count)]
+    points = qmc.Sobol(len(paths), rng=rng).random_base2(max(count - 1, 0).bit_length())[:count]
+
+    def config(point: front.Floats) -> Config:
+        def choose(path: str, domain: Domain) -> Value:
+            share = min(float(point[paths[path]]), 1 - 1e-12)
+            return ranges.unscale(domain, share) if isinstance(domain, Range) else domain[int(share * len(domain))]
+
+        return space.build(choose)
+
+    return [config(p) for p in points]
+
+
 class RandomSampler:
     """Draws from the space evenly."""
 

@@ -1,4 +1,4 @@
-"""Choosing among candidates before they are trained, by predicted quality at known cost."""
+"""Choosing among candidates before they are trained, by foretold quality at known cost."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoreg.search import front
-from autoreg.search.front import Floats
+from autoreg.search.front import Floats, nondominated
+from autoreg.search.improvement import Region
 from autoreg.search.problem import Problem
 from autoreg.search.records import Record, State
 
 if TYPE_CHECKING:
-    from autoreg.search.trust import Judged, Quality
-
-LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Middles of five equal parts of a predictive distribution: an expectation is the mean over them."""
+    from autoreg.search.experts import Panel, Scoreboard, Settings
+    from autoreg.search.trust import Quality
+    from autoreg.search.warp import HalfRank
 
 SLACK = 0.01
 SLACK_SHARE = 0.1
@@ -26,56 +25,99 @@ SLACK_SHARE = 0.1
 NOTHING = 1e-5
 """A candidate that could add no more than this share of the unit cube cannot extend the front."""
 
-
-def could_extend(problem: Problem, state: State, costs: Mapping[str, float]) -> bool:
-    """Whether a candidate with the best quality seen, and a little more, would extend the front at its known costs.
-
-    Objectives that are not known in advance count with the best value seen. True while the scale
-    of hypervolume is not fixed or nothing is complete.
-    """
-    counted = problem.counted(state)
-    if state.normalizer is None or not counted or not any(n in costs for n in problem.names):
-        return True
-    seen = problem.scaled(problem.table(counted), state)
-    best = seen.min(axis=0)
-    point = _place(problem, state, costs, best)
-    column = problem.names.index(problem.quality)
-    point[column] = max(best[column] * (1 - SLACK_SHARE) - SLACK, 0.0)
-    return bool(front.improvements(point[None, :], seen, state.normalizer.corner)[0] > NOTHING)
+SCORED = 6
+"""Fewest trials that must have been foretold before a predictor is trusted."""
+MARGIN = 0.02
+ERRORS = 1.0
+"""Least lead in log-score over the null models, in nats a trial and in standard errors of the lead."""
 
 
-def _place(problem: Problem, state: State, costs: Mapping[str, float], otherwise: Floats) -> Floats:
-    """Objectives of a candidate in the unit cube [m]: its known costs, and `otherwise` for the rest."""
-    assert state.normalizer is not None
-    raw = np.array(
-        [[costs.get(n, axis.reference) for n, axis in zip(problem.names, state.normalizer.axes, strict=True)]]
-    )
-    return np.where([n in costs for n in problem.names], state.normalizer.transform(raw)[0], otherwise)
+class Frontier:
+    """What has been reached, and what is left to gain; kept until another trial ends."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._column = problem.names.index(problem.quality)
+        self._at: tuple[int, bool] | None = None
+        self.seen: Floats = np.zeros((0, len(problem.names)))
+        self.members: list[Record] = []
+        self.region: Region | None = None
+
+    def look(self, state: State) -> Frontier:
+        """Bring it up to date with a state."""
+        at = (len(state.told), state.normalizer is not None)
+        if at != self._at:
+            counted = self._problem.counted(state)
+            self.seen = self._problem.scaled(self._problem.table(counted), state)
+            on = nondominated(self.seen)
+            self.members = [r for r, member in zip(counted, on, strict=True) if member]
+            self.region = None
+            if state.normalizer is not None:
+                self.region = Region.of(self.seen[on], state.normalizer.corner, self._column)
+            self._at = at
+        return self
+
+    def places(self, state: State, costs: Sequence[Mapping[str, float]], otherwise: Floats) -> Floats:
+        """Costs of candidates [n, d] in the unit cube, without the quality; what is not known as in `otherwise` [m]."""
+        assert state.normalizer is not None
+        names, axes = self._problem.names, state.normalizer.axes
+        raw = np.array([[c.get(n, a.reference) for n, a in zip(names, axes, strict=True)] for c in costs], dtype=float)
+        known = np.array([[n in c for n in names] for c in costs], dtype=bool)
+        cube = np.where(known, state.normalizer.transform(raw), otherwise)
+        return np.delete(cube, self._column, axis=1)
+
+    def could_extend(self, state: State, costs: Sequence[Mapping[str, float]]) -> np.ndarray:
+        """Tell [n] which candidates, with the best quality seen and a little more, would extend the front.
+
+        Objectives that are not known in advance count with the best value seen. All do while the
+        scale of hypervolume is not fixed or nothing is complete.
+        """
+        self.look(state)
+        if self.region is None or not len(self.seen) or not any(n in c for c in costs for n in self._problem.names):
+            return np.ones(len(costs), dtype=bool)
+        best = self.seen.min(axis=0)
+        hope = max(best[self._column] * (1 - SLACK_SHARE) - SLACK, 0.0)
+        gained = self.region.volumes(self.places(state, costs, best)) @ np.maximum(self.region.levels - hope, 0.0)
+        return np.asarray(gained > NOTHING)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Predictors fitted to the first `count` complete trials: one per objective that is not known in advance."""
+    """What the experts know after `trials` complete trials, and how they are weighed.
+
+    Attributes:
+        count: Trials that the costly settings were learned from, and the warp with them.
+        trials: Trials that the experts were fitted to.
+        panels: Experts per objective that is not known in advance.
+        weights: Of the experts of the quality.
+        lead: Mean lead of the weighted experts in log-score over the better null model, in nats a trial.
+        error: Its standard error.
+        scored: How many trials were foretold and told.
+        trusted: Whether proposals listen.
+        reason: Why, or why not.
+    """
 
     count: int
-    models: Mapping[str, Judged]
-    quality: Quality
-
-    def quantiles(self, name: str, encoded: Floats, sign: float) -> Floats:
-        """Values [n, levels] of one objective, in its own units, from best to worst."""
-        return sign * self.models[name].quantiles(encoded, LEVELS)
+    trials: int
+    panels: Mapping[str, Panel]
+    weights: Mapping[str, float]
+    lead: float
+    error: float
+    scored: int
+    trusted: bool
+    reason: str
 
 
 class Learner:
-    """Keeps the predictors up to date, cheaply: they are fitted again every few complete trials.
+    """Keeps the experts up to date: warp, parameters and trees now and then, the rest with every trial.
 
     What is learned depends on recorded trials alone, so that a resumed study learns the same.
 
     Args:
         problem: The study.
-        seed: Seed of folds and trees.
+        seed: Seed of the trees.
         least: Fewest complete trials to learn from.
-        every: Complete trials between two fits; the interval grows to a tenth of the trials.
+        every: Complete trials between two times that costly settings are learned; grows to an eighth of the trials.
         group: Label of the trials that share luck (their trained prefix, say).
     """
 
@@ -83,97 +125,208 @@ class Learner:
         self,
         problem: Problem,
         seed: int = 0,
-        least: int = 20,
-        every: int = 5,
+        least: int = 8,
+        every: int = 3,
         group: Callable[[dict[str, Any]], str] | None = None,
     ) -> None:
+        from autoreg.search.experts import Scoreboard
+
         self._problem = problem
         self._seed = seed
         self._least = least
         self._every = every
-        self._group = group
-        self._learned: Learned | None = None
+        self._group = group or problem.identity
         self._rows: dict[int, Floats | None] = {}
+        self._usable: list[Record] = []
+        self._heard = 0
+        self._scored = 0
+        self._warps: dict[int, HalfRank] = {}
+        self._settings: tuple[int, dict[str, Settings]] | None = None
+        self._learned: Learned | None = None
+        self.board: Scoreboard = Scoreboard()
+        self._sign = float(problem.signs[problem.names.index(problem.quality)])
 
     def learned(self, state: State) -> Learned | None:
         """What is known now, or None with too few trials."""
-        usable = [r for r in state.complete() if self._row(r) is not None]
-        count = self._count(len(usable))
-        if count < self._least:
+        for number in state.told[self._heard :]:
+            record = state.records[number]
+            if record.state == "COMPLETE" and self._row(record) is not None:
+                self._usable.append(record)
+        self._heard = len(state.told)
+        if len(self._usable) < self._least:
             return None
-        if self._learned is None or self._learned.count != count:
-            self._learned = self._fit(usable[:count])
+        if self._learned is None or self._learned.trials != len(self._usable):
+            self._score()
+            self._learned = self._fit()
         return self._learned
+
+    def quality(self, state: State) -> Quality | None:
+        """How well the experts foretold, in the words of a report; None with too few trials."""
+        from autoreg.search import trust
+
+        learned = self.learned(state)
+        return None if learned is None else trust.foretold_quality(self.board, learned)
+
+    def foretell(self, learned: Learned, encoded: Floats, costs: Mapping[str, float]) -> dict[str, list[float]]:
+        """Mean and deviation of the score by every expert and null model for one config, to be recorded with it."""
+        logs = self._logs([costs]) if self._cost_names() else np.zeros((1, 0))
+        panel = learned.panels[self._problem.quality]
+        return {
+            n: [round(float(m[0]), 6), round(float(s[0]), 6)]
+            for n, (m, s) in panel.predict(encoded[None, :], logs).items()
+        }
+
+    def _cost_names(self) -> list[str]:
+        first = self._usable[: self._least]
+        return [n for n in self._problem.names if n != self._problem.quality and all(n in r.costs for r in first)]
+
+    def _logs(self, costs: Sequence[Mapping[str, float]]) -> Floats:
+        names = self._cost_names()
+        table = np.array([[c.get(n, 1e-12) for n in names] for c in costs], dtype=float).reshape(len(costs), len(names))
+        return np.asarray(np.log(np.maximum(table, 1e-12)))
 
     def _count(self, available: int) -> int:
         count = self._least
-        while (step := max(self._every, count // 10)) <= available - count:
+        while (step := max(self._every, count // 8)) <= available - count:
             count += step
-        return count if available >= self._least else 0
+        return count
 
     def _row(self, record: Record) -> Floats | None:
         if record.number not in self._rows:
             self._rows[record.number] = self._problem.encoded(record.config)
         return self._rows[record.number]
 
-    def _fit(self, records: Sequence[Record]) -> Learned:
-        from autoreg.search.trust import judge
+    def _table(self, records: Sequence[Record]) -> Floats:
+        return np.array([self._row(r) for r in records])
 
-        problem = self._problem
-        encoded = np.array([self._row(r) for r in records])
-        names = [n for n in problem.names if n != problem.quality and all(n in r.costs for r in records)]
-        logs = np.log(np.maximum([[r.costs[n] for n in names] for r in records], 1e-12)).reshape(
-            len(records), len(names)
-        )
-        groups = None if self._group is None else [self._group(r.config) for r in records]
-        models = {}
-        for name, sign in zip(problem.names, problem.signs, strict=True):
-            if name in names:
-                continue
-            target = sign * np.array([r.metrics[name] for r in records])
-            models[name] = judge(encoded, target, logs, groups=groups, least=self._least, seed=self._seed)
-        return Learned(len(records), models, models[problem.quality].quality)
+    def _values(self, name: str, records: Sequence[Record]) -> Floats:
+        sign = self._problem.signs[self._problem.names.index(name)]
+        return sign * np.array([r.metrics[name] for r in records], dtype=float)
+
+    def _warp(self, count: int) -> HalfRank:
+        from autoreg.search.warp import HalfRank
+
+        if count not in self._warps:
+            self._warps[count] = HalfRank(self._values(self._problem.quality, self._usable[:count]))
+        return self._warps[count]
+
+    def _score(self) -> None:
+        """Hear how trials ended that were foretold; the first few are foretold from the half that came before."""
+        if self._scored == 0:
+            self._replay()
+            self._scored = self._least
+        for record in self._usable[self._scored :]:
+            told = record.predicted or {}
+            if "experts" in told and "warp" in told and int(told["warp"]) <= len(self._usable):
+                score = float(
+                    self._warp(int(told["warp"])).forward([self._sign * record.metrics[self._problem.quality]])[0]
+                )
+                self._hear(record, told["experts"], score)
+        self._scored = len(self._usable)
+
+    def _replay(self) -> None:
+        from autoreg.search.experts import Panel, settle
+
+        half = max(self._least // 2 + 1, 4)
+        first, rest = self._usable[:half], self._usable[half : self._least]
+        quality = self._values(self._problem.quality, first)
+        settings = settle(self._table(first), quality, self._seed)
+        panel = Panel(settings, self._table(first), quality, self._logs([r.costs for r in first]))
+        foretold = panel.predict(self._table(rest), self._logs([r.costs for r in rest]))
+        scores = settings.warp.forward(self._values(self._problem.quality, rest))
+        for k, record in enumerate(rest):
+            self._hear(record, {n: [float(m[k]), float(s[k])] for n, (m, s) in foretold.items()}, float(scores[k]))
+
+    def _hear(self, record: Record, foretold: Mapping[str, Sequence[float]], score: float) -> None:
+        cost = float(self._logs([record.costs]).mean()) if self._cost_names() else 0.0
+        self.board.add(foretold, score, self._group(record.config), cost)
+
+    def _fit(self) -> Learned:
+        from autoreg.search.experts import Panel, settle
+
+        problem, records = self._problem, self._usable
+        count = self._count(len(records))
+        known = self._cost_names()
+        unknown = [n for n in problem.names if n not in known]
+        encoded, logs = self._table(records), self._logs([r.costs for r in records])
+        if self._settings is None or self._settings[0] != count:
+            first = records[:count]
+            self._settings = count, {n: settle(encoded[:count], self._values(n, first), self._seed) for n in unknown}
+        panels = {n: Panel(self._settings[1][n], encoded, self._values(n, records), logs) for n in unknown}
+        lead, error, rival = self.board.lead()
+        trusted, reason = verdict(lead, error, rival, len(self.board.own))
+        weights = self.board.weights(panels[problem.quality].names)
+        return Learned(count, len(records), panels, weights, lead, error, len(self.board.own), trusted, reason)
 
 
-def expected_gains(
+def verdict(lead: float, error: float, rival: str, scored: int) -> tuple[bool, str]:
+    """Whether experts with such a lead are listened to, and why."""
+    if scored < SCORED:
+        return False, f"{scored} of at least {SCORED} trials were foretold"
+    against = "cost alone" if rival == "null" else "the mean alone"
+    need = max(MARGIN, ERRORS * error)
+    said = f"log-score {lead:+.2f} a trial against {against}, over {scored} trials foretold before they were told"
+    return (True, said) if lead > need else (False, f"{said}; needed: {need:.2f} more")
+
+
+def log_gains(
     problem: Problem,
     state: State,
+    frontier: Frontier,
     learned: Learned,
-    configs: Sequence[dict[str, Any]],
+    encoded: Floats,
     costs: Sequence[Mapping[str, float]],
 ) -> Floats:
-    """Expected hypervolume improvement [n] of candidates of known cost, over five quantiles of what is predicted."""
+    """Logarithm [n] of the expected hypervolume improvement of candidates at known cost.
+
+    Args:
+        encoded: Candidates [n, p].
+        costs: Their known costs. Objectives that are neither known nor the quality count with their foretold mean.
+    """
+    from autoreg.search.experts import mixed, spread_out
+
     assert state.normalizer is not None
-    counted = problem.counted(state)
-    seen = problem.scaled(problem.table(counted), state)
-    encoded = np.array([problem.encoded(c) for c in configs], dtype=float)
-    foretold = {
-        n: learned.quantiles(n, encoded, sign)
-        for n, sign in zip(problem.names, problem.signs, strict=True)
-        if n in learned.models
-    }
-    total = np.zeros(len(configs))
-    for level in range(len(LEVELS)):
-        raw = np.empty((len(configs), len(problem.names)))
-        for m, (name, axis) in enumerate(zip(problem.names, state.normalizer.axes, strict=True)):
-            guess = foretold[name][:, level] if name in foretold else np.full(len(configs), axis.reference)
-            raw[:, m] = [g if name == problem.quality else c.get(name, g) for c, g in zip(costs, guess, strict=True)]
-        total += front.improvements(problem.scaled(raw, state), seen, state.normalizer.corner)
-    return total / len(LEVELS)
+    frontier.look(state)
+    assert frontier.region is not None
+    column = problem.names.index(problem.quality)
+    raw = np.empty((len(costs), len(problem.names)))
+    for m, (name, sign, axis) in enumerate(zip(problem.names, problem.signs, state.normalizer.axes, strict=True)):
+        guess = np.full(len(costs), axis.reference)
+        if name in learned.panels and name != problem.quality:
+            panel = learned.panels[name]
+            guess = sign * panel.settings.warp.back(mixed(panel.predict(encoded), learned.weights)[0])
+        raw[:, m] = guess if name == problem.quality else [c.get(name, g) for c, g in zip(costs, guess, strict=True)]
+    places = np.delete(state.normalizer.transform(raw), column, axis=1)
+    panel = learned.panels[problem.quality]
+    mean, spread = mixed(panel.predict(encoded), learned.weights)
+    means, spreads = spread_out(mean, spread, panel.settings.warp)
+    axis = state.normalizer.axes[column]
+    unit = abs(axis.reference - axis.ideal)
+    sign = float(problem.signs[column])
+    return frontier.region.log_gain(places, (means - sign * axis.ideal) / unit, spreads / unit)
 
 
-def prediction(problem: Problem, learned: Learned, config: dict[str, Any]) -> dict[str, Any] | None:
-    """What is foretold of one config, to be recorded with it: median and 80 % bounds of its quality."""
+def prediction(
+    problem: Problem, learner: Learner, learned: Learned, config: dict[str, Any], costs: Mapping[str, float]
+) -> dict[str, Any] | None:
+    """What is foretold of one config, to be recorded with it: median, 80 % bounds, and every expert's word."""
+    from autoreg.search.experts import mixed
+
     encoded = problem.encoded(config)
     if encoded is None:
         return None
     sign = float(problem.signs[problem.names.index(problem.quality)])
-    quantiles = learned.quantiles(problem.quality, encoded[None, :], sign)[0]
-    bounds = sorted((float(quantiles[0]), float(quantiles[-1])))
+    experts = learner.foretell(learned, encoded, costs)
+    given = {n: (np.array([m]), np.array([s])) for n, (m, s) in experts.items() if n in learned.weights}
+    mean, spread = mixed(given, learned.weights)
+    warp = learned.panels[problem.quality].settings.warp
+    low, middle, high = (sign * warp.back(mean + z * spread)[0] for z in (-1.2816, 0.0, 1.2816))
     return {
-        problem.quality: float(quantiles[len(LEVELS) // 2]),
-        "low": bounds[0],
-        "high": bounds[1],
-        "trials": learned.count,
-        "trusted": learned.quality.trusted,
+        problem.quality: float(middle),
+        "low": float(min(low, high)),
+        "high": float(max(low, high)),
+        "trials": learned.trials,
+        "trusted": learned.trusted,
+        "warp": learned.count,
+        "experts": experts,
     }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from autoreg.search.predictor import CostNull, Floats, MeanPredictor, RankGaussian
+
+if TYPE_CHECKING:
+    from autoreg.search.experts import Scoreboard
+    from autoreg.search.screening import Learned
 
 COVERAGE = 0.8
 """The share of trials whose quality the bounds of a prediction are meant to hold."""
@@ -28,6 +32,10 @@ class Quality:
         coverage: Share of trials within their 80 % bounds, which were set by the other folds.
         trusted: Whether screening listens to it.
         reason: Why, or why not.
+        scored: How many trials were foretold before they were told; all figures below and above are of these.
+        log_score: Mean logarithm of the density that the weighted experts gave to what came, in nats.
+        log_score_null: The same of the better null model.
+        weights: Of the experts, summing to 1.
     """
 
     trials: int
@@ -37,6 +45,10 @@ class Quality:
     coverage: float = 0.0
     trusted: bool = False
     reason: str = ""
+    scored: int = 0
+    log_score: float = 0.0
+    log_score_null: float = 0.0
+    weights: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -176,3 +188,29 @@ def _verdict(tau: float, tau_null: float, error: float, margin: float, errors: f
             f"ranks at equal cost with tau {tau:.2f} against {tau_null:.2f} from cost alone; needed: {need:.2f} more",
         )
     return True, f"ranks at equal cost with tau {tau:.2f} against {tau_null:.2f} from cost alone"
+
+
+def foretold_quality(board: Scoreboard, learned: Learned) -> Quality:
+    """The record of the experts over the trials that they foretold, the latest thousand at most."""
+    pairs = np.array(board.pairs[-1000:], dtype=float).reshape(-1, 4)
+    if len(pairs) < 3:
+        return Quality(learned.trials, reason=learned.reason, scored=learned.scored, weights=dict(learned.weights))
+    came, foretold, null, cost = pairs.T
+    i, j = pairs_at_equal_cost(cost) if np.ptp(cost) > 0 else np.triu_indices(len(came), 1)
+    own, base = concordance(came, foretold, i, j), concordance(came, null, i, j)
+    own_score = float(np.mean(board.own[-1000:]))
+    rival = float(np.mean(board.own[-1000:])) - learned.lead
+    inside = float(np.mean(np.abs(board.misses[-1000:]) <= 1.2816))
+    return Quality(
+        learned.trials,
+        float(own.mean()),
+        float(base.mean()),
+        jackknife(own - base, i, j, len(came)),
+        inside,
+        learned.trusted,
+        learned.reason,
+        learned.scored,
+        own_score,
+        rival,
+        dict(learned.weights),
+    )

@@ -35,11 +35,11 @@ def char() -> tuple[nn.Module, Any]:
 
 
 def gpt2(attention: str = "sdpa") -> tuple[nn.Module, Any]:
-    """GPT-2 of transformers, its Conv1D turned into linear layers: fused projections."""
+    """GPT-2 of transformers, its Conv1D turned into linear layers: fused projections, a cache that it hands on."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
-        vocab_size=50, n_positions=16, n_embd=16, n_layer=2, n_head=4, attn_implementation=attention, use_cache=False,
+        vocab_size=50, n_positions=16, n_embd=16, n_layer=2, n_head=4, attn_implementation=attention,
         bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
     return conv1d_as_linear(GPT2LMHeadModel(config)), {"input_ids": torch.randint(0, 50, (2, 7))}
