@@ -43,7 +43,13 @@ def main() -> None:
     except NoTrialError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(EXIT_EMPTY)
-    except (AutoregError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except BrokenPipeError:
+        raise  # whoever read what is printed has left: nothing is wrong with a file
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"Error: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(EXIT_INPUT)
+    except AutoregError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(EXIT_INPUT)
     except Exception as error:

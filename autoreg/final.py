@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.costs.timing import time_onnx
 from autoreg.costs.together import time_together
 from autoreg.errors import AutoregError, InputError
 from autoreg.search.engine import Engine
@@ -123,7 +124,7 @@ def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> 
         keep(members=members, test_uses=[*content["test_uses"], {**_asked(study, len(rows)), "time": _now()}])
         _score_on_test(study, members, seeds, on_step)
         keep(members=members)
-        keep(files=_files(study, members, on_step))
+        keep(files=_files(study, members, engine.state.records, on_step))
         keep(baselines=_baselines(study, seeds, on_step))
         if study.spec.baselines == "full":
             keep(random=_random_arm(study, on_step))
@@ -222,9 +223,14 @@ def _score_on_test(
         member |= test_scores([result.info["test"] for result in own if "test" in result.info])
 
 
-def _files(study: TaskStudy, members: Sequence[Mapping[str, Any]], on_step: OnStep | None) -> list[dict[str, Any]]:
-    """The dense network and the members of the final front as files: run, compared, and timed in turn."""
-    from autoreg.export import export_recipe
+def _files(
+    study: TaskStudy, members: Sequence[Mapping[str, Any]], records: Sequence[Any], on_step: OnStep | None
+) -> list[dict[str, Any]]:
+    """The dense network and the members of the final front as files: run, compared, and timed in turn.
+
+    What cannot be exported, or not be timed, costs its row a `fault`, not the study.
+    """
+    from autoreg.export import export_recipe, logged_quality
     from autoreg.trial.objective import TaskObjective
 
     folder, seed = study.options.folder / "exports", study.spec.seed
@@ -236,18 +242,24 @@ def _files(study: TaskStudy, members: Sequence[Mapping[str, Any]], on_step: OnSt
         row: dict[str, Any] = {"name": name, "trial": trial}
         try:
             path = folder / f"{name.replace(' ', '-')}.onnx"
-            row |= export_recipe(objective, config, seed, path, "onnx", timed=False).to_dict()
-        except (AutoregError, RuntimeError) as error:  # a network that cannot be exported costs its row, not the study
+            logged = None if trial is None else logged_quality(records[trial], objective.setup.task)
+            row |= export_recipe(objective, config, seed, path, "onnx", logged=logged, timed=False).to_dict()
+            time_onnx(path, objective.setup.task.latency_input(), seconds=0)  # whether it runs at that batch
+        except (AutoregError, OSError, RuntimeError) as error:
             row["fault"] = f"{type(error).__name__}: {error}"
         rows.append(row)
         if on_step is not None:
             on_step("files of the front", index + 1, len(named))
     there = [row for row in rows if "fault" not in row]
     paths = [folder / row["file"] for row in there]
-    with objective.setup.lock.exclusive():
-        timed = time_together(paths, objective.setup.task.latency_input()) if paths else []
-    for row, latency in zip(there, timed, strict=True):
-        row["latency"] = latency.to_dict()
+    try:
+        with objective.setup.lock.exclusive():
+            timed = time_together(paths, objective.setup.task.latency_input()) if paths else []
+        for row, latency in zip(there, timed, strict=True):
+            row["latency"] = latency.to_dict()
+    except (AutoregError, OSError, RuntimeError) as error:
+        for row in there:
+            row["notes"] = [*row["notes"], f"could not be timed ({type(error).__name__}: {error})"]
     return rows
 
 

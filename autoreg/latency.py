@@ -158,7 +158,7 @@ def _fill(
     on_progress: OnProgress,
 ) -> dict[str, Any]:
     """Measure what the table lacks; entries are kept as they come."""
-    from autoreg.artifacts.onnx_int8 import saturates
+    from autoreg.artifacts.onnx_runtime import saturates
     from autoreg.costs.latency_bench import measure_entries
     from autoreg.reachable import reachable_keys
 

@@ -96,6 +96,8 @@ class TaskStudy:
         self.objective = TaskObjective(self.ref, trial_options, rungs=options.rungs)
         setup = self.objective.setup
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
+        asked = {*spec.objectives}.union(*(rule.names for rule in (*self.space.constraints, *spec.constraints)))
+        self.objective.latency_needed = bool(asked & {"latency_ms", "dense.latency_ms"})
         self._check_metrics()
         self._check_recipes()
 
@@ -226,6 +228,11 @@ class TaskStudy:
             "prepared": dict(self.prepared),
             "normalizer": self.normalizer.to_dict(),
             "store": str(self.objective.options.store),
+            "options": {
+                "cache": self.objective.options.cache,
+                "device": setup.device.type,
+                "threads": self.objective.options.threads,
+            },
             "latency_table": None if model is None else model.summary(),
             "machine": machine(),
             "versions": versions(),

@@ -95,12 +95,16 @@ def time_recipes(
 def artifact(setup: Setup, levels: Levels, *, act_symmetric: bool = False) -> tuple[str, Callable[[], bytes]]:
     """What the latency of some levels is remembered by, and a function that writes their ONNX model."""
     from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
+    from autoreg.tasks.batches import batch_size_of
 
     model = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
     key = key_of(model, setup.task.latency_input(), levels, act_symmetric=act_symmetric)
 
     def build() -> bytes:
-        return write_skeleton(copy.deepcopy(model), setup.example_input, levels, act_symmetric=act_symmetric)
+        timed = batch_size_of(setup.task.latency_input())
+        return write_skeleton(
+            copy.deepcopy(model), setup.example_input, levels, act_symmetric=act_symmetric, batch=timed
+        )
 
     return key, build
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.artifacts.onnx_int8 import operators, runs_in_words
+from autoreg.artifacts.onnx_runtime import operators, runs_in_words
 from autoreg.costs.together import time_together
 from autoreg.errors import AutoregError, InputError
 from autoreg.export import export_recipe

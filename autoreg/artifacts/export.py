@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from autoreg.artifacts.chunks import Chunks
 from autoreg.artifacts.deployable import Deployable
 from autoreg.artifacts.onnx_file import OnnxModule, onnx_bytes
 from autoreg.artifacts.onnx_graph import Graphs
 from autoreg.artifacts.skeleton import skeleton_of, write_skeleton
 from autoreg.costs.levels import Levels
 from autoreg.costs.shapes import Profile
+from autoreg.costs.trace import batch_size
 from autoreg.files import write_whole
+from autoreg.tasks.batches import repeat
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 """Formats by name, with the ending of their files."""
@@ -51,6 +54,7 @@ def write(
     record: Mapping[str, Any] | None = None,
     compress: bool = False,
     build: Callable[[], nn.Module] | None = None,
+    batch: int | None = None,
 ) -> tuple[Artifact, nn.Module]:
     """Write a network and load the file again.
 
@@ -62,22 +66,32 @@ def write(
         record: what was dropped, removed and factored (`safetensors` needs it to build the network again).
         compress: entropy coding of integer weights (`safetensors` alone).
         build: makes the dense network (`safetensors` alone).
+        batch: samples in a call of a file whose batch cannot be free; those of the example unless told.
 
     Returns:
-        What was written, and a module that computes with the file.
+        What was written, and a module that computes with the file, for any number of samples.
+
+    Raises:
+        AutoregError: the network cannot be written in this format, or the file cannot be loaded.
+        OSError: the disk is full or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if format == "onnx":
-        written = onnx_bytes(found, example_input, GRAPHS)
+        written = onnx_bytes(found, example_input, GRAPHS, batch=batch)
         write_whole(path, written.content)
         return Artifact(path, format, path.stat().st_size, written.runs, written.notes), OnnxModule(path)
     if format == "torch":
         from autoreg.artifacts.torch_export import load_torch, save_torch
 
-        save_torch(path, found, example_input)
+        given = example_input if batch is None else repeat(example_input, batch)
+        save_torch(path, found, given)
         program = load_torch(path)
-        fixed = () if program.batch == "dynamic" else ("the batch size is fixed: the exporter could not leave it free",)
-        return Artifact(path, format, path.stat().st_size, program.runs, fixed), program
+        size = path.stat().st_size
+        if program.batch == "dynamic":
+            return Artifact(path, format, size, program.runs), program
+        samples = batch_size(given)
+        note = f"the batch size is fixed at {samples}: the exporter could not leave it free"
+        return Artifact(path, format, size, program.runs, (note,)), Chunks(program, samples)
     from autoreg.artifacts.integer import integer_model
     from autoreg.artifacts.packed import load_packed, save_packed
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
-from autoreg.costs.trace import call, evaluating, hooked, tensors
+from autoreg.costs.trace import call, evaluating, hooked
+from autoreg.methods.readers import read_alone, version
 from autoreg.methods.state import is_transposed, weighted_layers
 
 _LEAST = 1e-30  # a channel whose batch norm multiplies by zero keeps a positive scale
@@ -45,8 +46,9 @@ def fold(found: Deployable, example_input: Any) -> Deployable:
 
 
 def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
-    """By layer, the batch norm that alone consumes its output; both are called once."""
-    made: dict[int, str] = {}
+    """By layer, the batch norm that alone consumes its output, as the layer returned it; both are called once."""
+    made: dict[int, tuple[str, int]] = {}
+    changed: set[str] = set()  # layers whose output was changed in place before somebody got it
     used: dict[str, list[str]] = {}
     times: dict[str, int] = {}
     alive: list[Any] = []  # ids are unique only while their tensors live
@@ -60,9 +62,12 @@ def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
             times[name] = times.get(name, 0) + 1
             for value in args:
                 if isinstance(value, Tensor) and id(value) in made:
-                    used.setdefault(made[id(value)], []).append(name)
+                    layer, then = made[id(value)]
+                    used.setdefault(layer, []).append(name)
+                    if version(value) != then:
+                        changed.add(layer)
             if name in layers and isinstance(output, Tensor):
-                made[id(output)] = name
+                made[id(output)] = name, version(output)
             alive.append((args, output))
 
         handles.append(module.register_forward_hook(hook))
@@ -72,34 +77,12 @@ def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
     pairs = {
         layer: users[0]
         for layer, users in used.items()
-        if len(users) == 1 and times[layer] == times[users[0]] == 1 and _foldable(modules[layer], modules[users[0]])
+        if len(users) == 1
+        and layer not in changed
+        and times[layer] == times[users[0]] == 1
+        and _foldable(modules[layer], modules[users[0]])
     }
-    if _nobody_else(model, example_input, pairs):
-        return pairs
-    return {layer: norm for layer, norm in pairs.items() if _nobody_else(model, example_input, {layer: norm})}
-
-
-def _nobody_else(model: nn.Module, example_input: Any, pairs: dict[str, str]) -> bool:
-    """Whether nothing but its norm reads each layer's output: an addition outside of any module, for instance.
-
-    Everybody but the norm is handed NaN; it must not arrive at the model's output.
-    """
-    handles = []
-    for layer_name, norm_name in pairs.items():
-        kept: list[Tensor] = []
-
-        def poison(module: nn.Module, args: Any, output: Tensor, kept: list[Tensor] = kept) -> Tensor:
-            kept.append(output)
-            return torch.full_like(output, torch.nan)
-
-        def antidote(module: nn.Module, args: Any, kept: list[Tensor] = kept) -> tuple[Tensor]:
-            return (kept.pop(),)
-
-        handles.append(model.get_submodule(layer_name).register_forward_hook(poison))
-        handles.append(model.get_submodule(norm_name).register_forward_pre_hook(antidote))
-    with hooked(handles), evaluating(model), torch.no_grad():
-        found = tensors(call(model, example_input))
-    return not any(bool(value.isnan().any()) for value in found if value.is_floating_point())
+    return read_alone(model, lambda network: call(network, example_input), pairs)
 
 
 def _foldable(layer: nn.Module, norm: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoreg.artifacts.chunks import in_chunks
 from autoreg.artifacts.deployable import Deployable
 from autoreg.artifacts.fold import fold
-from autoreg.artifacts.onnx_graph import Graphs
-from autoreg.artifacts.onnx_int8 import INTEGER_NODES, operators, quantize_graph
-from autoreg.costs.trace import tensors
+from autoreg.artifacts.onnx_graph import BATCH, LOGITS, Graphs
+from autoreg.artifacts.onnx_int8 import quantize_graph
+from autoreg.artifacts.onnx_runtime import INTEGER_NODES
+from autoreg.costs.timing import feed, onnx_errors, onnx_session
+from autoreg.costs.trace import batch_size
 
 
 @dataclass(frozen=True)
@@ -32,54 +36,82 @@ class Written:
     notes: tuple[str, ...]
 
 
-def onnx_bytes(found: Deployable, example_input: Any, graphs: Graphs) -> Written:
+def onnx_bytes(found: Deployable, example_input: Any, graphs: Graphs, *, batch: int | None = None) -> Written:
     """Write a network as ONNX: batch norms folded, 8-bit layers in the form that ONNX Runtime runs in integers.
 
     Args:
         found: the network.
         example_input: what it is called with.
         graphs: exports once per architecture.
+        batch: samples in a call of a network whose batch cannot be free; those of the example unless told.
+
+    Raises:
+        ExportError: the network cannot be written as ONNX.
+        OnnxError: ONNX Runtime cannot load what was written.
     """
     folded = fold(found, example_input)
-    graph = graphs.filled(folded.model, example_input)
+    graph = graphs.filled(folded.model, example_input, batch=batch)
     proto, runs = quantize_graph(graph, folded)
     content: bytes = proto.SerializeToString()
     notes = []
     if graph.exporter == "trace" and not graphs.fast:
         notes.append("written by the exporter that traces: the one that compiles could not take this network")
     if not graph.dynamic:
-        notes.append("the batch size is fixed: the exporter could not leave it free")
-    planned = sum(kind == "int8" for kind in runs.values())
+        samples = batch_size(example_input) if batch is None else batch
+        notes.append(f"the batch size is fixed at {samples}: the exporter could not leave it free")
+    planned = [name for name, kind in runs.items() if kind == "int8"]
     if planned:
-        done = sum(count for node, count in operators(content).items() if node in INTEGER_NODES)
-        if done < planned:
+        fused = in_integers(content)
+        left = [name for name in planned if not any(entry.startswith(f"{name}.weight") for entry in fused)]
+        runs = {**runs, **dict.fromkeys(left, "fp32")}
+        if left:
             notes.append(
-                f"ONNX Runtime fuses {done} of {planned} integer layers; the others are computed on their grid"
+                f"ONNX Runtime fuses {len(planned) - len(left)} of {len(planned)} integer layers; "
+                "the others are computed on their grid"
             )
     return Written(content, runs, tuple(notes))
 
 
+def in_integers(model: bytes) -> frozenset[str]:
+    """Names of the values that ONNX Runtime, after its own fusions, feeds to nodes that compute in integers."""
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder, onnx_errors():
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        nodes = onnx.load(options.optimized_model_filepath).graph.node
+    return frozenset(name for node in nodes if node.op_type in INTEGER_NODES for name in node.input)
+
+
 class OnnxModule(nn.Module):
-    """An ONNX model in ONNX Runtime on the CPU, called like the network it came from; gives its first output.
+    """An ONNX model in ONNX Runtime on the CPU, called like the network it came from; gives its logits.
+
+    A file that was not written by autoreg gives its first output. Where the number of samples is fixed, the samples are
+    given in portions of it.
 
     Args:
         model: its bytes, or its path.
         threads: threads within an operation.
+
+    Raises:
+        OnnxError: ONNX Runtime refuses the model; when it is called, also what it is given.
     """
 
     def __init__(self, model: bytes | Path, threads: int = 1) -> None:
         super().__init__()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3  # errors only
-        source = model if isinstance(model, bytes) else str(model)
-        self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self.session = onnx_session(model, threads)
+        notes = self.session.get_modelmeta().custom_metadata_map
+        self.batch = int(notes[BATCH]) if BATCH in notes else None
+        self.output = str(notes.get(LOGITS, self.session.get_outputs()[0].name))
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The first output for tensors given by position, or by the names of the graph's inputs."""
-        names = [entry.name for entry in self.session.get_inputs()]
-        values = [kwargs[name] for name in names] if kwargs.keys() >= set(names) else tensors((args, kwargs))
-        feed = {name: value.detach().cpu().numpy() for name, value in zip(names, values, strict=True)}
-        return torch.from_numpy(self.session.run(None, feed)[0])
+        """The logits for tensors given by position, or by the names of the graph's inputs."""
+        return self._run(*args, **kwargs) if self.batch is None else in_chunks(self._run, args, kwargs, self.batch)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Tensor:
+        given = feed(self.session, args or kwargs)
+        with onnx_errors():
+            return torch.from_numpy(self.session.run([self.output], given)[0])

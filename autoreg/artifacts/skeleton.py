@@ -15,7 +15,8 @@ from torch import nn
 from autoreg.artifacts.deployable import deployable
 from autoreg.artifacts.fold import fold
 from autoreg.artifacts.onnx_graph import Graphs
-from autoreg.artifacts.onnx_int8 import quantize_graph, saturates
+from autoreg.artifacts.onnx_int8 import quantize_graph
+from autoreg.artifacts.onnx_runtime import saturates
 from autoreg.costs.factorize import factorize
 from autoreg.costs.latency import signature
 from autoreg.costs.levels import Levels
@@ -23,7 +24,7 @@ from autoreg.costs.predict import groups_after
 from autoreg.costs.shapes import Profile
 from autoreg.costs.structure import apply_structure
 from autoreg.costs.trace import call, evaluating
-from autoreg.methods.quantization import Placement, attach_quantizers, calibrate, placement
+from autoreg.methods.quantization import Placement, attach_calibrated, placement
 from autoreg.methods.state import weighted_layers
 
 _GRAPHS = Graphs(fast=True)
@@ -77,14 +78,20 @@ def key_of(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetri
 def _writers() -> str:
     """Digest of the code that writes artifacts: what it wrote differently before was timed differently."""
     room = Path(__file__).parent
-    files = [room / f"{name}.py" for name in ("deployable", "fold", "onnx_graph", "onnx_int8", "skeleton")]
+    files = [
+        room / f"{name}.py"
+        for name in ("deployable", "fold", "onnx_editor", "onnx_graph", "onnx_int8", "onnx_weights", "skeleton")
+    ]
     digest = hashlib.sha256()
-    for file in [*files, room.parent / "methods" / "quantization" / "placement.py"]:
+    methods = room.parent / "methods"
+    for file in [*files, methods / "quantization" / "placement.py", methods / "readers.py"]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool = False) -> bytes:
+def write_skeleton(
+    model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool = False, batch: int | None = None
+) -> bytes:
     """Export a compressed skeleton as ONNX, quantized at the bits of `levels`.
 
     Args:
@@ -92,6 +99,10 @@ def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_
         example_input: what it is called with.
         levels: bits by layer of the dense network.
         act_symmetric: whether inputs are quantized with zero point 0.
+        batch: samples in a call of a network whose batch cannot be free; those of the example unless told.
+
+    Raises:
+        ExportError: the network cannot be written as ONNX.
     """
     present = {name for name, _ in weighted_layers(model)}
     spread = levels.spread()
@@ -101,19 +112,18 @@ def write_skeleton(model: nn.Module, example_input: Any, levels: Levels, *, act_
     )
     run: Callable[[nn.Module], Any] = lambda network: call(network, example_input)  # noqa: E731
     found = placement(model, run, weight_bits, activation_bits) if activation_bits else Placement()
-    attach_quantizers(
-        model,
-        weight_bits,
-        activation_bits,
-        granularity=levels.granularity,
-        symmetric=levels.symmetric,
-        act_symmetric=act_symmetric,
-        producers=found.producers,
-        tails=found.tails,
-    )
+    settings = {
+        "weight_bits": weight_bits,
+        "activation_bits": activation_bits,
+        "granularity": levels.granularity,
+        "symmetric": levels.symmetric,
+        "act_symmetric": act_symmetric,
+        "producers": found.producers,
+        "tails": found.tails,
+    }
     with evaluating(model), torch.no_grad():
-        calibrate(model, [None], lambda network, _: run(network))
+        attach_calibrated(model, settings, [None], lambda network, _: run(network))
     plain = fold(deployable(model), example_input)
-    proto, _ = quantize_graph(_GRAPHS.filled(plain.model, example_input), plain)
+    proto, _ = quantize_graph(_GRAPHS.filled(plain.model, example_input, batch=batch), plain)
     content: bytes = proto.SerializeToString()
     return content

@@ -14,7 +14,9 @@ from autoreg.tasks.batches import logits_of
 
 FLOAT_TOLERANCE = 1e-3  # of the largest output: other kernels add in another order
 INTEGER_AGREEMENT = 0.95  # rounding at the middle between two integers goes either way, and is carried on
-INTEGER_RMS = 0.1
+INTEGER_RMS = 0.05  # of the spread: good files are an order of magnitude below
+QUALITY_SHARE = 0.01  # of the way from the recorded quality to chance
+STANDARD_ERRORS = 2.0  # of the recorded quality, where it is a share of answers
 RECORDED = 2**18  # numbers of a trial's outputs that are kept
 
 
@@ -44,7 +46,8 @@ class Agreement:
         """What is wrong; None where the file stands for the trial.
 
         Args:
-            integers: whether any layer rounds its values: then one rounding that differs is carried on.
+            integers: whether any layer rounds its values: then one rounding that differs is carried on, so that 95 % of
+                the answers must be the same and all outputs within 5 % of their spread, in root mean square.
         """
         if not integers:
             allowed = FLOAT_TOLERANCE * max(self.scale, 1e-6)
@@ -53,7 +56,7 @@ class Agreement:
             return f"outputs differ by up to {self.max_difference:.3g}; allowed is {allowed:.3g}"
         if self.top1 is not None and self.top1 < INTEGER_AGREEMENT:
             return f"the largest output is the same in {self.top1:.1%} of the cases; needed are {INTEGER_AGREEMENT:.0%}"
-        if self.top1 is None and not self.relative_rms <= INTEGER_RMS:
+        if not self.relative_rms <= INTEGER_RMS:
             return f"outputs differ by {self.relative_rms:.1%} of their spread; allowed are {INTEGER_RMS:.0%}"
         return None
 
@@ -85,6 +88,27 @@ def record(outputs: Sequence[Any], limit: int = RECORDED) -> Tensor:
             break
     joined = torch.cat(kept)
     return joined[: max(1, limit // max(1, joined[0].numel()))].clone()
+
+
+def quality_fault(recorded: float, found: float, chance: float, *, answers: int | None) -> str | None:
+    """What is wrong with the quality of a file on the validation split; None where it is that of the trial's model.
+
+    Allowed is a hundredth of the way to chance, or two standard errors of a share where that is more. A file that
+    rounds differently changes single answers for the better or worse; on few samples one of them is more than 1 %.
+
+    Args:
+        recorded: of the trial's model.
+        found: of the file.
+        chance: of a model that knows nothing.
+        answers: how many answers the quality is an average of, where it is a share of wrong ones; else None.
+    """
+    allowed = QUALITY_SHARE * abs(chance - recorded)
+    if answers:  # two right and two wrong answers more, so that none wrong of few is not taken for certain
+        share = (recorded * answers + 2) / (answers + 4)
+        allowed = max(allowed, STANDARD_ERRORS * (max(share * (1 - share), 0.0) / (answers + 4)) ** 0.5)
+    if abs(found - recorded) <= allowed:
+        return None
+    return f"its quality is {found:.4f}, that of the trial's model {recorded:.4f}; they may differ by {allowed:.4f}"
 
 
 def compare(recorded: Tensor, found: Tensor) -> Agreement:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from autoreg.costs.lock import MeasureLock
+from autoreg.costs.source import code_digest, described
 from autoreg.costs.timing import Latency, device_fingerprint, time_onnx
 from autoreg.costs.trace import tensors, type_name
 from autoreg.files import write_whole
@@ -29,11 +31,14 @@ __all__ = [
     "time_onnx",
 ]
 
+_BOOKKEEPING = frozenset({*vars(nn.Module()), "training"})  # torch's own attributes of every module
 TRIES = 3  # how often a disturbed measurement is repeated
 
 
 def signature(model: nn.Module, example_input: Any) -> str:
     """Digest of all that latency depends on in a model: modules, their settings, shapes; not the values of weights.
+
+    The code of a module's class counts, and that of functions among its attributes; not the code that these call.
 
     Returns:
         16 hexadecimal digits.
@@ -41,13 +46,15 @@ def signature(model: nn.Module, example_input: Any) -> str:
     text: list[Any] = [[list(tensor.shape), str(tensor.dtype)] for tensor in tensors(example_input)]
     for name, module in model.named_modules():
         settings = {
-            key: value
+            key: value if _plain(value) else described(value)
             for key, value in sorted(vars(module).items())
-            if not key.startswith("_") and key != "training" and _plain(value)
+            if key not in _BOOKKEEPING and (_plain(value) or callable(value))
         }
         shapes = [[key, list(p.shape), str(p.dtype)] for key, p in module.named_parameters(recurse=False)]
         shapes += [[key, list(b.shape), str(b.dtype)] for key, b in module.named_buffers(recurse=False)]
-        text.append([name, type(module).__module__, type_name(module), module.extra_repr(), settings, shapes])
+        kind = type_before_parametrizations(module)
+        text.append([name, kind.__module__, type_name(module), module.extra_repr(), settings, shapes])
+        text[-1].append(code_digest(kind))
     return hashlib.sha256(json.dumps(text, default=str).encode()).hexdigest()[:16]
 
 
@@ -67,17 +74,18 @@ def measure(
 
     Args:
         key: What the model's latency depends on, beside the machine.
-        build: Writes the model; called only when it is not known yet.
+        build: Writes the model; called only when it is not known yet, and while nobody times.
         example_input: What it is called with; its first dimension is the batch.
         cache: Where latencies are remembered.
-        lock: Held alone while the clock runs.
+        lock: Held with others while the model is written, and alone while the clock runs.
         threads: Threads within an operation.
         seconds: About how long one timing takes.
     """
     known = cache.get(key, threads) if cache is not None else None
     if known is not None:
         return known
-    model = build()
+    with lock.shared() if lock is not None else nullcontext():  # an export would disturb who times
+        model = build()
     with lock.exclusive() if lock is not None else nullcontext():
         known = cache.get(key, threads) if cache is not None else None  # another process may have been first
         if known is not None:
@@ -96,12 +104,15 @@ def measure(
 class LatencyCache:
     """Latencies measured on this machine, one JSON file each; those of another machine are never returned.
 
+    A disturbed measurement is returned only by the object that put it: another one measures again.
+
     Args:
         folder: Where the files stand; made when the first one is written.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._own: set[Path] = set()  # files of disturbed measurements that were made here
 
     def path(self, key: str, threads: int = 1) -> Path:
         """The file of a signature on this machine."""
@@ -109,11 +120,13 @@ class LatencyCache:
         return self.folder / f"{key}-{device}-t{threads}.json"
 
     def get(self, key: str, threads: int = 1) -> Latency | None:
-        """The latency of a signature, None when it was not measured here (or the file is no good)."""
+        """The latency of a signature, None when it was not measured here, or is to be measured again."""
+        path = self.path(key, threads)
         try:
-            stored = json.loads(self.path(key, threads).read_text(encoding="utf-8"))
+            stored = json.loads(path.read_text(encoding="utf-8"))
             if stored["fingerprint"] == device_fingerprint(threads):
-                return Latency.from_dict(stored["latency"])
+                found = Latency.from_dict(stored["latency"])
+                return found if not found.noisy or path in self._own else None
         except (OSError, ValueError, KeyError, TypeError):
             pass  # missing, cut short or foreign: measure again
         return None
@@ -121,8 +134,11 @@ class LatencyCache:
     def put(self, key: str, threads: int, latency: Latency) -> None:
         """Remember a latency; the file appears at once or not at all."""
         stored = {"signature": key, "fingerprint": device_fingerprint(threads), "latency": latency.to_dict()}
+        path = self.path(key, threads)
         with suppress(OSError):  # a full disk costs the memory of it, not the trial
-            write_whole(self.path(key, threads), json.dumps(stored, indent=1).encode())
+            write_whole(path, json.dumps(stored, indent=1).encode())
+        if latency.noisy:
+            self._own.add(path)
 
 
 def _plain(value: Any) -> bool:

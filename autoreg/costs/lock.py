@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,21 @@ except ImportError:  # pragma: no cover - a platform without advisory file locks
     fcntl = None  # type: ignore[assignment]
 
 _held: dict[tuple[str, int], str] = {}  # (path, thread) -> mode: a thread that waits for itself would wait for ever
+
+
+@contextmanager
+def unlocked_after(file: IO[bytes]) -> Iterator[None]:
+    """Give the lock on an open file back at the end.
+
+    Closing is not enough: a process that was forked meanwhile has the file open too, and would keep its lock. Such a
+    process itself gives nothing back.
+    """
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if fcntl is not None and os.getpid() == process:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class MeasureLock:
@@ -64,10 +80,12 @@ class MeasureLock:
             with self._marked("exclusive"):
                 yield
 
-    def _open(self, suffix: str) -> IO[bytes]:
-        """Open a lock file; closing it gives the lock back, also when the process is killed."""
+    @contextmanager
+    def _open(self, suffix: str) -> Iterator[IO[bytes]]:
+        """Open a lock file; the system gives its lock back when the process is killed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return open(f"{self.path}{suffix}", "ab")
+        with open(f"{self.path}{suffix}", "ab") as file, unlocked_after(file):
+            yield file
 
     def _key(self) -> tuple[str, int]:
         return str(self.path.absolute()), threading.get_ident()

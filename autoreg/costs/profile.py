@@ -168,6 +168,7 @@ def _layers(model: nn.Module, found: Trace, analysis: Analysis, factored: Collec
             factorable=name in factored,
             out_repeat=repeats.get(name, 1),
             shared=name in shared,
+            called=name not in found.uncalled,
         )
         for name, module in modules.items()
     )

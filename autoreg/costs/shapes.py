@@ -18,7 +18,8 @@ class LayerProfile:
     as (group id, in-features per channel), `out_repeat` is out-features per channel of `out_group`. `tied` names what
     layers that share one weight have in common: the weight is stored once. `block` is the droppable block that holds
     the layer. `factorable` says whether two layers of low rank can stand in its place. `shared` says whether another
-    module holds the same weight (an embedding, a second layer): no recipe masks or quantizes such a weight.
+    module holds the same weight (an embedding, a second layer): no recipe masks or quantizes such a weight. `called`
+    says whether the layer is ever called: where other code reads its weight, no recipe quantizes its input.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LayerProfile:
     factorable: bool = False
     out_repeat: int = 1
     shared: bool = False
+    called: bool = True
 
     @cached_property
     def weights(self) -> int:

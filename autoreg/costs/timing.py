@@ -11,12 +11,13 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from autoreg.errors import InputError
+from autoreg.errors import AutoregError, InputError
 
 Backend = Literal["onnxruntime", "torch", "cuda"]
 BACKENDS = ("onnxruntime", "torch", "cuda")
@@ -26,6 +27,10 @@ MIN_SHARE = 0.2  # of the time allowed must pass before the spread is believed
 CONFIDENCE = 0.95
 ENOUGH = 0.01  # stop when the interval is within ± 1 % of the median
 SLOW, SLOW_SHARE = 1.3, 0.2  # noisy: this share of the reference runs took this many times their lower quartile
+
+
+class OnnxError(AutoregError):
+    """ONNX Runtime refuses a model, or what it is given."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +97,23 @@ def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1
 
     Args:
         model: The model's bytes, or its path.
-        example_input: What it is called with, in the order of the graph's inputs: a tensor, or a tuple, list or mapping
-            of tensors.
+        example_input: What it is called with: a tensor, a tuple or list in the order of the graph's inputs, or a
+            mapping by their names.
         threads: Threads within an operation.
         seconds: About how long to time, warm-up not counted; at least 7 runs are made.
+
+    Raises:
+        OnnxError: ONNX Runtime refuses the model or the input.
     """
-    from autoreg.costs.trace import batch_size, tensors
+    from autoreg.costs.trace import batch_size
 
     session = onnx_session(model, threads)
-    values = [value.detach().cpu().numpy() for value in tensors(example_input)]
-    feed = {put.name: value for put, value in zip(session.get_inputs(), values, strict=True)}
+    given = feed(session, example_input)
     reference, reference_feed = onnx_reference(threads)
-    times, others = interleaved(
-        lambda: session.run(None, feed), lambda: reference.run(None, reference_feed), seconds=seconds
-    )
+    with onnx_errors():
+        times, others = interleaved(
+            lambda: session.run(None, given), lambda: reference.run(None, reference_feed), seconds=seconds
+        )
     return summarize(
         times, others, threads=threads, batch=batch_size(example_input), device=cpu_name(), runtime=runtime_name()
     )
@@ -247,16 +255,55 @@ def device_digest(fingerprint: Mapping[str, str | int]) -> str:
     return hashlib.sha256(json.dumps(dict(fingerprint), sort_keys=True).encode()).hexdigest()[:8]
 
 
+@contextmanager
+def onnx_errors() -> Iterator[None]:
+    """Turn what ONNX Runtime raises (classes of its own under plain `Exception`) into one line of `OnnxError`."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        text = " ".join(str(error).split())
+        raise OnnxError(f"ONNX Runtime: {text[:300]}{'...' if len(text) > 300 else ''}") from error
+
+
+def feed(session: Any, example_input: Any) -> dict[str, Any]:
+    """What a session is run with, by the names of its inputs.
+
+    Args:
+        session: of ONNX Runtime.
+        example_input: a mapping is read by name, where the graph's inputs bear its names (see `named_tensors`); all
+            else in the order of the graph's inputs.
+
+    Raises:
+        OnnxError: other inputs are given than the graph has.
+    """
+    from autoreg.costs.trace import named_tensors, tensors
+
+    names = [put.name for put in session.get_inputs()]
+    named = named_tensors(example_input)
+    values = [named[name] for name in names] if named.keys() >= set(names) else tensors(example_input)
+    if len(values) != len(names) or (named.keys() & set(names) and not named.keys() >= set(names)):
+        given = ", ".join(named) or f"{len(values)} tensors"
+        raise OnnxError(f"the ONNX model takes {', '.join(names)}; given: {given}")
+    return {name: value.detach().cpu().numpy() for name, value in zip(names, values, strict=True)}
+
+
 def onnx_session(model: bytes | str | Path, threads: int) -> Any:
-    """A session of ONNX Runtime on the CPU with `threads` threads within an operation."""
+    """A session of ONNX Runtime on the CPU with `threads` threads within an operation.
+
+    Raises:
+        OnnxError: ONNX Runtime refuses the model.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: what it warns of is in the graph as exported
+    options.log_severity_level = 4  # what it warns of is in the graph as exported, and errors are raised
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    with onnx_errors():
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 @functools.cache

@@ -13,7 +13,9 @@ from autoreg.costs.timing import (
     MIN_RUNS,
     Latency,
     cpu_name,
+    feed,
     median_interval,
+    onnx_errors,
     onnx_reference,
     onnx_session,
     runtime_name,
@@ -37,30 +39,18 @@ def time_together(
 
     Returns:
         Latencies in the order of the models. A reference network runs in each round: `noisy` is the same for all.
-    """
-    from autoreg.costs.trace import batch_size, tensors
 
-    values = [value.detach().cpu().numpy() for value in tensors(example_input)]
+    Raises:
+        OnnxError: ONNX Runtime refuses one of them, or its input.
+    """
+    from autoreg.costs.trace import batch_size
+
     runs: list[Callable[[], object]] = []
     for model in models:
         session = onnx_session(model, threads)
-        feed = {put.name: value for put, value in zip(session.get_inputs(), values, strict=True)}
-        runs.append(partial(session.run, None, feed))
-    reference, reference_feed = onnx_reference(threads)
-    times: list[list[float]] = [[] for _ in models]
-    others: list[float] = []
-    begin = time.perf_counter()
-    while True:
-        reference.run(None, reference_feed)
-        others += [wall_clock(lambda: reference.run(None, reference_feed)) for _ in range(STRETCH)]
-        for run, own in zip(runs, times, strict=True):
-            run()
-            own += [wall_clock(run) for _ in range(STRETCH)]
-        rounds = len(others) // STRETCH
-        if rounds * STRETCH < MIN_RUNS:
-            continue
-        if time.perf_counter() > begin + seconds * len(models) or (rounds >= 8 and all(map(_known, times))):
-            break
+        runs.append(partial(session.run, None, feed(session, example_input)))
+    with onnx_errors():
+        times, others = _in_turn(runs, threads, seconds)
     return [
         summarize(
             own,
@@ -72,6 +62,27 @@ def time_together(
         )
         for own in times
     ]
+
+
+def _in_turn(
+    runs: Sequence[Callable[[], object]], threads: int, seconds: float
+) -> tuple[list[list[float]], list[float]]:
+    """Milliseconds of each run, and of the reference network between them."""
+    reference, reference_feed = onnx_reference(threads)
+    times: list[list[float]] = [[] for _ in runs]
+    others: list[float] = []
+    begin = time.perf_counter()
+    while True:
+        reference.run(None, reference_feed)
+        others += [wall_clock(lambda: reference.run(None, reference_feed)) for _ in range(STRETCH)]
+        for run, own in zip(runs, times, strict=True):
+            run()
+            own += [wall_clock(run) for _ in range(STRETCH)]
+        rounds = len(others) // STRETCH
+        if rounds * STRETCH < MIN_RUNS:
+            continue
+        if time.perf_counter() > begin + seconds * len(runs) or (rounds >= 8 and all(map(_known, times))):
+            return times, others
 
 
 def _known(times: Sequence[float]) -> bool:

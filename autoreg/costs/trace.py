@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +27,13 @@ class Trace:
     """What a forward pass showed, per sample.
 
     `positions` counts by layer how often its weight is applied, `functional` the MACs without a layer by module.
+    `uncalled` names the layers that were never called: at most other code reads their weight.
     """
 
     positions: Mapping[str, int]
     functional: Mapping[str, int]
     warnings: tuple[str, ...]
+    uncalled: frozenset[str] = frozenset()
 
 
 def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -56,6 +58,15 @@ def call(model: nn.Module, example_input: Any) -> Any:
 def tensors(value: Any) -> list[Tensor]:
     """All tensors in a nested structure, in a fixed order."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def named_tensors(example_input: Any) -> dict[str, Tensor]:
+    """The tensors of a mapping in its order, by key; those of a nested value by `KEY_0`, `KEY_1`, ...; else none."""
+    found: dict[str, Tensor] = {}
+    for key, value in example_input.items() if isinstance(example_input, Mapping) else ():
+        parts = tensors(value)
+        found |= {str(key): value} if isinstance(value, Tensor) else {f"{key}_{i}": v for i, v in enumerate(parts)}
+    return found
 
 
 def batch_size(example_input: Any) -> int:
@@ -103,9 +114,11 @@ def trace(model: nn.Module, example_input: Any) -> Trace:
     read = dict.fromkeys(layers, 0)  # those among them where other code than the layer reads its weight
     formula: dict[str, int] = {}
     own: dict[str, int] = {}
+    uncalled = set(layers)
     running: list[tuple[str, nn.Module]] = []
     work = Work(running)
     handles = [
+        *[layer.register_forward_hook(_called_hook(name, uncalled)) for name, layer in layers.items()],
         *[layer.register_forward_hook(applied_hook(name, applied), with_kwargs=True) for name, layer in layers.items()],
         *special_hooks(model, applied, read, formula),
         *ledger(model, work, own, running),
@@ -123,7 +136,15 @@ def trace(model: nn.Module, example_input: Any) -> Trace:
         positions={name: -(-times // batch) for name, times in applied.items()},
         functional={name: -(-macs // batch) for name, macs in functional.items()},
         warnings=(*notes, *_uneven(applied, batch), *work.notes),
+        uncalled=frozenset(uncalled),
     )
+
+
+def _called_hook(name: str, uncalled: set[str]) -> Callable[..., None]:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        uncalled.discard(name)
+
+    return hook
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from autoreg.search.budget import Budget
 from autoreg.search.engine import Engine
 from autoreg.search.events import EventLog, read_events
 from autoreg.search.front import Normalizer, hypervolume_history, nondominated, ranks
+from autoreg.search.problem import Interval
 from autoreg.search.pruner import Halving
 from autoreg.search.records import Record, State, read_state
 from autoreg.search.samplers import SAMPLERS
@@ -25,6 +26,7 @@ __all__ = [
     "Engine",
     "EventLog",
     "Halving",
+    "Interval",
     "Normalizer",
     "Record",
     "Result",

@@ -41,7 +41,8 @@ class Engine:
         space: Where recipes come from.
         objectives: Direction of each, "min" or "max".
         quality: The objective that is learned.
-        costs: Known costs of a config, exact and cheap; None where nothing is known before running.
+        costs: Known costs of a config, cheap; exact, or an `Interval` where a cost is known with an error. None where
+            nothing is known before running.
         constraints: Comparisons of metrics that must hold, beside those of the space.
         reference_metrics: Metrics of the dense recipe under dotted names (`dense.flops`).
         normalizer: Scale of hypervolume. Without one it is fixed by the first complete trials.
@@ -151,17 +152,18 @@ class Engine:
         if proposal is None:
             self.stop_reason = "no recipe is left that is new and within the constraints"
             return None
-        self._note(
-            {
-                "event": "ask",
-                "trial": number,
-                "config": proposal.config,
-                "source": proposal.source,
-                "seed": self.seed,
-                "costs": proposal.costs,
-                "predicted": proposal.predicted,
-            }
-        )
+        event: dict[str, Any] = {
+            "event": "ask",
+            "trial": number,
+            "config": proposal.config,
+            "source": proposal.source,
+            "seed": self.seed,
+            "costs": proposal.costs,
+            "predicted": proposal.predicted,
+        }
+        if proposal.intervals:
+            event["intervals"] = {n: list(i) for n, i in proposal.intervals.items()}
+        self._note(event)
         record = self.state.records[number]
         return Ask(number, record.config, record.seed, record.source, record.costs)
 
@@ -204,7 +206,8 @@ class Engine:
             metrics = as_numbers(result.metrics, f"trial {number}")
         except InputError as error:
             state, reason = "FAIL", str(error)
-        metrics = {**record.costs, **metrics}
+        middles = {n: i[1] for n, i in record.intervals.items()}
+        metrics = {**record.costs, **middles, **metrics}
         if state == "COMPLETE":
             wrong = self._incomplete(metrics)
             state, reason = ("FAIL", wrong) if wrong else (state, reason)
@@ -248,6 +251,10 @@ class Engine:
     def audit(self) -> dict[str, int]:
         """Stops that were not carried out: how many, how many of them are complete, how many on the front."""
         return figures.audit(self.problem, self.state)
+
+    def wrong_stops(self) -> dict[str, float]:
+        """What audits tell of all stops: `stopped`, the share `wrong`, and `most`, its upper 90 % limit."""
+        return figures.wrong_stops(self.problem, self.state)
 
     def summary(self) -> dict[str, Any]:
         """Figures for a progress line; `time_left` is in seconds, None where nobody can know."""
@@ -316,7 +323,7 @@ class Engine:
         for source, config in self._starters:
             key = self.problem.identity(config)
             if key not in taken:
-                return Proposal(config, source, key, self._proposer.costs(key, config))
+                return self._proposer.starter(config, source, key)
         for config in self._warm:
             found = self._proposer.check(config, "warm", taken) if self.problem.holds(config) else None
             if found is not None:
@@ -371,7 +378,14 @@ def _explain(sampler: str, drawer: str, halving: Halving | None) -> str:
         )
     if halving is not None:
         text += (
-            f" Stopping: at the first report and after {halving.eta:g}, {halving.eta**2:g}, ... times as many steps the"
-            f" best 1/{halving.eta:g} of the last {halving.window} go on, and whoever is on their front."
+            " Stopping: a trial ends early when even the optimistic end of what finished trials of its structure"
+            " foretell is dominated at its known cost"
+            + (
+                ""
+                if (halving.every if halving.rank is None else not halving.rank)
+                else f", and at the first report and after {halving.eta:g}, {halving.eta**2:g}, ... times as many steps"
+                f" unless it is among the best 1/{halving.eta:g} of the last {halving.window} or on their front"
+            )
+            + "."
         )
     return text

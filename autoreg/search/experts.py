@@ -29,6 +29,8 @@ LEARN_FROM = 128
 """Trials that the parameters of the Gaussian process are learned from, at most."""
 HOLD = 256
 """Trials that the Gaussian process holds, at most: the best by score and the latest."""
+HOLD_LINEAR = 1000
+"""Trials that the linear expert and the null model hold, at most."""
 DECAY = 0.96
 """How much less a foretelling counts with each that follows."""
 PRIOR = {"gp": 0.0, "ridge": -1.0, "trees": -1.0}
@@ -37,6 +39,8 @@ WORST = -6.0
 """A log-score is worth no less than this: one surprise must not silence an expert for ever."""
 RECENT = 200
 """Trials over which the lead is taken."""
+EVEN = 0.58
+"""Deviation of a number drawn evenly from [-1, 1], to which costs are scaled."""
 FLOOR = 0.05
 """No expert is so sure of a score, in standard deviations of all scores."""
 
@@ -50,15 +54,21 @@ class Features:
     has_gap: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, encoded: Floats) -> Features:
-        """Learn centre and gaps from encoded configs [n, p], NaN where inactive; ranges lie in [0, 1]."""
+    def of(cls, encoded: Floats, costs: int = 0) -> Features:
+        """Learn centre and gaps from encoded configs [n, p], NaN where inactive; ranges lie in [0, 1].
+
+        The last `costs` columns are logarithms of costs, which have a range of their own.
+        """
         has_gap = np.asarray(np.isnan(encoded).any(axis=0))
         with np.errstate(invalid="ignore"):
             held = np.where(np.isnan(encoded), 0.0, encoded)
         active = np.maximum((~np.isnan(encoded)).sum(axis=0), 1)
         center = held.sum(axis=0) / active
         binary = np.asarray(np.all((held == 0) | (held == 1), axis=0))
-        return cls(center, np.where(binary, 1.0, 2.0), has_gap)
+        scale = np.where(binary, 1.0, 2.0)
+        if costs:
+            scale[-costs:] = EVEN / np.maximum(held[:, -costs:].std(axis=0), 1e-3)
+        return cls(center, scale, has_gap)
 
     def __call__(self, encoded: Floats) -> Floats:
         """Columns [n, p + gaps] of encoded configs; an inactive parameter stands at its centre."""
@@ -85,14 +95,14 @@ class Settings:
     trees: tuple[BoostPredictor, float] | None = None
 
 
-def settle(encoded: Floats, quality: Floats, seed: int = 0, before: Settings | None = None) -> Settings:
-    """Learn what is costly from encoded configs [n, p] and their quality [n], to be minimized."""
-    warp, features = HalfRank(quality), Features.of(encoded)
+def settle(encoded: Floats, quality: Floats, costs: Floats, seed: int = 0) -> Settings:
+    """Learn what is costly from encoded configs [n, p], their quality [n], to be minimized, and log costs [n, k]."""
+    encoded = np.hstack([encoded, costs])
+    warp, features = HalfRank(quality), Features.of(encoded, costs.shape[1])
     scores = warp.forward(quality)
     columns = features(encoded)
     kept = chosen(scores, LEARN_FROM)
-    start = before.kernel if before is not None and before.features.has_gap.sum() == features.has_gap.sum() else None
-    kernel = learn(columns[kept], _centred(scores[kept]), start)
+    kernel = learn(columns[kept], _centred(scores[kept]))
     trees = _trees(encoded, scores, seed) if len(scores) >= TREES_FROM else None
     return Settings(len(scores), warp, features, kernel, trees)
 
@@ -142,18 +152,20 @@ class Panel:
         self.settings = settings
         scores = settings.warp.forward(quality)
         self._scores = scores
-        self._columns = settings.features(encoded)
+        columns = settings.features(np.hstack([encoded, costs]))
         kept = chosen(scores, HOLD)
-        self._process = Process(settings.kernel, self._columns[kept], scores[kept])
-        self._ridge = _Ridge(self._columns, scores)
-        self._null = _Null(costs, scores) if costs.shape[1] else None
+        self._process = Process(settings.kernel, columns[kept], scores[kept])
+        kept = chosen(scores, HOLD_LINEAR)
+        self._ridge = _Ridge(columns[kept], scores[kept])
+        self._null = _Null(costs[-HOLD_LINEAR:], scores[-HOLD_LINEAR:]) if costs.shape[1] else None
 
-    def predict(self, encoded: Floats, costs: Floats | None = None) -> dict[str, Gaussian]:
-        """What each expert foretells of configs [n, p]; the null models only where their log costs [n, k] are given.
+    def predict(self, encoded: Floats, costs: Floats, *, nulls: bool = False) -> dict[str, Gaussian]:
+        """What each expert foretells of configs [n, p] with log costs [n, k], and what the null models do if asked.
 
         The standard deviation is that of what would be observed, noise included.
         """
-        columns = self.settings.features(encoded)
+        wide = np.hstack([encoded, costs])
+        columns = self.settings.features(wide)
         mean, variance = self._process.predict(columns)
         out: dict[str, Gaussian] = {
             "gp": (mean, np.sqrt(variance + self._process.noise)),
@@ -161,11 +173,10 @@ class Panel:
         }
         if self.settings.trees is not None:
             model, spread = self.settings.trees
-            out["trees"] = (model._scores(encoded), np.full(len(encoded), spread))
-        if costs is not None:
-            count = len(self._scores)
-            wide = float(self._scores.std()) * math.sqrt(1 + 2 / count)
-            out["constant"] = (np.full(len(encoded), self._scores.mean()), np.full(len(encoded), wide))
+            out["trees"] = (model._scores(wide), np.full(len(encoded), spread))
+        if nulls:
+            doubt = float(self._scores.std()) * math.sqrt(1 + 2 / len(self._scores))
+            out["constant"] = (np.full(len(encoded), self._scores.mean()), np.full(len(encoded), doubt))
             out["null"] = self._null.predict(costs) if self._null is not None else out["constant"]
         return {k: (m, np.maximum(s, FLOOR)) for k, (m, s) in out.items()}
 

@@ -45,6 +45,24 @@ def audit(problem: Problem, state: State) -> dict[str, int]:
     return {"audited": len(audited), "ended": len(ended), "wrong": sum(r.number in on_front for r in ended)}
 
 
+def wrong_stops(problem: Problem, state: State) -> dict[str, float]:
+    """What audits tell of all stops: how many there were, the share that was wrong, and the same at worst.
+
+    A stop is wrong if the trial, finished all the same, is on the front today.
+
+    Returns:
+        `stopped`, `wrong` (share of the audited, 0 with none) and `most`, the upper end of its one-sided 90 % interval
+        (Clopper and Pearson 1934; 1 with no audit).
+    """
+    from scipy.special import betaincinv
+
+    found = audit(problem, state)
+    wrong, ended = found["wrong"], found["ended"]
+    most = float(betaincinv(wrong + 1, ended - wrong, 0.9)) if ended > wrong else 1.0
+    stopped = sum(r.state == "PRUNED" for r in state.records)
+    return {"stopped": float(stopped), "wrong": wrong / ended if ended else 0.0, "most": most}
+
+
 def counts(state: State) -> dict[str, int]:
     """How many trials were asked, are done, were stopped, failed, and run."""
     of = {s: sum(r.state == s for r in state.records) for s in ("COMPLETE", "PRUNED", "FAIL", "RUNNING")}

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from autoreg.search.front import Floats
 
-PRIORS = ((0.0, 0.7), (0.0, 0.7), (-0.7, 1.0), (-2.0, 1.2))
+PRIORS = ((0.0, 0.7), (0.0, 0.5), (-0.7, 1.0), (-1.5, 1.5))
 """Mean and deviation of the logarithms: Matern amplitude, length (times the root of the dimension), linear, noise."""
 BOUNDS = ((-3.0, 2.0), (-2.0, 3.0), (-5.0, 2.0), (-5.0, 1.0))
 

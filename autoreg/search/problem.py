@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,20 @@ from autoreg.search.records import Record, State
 if TYPE_CHECKING:
     from autoreg.space import Expression, Space
 
-Costs = Callable[[dict[str, Any]], Mapping[str, float] | None]
+
+class Interval(NamedTuple):
+    """A cost that is known with an error, such as a latency from a table: its optimistic end, middle and other end.
+
+    The optimistic end decides whether a candidate is passed over, the middle what may be expected of
+    it; and while it has not been measured, a trial dominates others with its other end alone.
+    """
+
+    low: float
+    middle: float
+    high: float
+
+
+Costs = Callable[[dict[str, Any]], Mapping[str, float | Interval] | None]
 
 
 @dataclass(frozen=True)
@@ -62,23 +75,37 @@ class Problem:
         return np.array([1.0 if d == "min" else -1.0 for d in self.objectives.values()])
 
     def known(self, config: dict[str, Any]) -> dict[str, float]:
-        """Costs of a config that are known before it runs.
+        """Costs of a config that are known before it runs; the optimistic end of those known with an error.
+
+        Raises:
+            InputError: If the cost function fails, or gives something that is no finite number.
+        """
+        return self.looked_up(config)[0]
+
+    def looked_up(self, config: dict[str, Any]) -> tuple[dict[str, float], dict[str, Interval]]:
+        """Costs as by `known`, and the intervals of those known with an error.
 
         Raises:
             InputError: If the cost function fails, or gives something that is no finite number.
         """
         if self.costs is None:
-            return {}
+            return {}, {}
         try:
             found = dict(self.costs(config) or {})
         except AutoregError:
             raise
         except Exception as error:
             raise InputError(f"the cost function failed: {type(error).__name__}: {error}") from error
+        exact: dict[str, float] = {}
+        doubtful: dict[str, Interval] = {}
         for name, value in found.items():
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-                raise InputError(f"the cost function gave {name} = {value!r}; a known cost is a finite number")
-        return {str(n): float(v) for n, v in found.items()}
+            for part in value if isinstance(value, Interval) else (value,):
+                if isinstance(part, bool) or not isinstance(part, int | float | np.number) or not math.isfinite(part):
+                    raise InputError(f"the cost function gave {name} = {value!r}; a known cost is a finite number")
+            if isinstance(value, Interval):
+                doubtful[str(name)] = Interval(*(float(v) for v in value))
+            exact[str(name)] = float(value.low if isinstance(value, Interval) else value)
+        return exact, doubtful
 
     def violated(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The constraints that `metrics` break, and by how much."""
@@ -98,6 +125,15 @@ class Problem:
     def table(self, records: Sequence[Record]) -> Floats:
         """Objectives of complete trials [n, m], in their own units."""
         return np.array([[r.metrics[n] for n in self.names] for r in records], dtype=float).reshape(-1, len(self.names))
+
+    def cautious(self, records: Sequence[Record]) -> Floats:
+        """As `table`, with the far end of a cost that is known with an error and was not measured."""
+        rows = self.table(records)
+        for k, record in enumerate(records):
+            for name, (_, middle, high) in record.intervals.items():
+                if name in self.names and name != self.quality and record.metrics[name] == middle:
+                    rows[k, self.names.index(name)] = high
+        return rows
 
     def scaled(self, values: Floats, state: State) -> Floats:
         """Objectives to be minimized: in the unit cube once the scale is fixed, in their own units before."""
@@ -124,3 +160,10 @@ class Problem:
             return np.asarray(self.space.encode(config), dtype=float)
         except (InputError, KeyError, ValueError, TypeError):
             return None
+
+    def encoded_many(self, configs: Sequence[dict[str, Any]]) -> list[Floats | None]:
+        """Encoded configs, by columns where all belong to the space."""
+        try:
+            return list(np.asarray(self.space.encode_many(configs), dtype=float)) if configs else []
+        except (InputError, KeyError, ValueError, TypeError):
+            return [self.encoded(c) for c in configs]

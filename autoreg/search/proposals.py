@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from autoreg.errors import AutoregError, InputError
 from autoreg.search import screening
-from autoreg.search.problem import Problem
+from autoreg.search.problem import Interval, Problem
 from autoreg.search.records import State
 from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, even, vary
 from autoreg.search.seen import Seen
@@ -24,7 +24,9 @@ OWN_DRAWS = 24
 PATIENCE = 48
 """Candidates that could not extend the front are passed over this often before one is taken."""
 OWN_IN_POOL = 2
-"""Draws by the sampler itself among the candidates of a trusted predictor."""
+OWN_UNTIL = 150
+"""Draws by the sampler itself among the candidates of a trusted predictor, and the trial after which there are none:
+TPE's time grows with the trials, to 0.1 s a draw at 1,000."""
 ROUNDS = 3
 KEEP = 8
 """How often, and how many of, the best candidates are varied to find better ones."""
@@ -43,6 +45,12 @@ class Proposal:
     key: str
     costs: dict[str, float]
     predicted: dict[str, Any] | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> dict[str, float]:
+        """Known costs, with the middle of those that are known with an error."""
+        return {**self.costs, **{n: i.middle for n, i in self.intervals.items()}}
 
 
 class Proposer:
@@ -82,34 +90,38 @@ class Proposer:
         self._plain = plain
         self._price = price
         self._frontier = screening.Frontier(problem)
-        self._keys: dict[int, str] = {}
+        self._taken: set[str] = set()
+        self._heard = 0
         self._flats: dict[int, dict[str, Any]] = {}
         self._costs: dict[str, dict[str, float]] = {}
+        self._intervals: dict[str, dict[str, Interval]] = {}
         self.rejected: Counter[str] = Counter()
 
     def propose(self, state: State, number: int) -> Proposal | None:
         """Return the recipe of trial `number`, or None when the space has no other."""
         taken = self.taken(state)
-        seen = self._seen(state)
         self.rejected = Counter()
         learned = None if self._learner is None else self._learner.learned(state)
         found = None
         if learned is not None and learned.trusted and state.normalizer is not None:
             if self._left_plain(number):
-                found = self._drawn(state, number, taken, seen, plain=True)
+                found = self._drawn(state, number, taken, plain=True)
             else:
-                found = self._screened(state, number, taken, seen, learned)
-        found = found or self._drawn(state, number, taken, seen) or self._walked(number, taken)
+                with screening.one_thread():
+                    found = self._screened(state, number, taken, learned)
+        found = found or self._drawn(state, number, taken) or self._walked(number, taken)
         if found is None or learned is None or self._learner is None:
             return found
-        foretold = screening.prediction(self._problem, self._learner, learned, found.config, found.costs)
-        return Proposal(found.config, found.source, found.key, found.costs, foretold)
+        with screening.one_thread():
+            foretold = screening.prediction(self._problem, self._learner, learned, found.config, found.costs)
+        return replace(found, predicted=foretold)
 
     def taken(self, state: State) -> set[str]:
         """Keys of all recipes that were asked."""
-        for record in state.records[len(self._keys) :]:
-            self._keys[record.number] = self._problem.identity(record.config)
-        return set(self._keys.values())
+        for record in state.records[self._heard :]:
+            self._taken.add(self._problem.identity(record.config))
+        self._heard = len(state.records)
+        return self._taken
 
     def check(self, config: dict[str, Any], source: str, taken: set[str]) -> Proposal | None:
         """Return the proposal of a candidate, or None, with the reason counted, if it may not be asked."""
@@ -129,14 +141,21 @@ class Proposer:
         if broken:
             self.rejected.update(f"constraint {text!r} broken at known cost" for text in broken)
             return None
-        return Proposal(config, source, key, costs)
+        return Proposal(config, source, key, costs, intervals=self._intervals.get(key, {}))
+
+    def starter(self, config: dict[str, Any], source: str, key: str) -> Proposal:
+        """The proposal of a config that is asked whatever its costs are."""
+        return Proposal(config, source, key, self.costs(key, config), intervals=self._intervals.get(key, {}))
 
     def costs(self, key: str, config: dict[str, Any]) -> dict[str, float]:
         """Known costs of a config, computed once per key."""
         if key not in self._costs:
             if len(self._costs) >= 100_000:
                 self._costs.clear()
-            self._costs[key] = self._problem.known(config)
+                self._intervals.clear()
+            self._costs[key], doubtful = self._problem.looked_up(config)
+            if doubtful:
+                self._intervals[key] = doubtful
         return self._costs[key]
 
     def require_possible(self) -> None:
@@ -162,24 +181,24 @@ class Proposer:
 
     def _seen(self, state: State) -> list[Seen]:
         """Recorded trials as a sampler takes them: in order of their numbers, failed ones left out."""
-        out = []
-        for r in state.records:
-            if r.state == "FAIL":
-                continue
-            values = self._problem.values(r.metrics) if r.state == "COMPLETE" else None
-            scaled = None if values is None else tuple(self._problem.scaled(np.array(values), state)[0].tolist())
-            out.append(Seen(r.number, r.state, self._flat(r.number, r.config), scaled, r.violation))
-        return out
+        held = [r for r in state.records if r.state != "FAIL"]
+        valued = [r for r in held if r.state == "COMPLETE" and self._problem.values(r.metrics) is not None]
+        rows = self._problem.scaled(self._problem.table(valued), state).tolist()
+        scaled = {r.number: tuple(row) for r, row in zip(valued, rows, strict=True)}
+        return [
+            Seen(r.number, r.state, self._flat(r.number, r.config), scaled.get(r.number), r.violation)
+            for r in held
+            if r.state != "FAIL"
+        ]
 
     def _flat(self, number: int, config: dict[str, Any]) -> Mapping[str, Any]:
         if number not in self._flats:
             self._flats[number] = self._problem.flat(config)
         return self._flats[number]
 
-    def _drawn(
-        self, state: State, number: int, taken: set[str], seen: Sequence[Seen], *, plain: bool = False
-    ) -> Proposal | None:
+    def _drawn(self, state: State, number: int, taken: set[str], *, plain: bool = False) -> Proposal | None:
         walks = isinstance(self._sampler, GridSampler)
+        seen = [] if walks or plain else self._seen(state)
         spare: Proposal | None = None
         passed = 0
         for k in range(10**9 if walks else DRAWS):
@@ -209,16 +228,14 @@ class Proposer:
                 return proposal
         return None
 
-    def _screened(
-        self, state: State, number: int, taken: set[str], seen: Sequence[Seen], learned: screening.Learned
-    ) -> Proposal | None:
+    def _screened(self, state: State, number: int, taken: set[str], learned: screening.Learned) -> Proposal | None:
         """Take the candidate of largest expected hypervolume improvement at its known cost, per epoch to be paid.
 
         The best of the pool are varied and judged again, `ROUNDS` times: a climb along the acquisition.
         """
         rng = np.random.default_rng([self._seed, number, 0x5C4EE])
         pool: dict[str, tuple[Proposal, float]] = {}
-        fresh = self._first(state, number, seen, rng)
+        fresh = self._first(state, number, rng)
         for turn in range(ROUNDS + 1):
             proposals = [p for c in fresh if (p := self.check(c, "screened", taken)) and p.key not in pool]
             pool |= self._judged(state, learned, {p.key: p for p in proposals})
@@ -236,22 +253,32 @@ class Proposer:
         self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal]
     ) -> dict[str, tuple[Proposal, float]]:
         """Logarithm of the expected improvement of proposals, per epoch; those that cannot be encoded are left out."""
-        rows = {k: e for k, p in proposals.items() if (e := self._problem.encoded(p.config)) is not None}
+        found = self._problem.encoded_many([p.config for p in proposals.values()])
+        rows = {k: e for k, e in zip(proposals, found, strict=True) if e is not None}
         if not rows:
             return {}
         held = [proposals[k] for k in rows]
         gains = screening.log_gains(
-            self._problem, state, self._frontier, learned, np.array(list(rows.values())), [p.costs for p in held]
+            self._problem,
+            state,
+            self._frontier,
+            learned,
+            np.array(list(rows.values())),
+            [p.costs for p in held],
+            [p.expected for p in held],
         )
         if self._price is not None:
             prices = np.maximum([float(self._price(p.config)) for p in held], 0.0)
             gains = gains - np.log(prices + OVERHEAD)
         return {k: (p, float(g)) for k, p, g in zip(rows, held, gains, strict=True)}
 
-    def _first(self, state: State, number: int, seen: Sequence[Seen], rng: np.random.Generator) -> list[dict[str, Any]]:
+    def _first(self, state: State, number: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """A few of the sampler's own, half quasi-random, half children of the front."""
         space = self._problem.space
-        drawn = [self._sampler.propose(seen, (self._seed, number, k)) for k in range(OWN_IN_POOL)]
+        drawn: list[dict[str, Any] | None] = []
+        if number < OWN_UNTIL:
+            seen = self._seen(state)
+            drawn += [self._sampler.propose(seen, (self._seed, number, k)) for k in range(OWN_IN_POOL)]
         parents = [f for r in self._frontier.look(state).members if (f := self._flat(r.number, r.config))]
         drawn += even(space, self._pool // 2 if parents else self._pool, rng)
         for k in range(self._pool // 2 if parents else 0):

@@ -1,4 +1,4 @@
-"""Stopping trials early on several objectives: successive halving by non-dominated rank.
+"""Stopping trials early on several objectives: by what they may still reach, and by non-dominated rank.
 
 Optuna can neither report nor prune in multi-objective studies, so the decision is ours. It reads
 recorded reports only, so that a replayed study decides as the first one did.
@@ -29,12 +29,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Halving:
-    """Multi-objective successive halving, asynchronous, within a recent window.
+    """Stopping at rungs, asynchronously, by two rules.
 
-    At a rung a trial is compared with the last `window` other trials that reached it, by
-    non-dominated rank of (quality at the rung, known costs), ties by hypervolume contribution; the
-    best `1/eta` go on. A trial of rank 0 goes on whatever its place. Any trial is stopped whose
-    optimistic bound is dominated at its known costs by a complete trial.
+    The bound: a trial is stopped when even the optimistic end of its forecast is dominated at its
+    known costs by a complete trial. The forecast is learned from finished trials of its own structure.
+
+    The rank, multi-objective successive halving within a recent window: a trial is compared with the
+    last `window` other trials that reached the rung, by non-dominated rank of (quality at the rung, known
+    costs), ties by hypervolume contribution; the best `1/eta` go on. A trial of rank 0 goes on whatever its place.
 
     Args:
         eta: One in `eta` goes on at each rung. The first report of a trial is a rung, and then every report at
@@ -43,9 +45,10 @@ class Halving:
         window: How many of the latest other reports at the rung count.
         peers: No trial is stopped before this many others have reached the rung.
         audit: Share of stops that are not carried out, in [0, 1], to see how many were wrong.
-        optimism: Which quantile of the improvements that complete trials made after the rung
-            a trial may hope for, in [0, 1].
+        optimism: How sure a forecast must be that a trial turns out no better, in [0.5, 1).
         every: Whether every step that is reported is a rung: for objectives that report at rungs of their own.
+        rank: Whether the second rule stops trials too. None: unless `every`, since an objective with rungs of its own
+            scores a compressed copy there, before it is fine-tuned, and its rank says little of what it becomes.
 
     Reference: Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), MLSys
     2020, arXiv 1810.05934; for several objectives Schmucker et al., "Multi-objective asynchronous
@@ -60,6 +63,7 @@ class Halving:
     audit: float = 0.05
     optimism: float = 0.95
     every: bool = False
+    rank: bool | None = None
 
     def __post_init__(self) -> None:
         checks = {
@@ -68,13 +72,13 @@ class Halving:
             "window": self.window >= self.peers,
             "peers": self.peers >= 1,
             "audit": 0 <= self.audit <= 1,
-            "optimism": 0 <= self.optimism <= 1,
+            "optimism": 0.5 <= self.optimism < 1,
         }
         for name, ok in checks.items():
             if not ok:
                 raise InputError(
                     f"early stopping: {name} = {getattr(self, name)!r} is out of range (eta > 1, first >= 1, "
-                    "window >= peers >= 1, audit and optimism in [0, 1])"
+                    "window >= peers >= 1, audit in [0, 1], optimism in [0.5, 1))"
                 )
 
     def is_rung(self, step: int, earlier: Sequence[int] = ()) -> bool:
@@ -94,8 +98,9 @@ class Halving:
         others: ArrayLike,
         *,
         quality: int,
-        improvements: Sequence[float],
+        finished: ArrayLike,
         finals: ArrayLike,
+        wrong: int = 0,
         reference: ArrayLike | None = None,
     ) -> Decision:
         """Decide about one trial at a rung; every objective is to be minimized.
@@ -104,18 +109,19 @@ class Halving:
             own: The trial's objectives [m]: quality at the rung, costs as known.
             others: The same of the other trials at this rung, oldest first [n][m].
             quality: Index of the quality among the objectives.
-            improvements: Quality at this rung minus final quality of complete trials that passed it.
+            finished: Quality at this rung and at the end of complete trials of the same structure [j][2].
             finals: Objectives of complete trials that count, at their end [k][m].
+            wrong: Stops that audits have shown to be wrong.
             reference: Point below which hypervolume is taken [m].
         """
         me = np.asarray(own, dtype=float)
-        recent = np.asarray(others, dtype=float).reshape(-1, len(me))[-self.window :]
-        if len(recent) < self.peers:
-            return Decision(False)
-        bound = self._bound(me, quality, improvements)
+        bound = self._bound(me, quality, np.asarray(finished, dtype=float).reshape(-1, 2), wrong)
         ended = np.asarray(finals, dtype=float).reshape(-1, len(me))
         if bound is not None and len(ended) and bool(np.any(_dominates(ended, bound))):
             return Decision(True, f"at its known cost even the optimistic bound {bound[quality]:.4g} is dominated")
+        recent = np.asarray(others, dtype=float).reshape(-1, len(me))[-self.window :]
+        if len(recent) < self.peers or not (not self.every if self.rank is None else self.rank):
+            return Decision(False)
         points = np.vstack([recent, me])
         level = front.ranks(points)
         if level[-1] == 0:
@@ -126,13 +132,13 @@ class Halving:
             return Decision(False)
         return Decision(True, f"place {place + 1} of {len(points)} at this rung, {keep} go on")
 
-    def _bound(self, own: Floats, quality: int, improvements: Sequence[float]) -> Floats | None:
-        if len(improvements) < self.peers:
+    def _bound(self, own: Floats, quality: int, finished: Floats, wrong: int) -> Floats | None:
+        from autoreg.search.forecast import optimistic
+
+        if len(finished) < self.peers:
             return None
         bound = own.copy()
-        bound[quality] -= max(
-            float(np.quantile(np.asarray(improvements, dtype=float), self.optimism, method="higher")), 0.0
-        )
+        bound[quality] = optimistic(float(own[quality]), finished[:, 0], finished[:, 1], 1 - self.optimism, wrong)
         return bound
 
     def audits(self, seed: int, trial: int) -> bool:

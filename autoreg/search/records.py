@@ -25,7 +25,10 @@ class Report:
 
 @dataclass
 class Record:
-    """One trial as the log tells it. `feasible` is None until the trial has ended with metrics."""
+    """One trial as the log tells it. `feasible` is None until the trial has ended with metrics.
+
+    `intervals` holds low end, middle and high end of costs that were known with an error; `costs` their low end.
+    """
 
     number: int
     config: dict[str, Any]
@@ -41,6 +44,7 @@ class Record:
     violation: float = 0.0
     audited: bool = False
     reports: list[Report] = field(default_factory=list)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
     asked_at: float = 0.0
     told_at: float | None = None
 
@@ -158,9 +162,9 @@ class State:
             )
         costs, predicted = event.get("costs") or {}, event.get("predicted")
         at = _number(event.get("at"))
-        self.records.append(
-            Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), predicted, asked_at=at)
-        )
+        record = Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), predicted)
+        record.intervals, record.asked_at = dict(event.get("intervals") or {}), at
+        self.records.append(record)
 
     def _on_report(self, event: Event) -> None:
         number, step = event["trial"], event["step"]

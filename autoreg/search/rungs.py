@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,21 +31,39 @@ def decide_at(
     own = _point(names, problem, record, metrics)
     counted = problem.counted(state)
     sign = problem.signs[problem.names.index(problem.quality)]
-    improvements = [
-        sign * (report.metrics[problem.quality] - r.metrics[problem.quality])
-        for r in counted
-        if (report := r.at(step)) is not None and problem.quality in report.metrics
+    finished = [
+        (sign * report.metrics[problem.quality], sign * r.metrics[problem.quality])
+        for r in state.complete()
+        if (report := r.at(step)) is not None
+        and problem.quality in report.metrics
+        and structure(r.config) == structure(record.config)
     ]
     decision = halving.decide(
         np.array(own) * signs,
         np.array(_others(names, problem, state, record, step)).reshape(-1, len(names)) * signs,
         quality=names.index(problem.quality),
-        improvements=improvements,
-        finals=problem.table(counted)[:, columns] * signs,
+        finished=finished,
+        finals=problem.cautious(counted)[:, columns] * signs,
+        wrong=_wrong(problem, state),
     )
     if decision.stop and halving.audits(seed, record.number):
         return Decision(False, decision.reason, audit=True)
     return decision
+
+
+def structure(config: Mapping[str, Any]) -> str:
+    """What of a network is removed: the label of `sparsity`, by which rungs and ends are related; "" without one."""
+    found = config.get("sparsity", "")
+    return str(next(iter(found), "")) if isinstance(found, Mapping) else str(found)
+
+
+def _wrong(problem: Problem, state: State) -> int:
+    """How many stops audits have shown to be wrong."""
+    if not any(r.audited for r in state.records):
+        return 0
+    from autoreg.search import figures
+
+    return figures.audit(problem, state)["wrong"]
 
 
 def _comparable(problem: Problem, record: Record, metrics: Mapping[str, float]) -> list[str]:

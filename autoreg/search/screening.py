@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoreg.search.front import Floats, nondominated
-from autoreg.search.improvement import Region
 from autoreg.search.problem import Problem
 from autoreg.search.records import Record, State
 
 if TYPE_CHECKING:
     from autoreg.search.experts import Panel, Scoreboard, Settings
+    from autoreg.search.improvement import Region
     from autoreg.search.trust import Quality
     from autoreg.search.warp import HalfRank
 
@@ -33,29 +34,49 @@ ERRORS = 1.0
 
 
 class Frontier:
-    """What has been reached, and what is left to gain; kept until another trial ends."""
+    """What has been reached, and what is left to gain; kept until another trial ends.
+
+    What is sought lies beyond what running trials are foretold to reach too, so that workers do not all seek the same.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._column = problem.names.index(problem.quality)
-        self._at: tuple[int, bool] | None = None
+        self._at: tuple[int, bool, tuple[int, ...]] | None = None
         self.seen: Floats = np.zeros((0, len(problem.names)))
         self.members: list[Record] = []
         self.region: Region | None = None
+        self._cautious: Region | None = None
 
     def look(self, state: State) -> Frontier:
         """Bring it up to date with a state."""
-        at = (len(state.told), state.normalizer is not None)
+        running = [r for r in state.running() if self._believed(r)]
+        at = (len(state.told), state.normalizer is not None, tuple(r.number for r in running))
         if at != self._at:
             counted = self._problem.counted(state)
             self.seen = self._problem.scaled(self._problem.table(counted), state)
             on = nondominated(self.seen)
             self.members = [r for r, member in zip(counted, on, strict=True) if member]
-            self.region = None
+            self.region = self._cautious = None
             if state.normalizer is not None:
-                self.region = Region.of(self.seen[on], state.normalizer.corner, self._column)
+                from autoreg.search.improvement import Region
+
+                corner = state.normalizer.corner
+                self.region = self._cautious = Region.of(self.seen[on], corner, self._column)
+                if running:
+                    rows = [[{**r.costs, **(r.predicted or {})}[n] for n in self._problem.names] for r in running]
+                    hoped = np.vstack([self.seen[on], self._problem.scaled(np.array(rows, dtype=float), state)])
+                    self.region = Region.of(hoped, corner, self._column)
+                if any(r.intervals for r in counted):
+                    careful = self._problem.scaled(self._problem.cautious(counted), state)
+                    self._cautious = Region.of(careful, corner, self._column)
             self._at = at
         return self
+
+    def _believed(self, record: Record) -> bool:
+        """Whether a running trial counts with what is foretold of it."""
+        foretold, names = record.predicted or {}, self._problem.names
+        return self._problem.quality in foretold and all(n in record.costs or n in foretold for n in names)
 
     def places(self, state: State, costs: Sequence[Mapping[str, float]], otherwise: Floats) -> Floats:
         """Costs of candidates [n, d] in the unit cube, without the quality; what is not known as in `otherwise` [m]."""
@@ -69,15 +90,17 @@ class Frontier:
     def could_extend(self, state: State, costs: Sequence[Mapping[str, float]]) -> np.ndarray:
         """Tell [n] which candidates, with the best quality seen and a little more, would extend the front.
 
+        A trial whose cost is known with an error and was not measured stands in their way with its far end alone.
         Objectives that are not known in advance count with the best value seen. All do while the
         scale of hypervolume is not fixed or nothing is complete.
         """
         self.look(state)
-        if self.region is None or not len(self.seen) or not any(n in c for c in costs for n in self._problem.names):
+        region = self._cautious
+        if region is None or not len(self.seen) or not any(n in c for c in costs for n in self._problem.names):
             return np.ones(len(costs), dtype=bool)
         best = self.seen.min(axis=0)
         hope = max(best[self._column] * (1 - SLACK_SHARE) - SLACK, 0.0)
-        gained = self.region.volumes(self.places(state, costs, best)) @ np.maximum(self.region.levels - hope, 0.0)
+        gained = region.volumes(self.places(state, costs, best)) @ np.maximum(region.levels - hope, 0.0)
         return np.asarray(gained > NOTHING)
 
 
@@ -89,6 +112,7 @@ class Learned:
         count: Trials that the costly settings were learned from, and the warp with them.
         trials: Trials that the experts were fitted to.
         panels: Experts per objective that is not known in advance.
+        known: Objectives whose logarithms the experts see beside the config.
         weights: Of the experts of the quality.
         lead: Mean lead of the weighted experts in log-score over the better null model, in nats a trial.
         error: Its standard error.
@@ -100,12 +124,23 @@ class Learned:
     count: int
     trials: int
     panels: Mapping[str, Panel]
+    known: tuple[str, ...]
     weights: Mapping[str, float]
     lead: float
     error: float
     scored: int
     trusted: bool
     reason: str
+
+    def logs(self, costs: Sequence[Mapping[str, float]]) -> Floats:
+        """Logarithms [n, k] of the known costs of candidates."""
+        return logs_of(self.known, costs)
+
+
+def logs_of(names: Sequence[str], costs: Sequence[Mapping[str, float]]) -> Floats:
+    """Logarithms [n, k] of some costs."""
+    table = np.array([[c.get(n, 1e-12) for n in names] for c in costs], dtype=float).reshape(len(costs), len(names))
+    return np.asarray(np.log(np.maximum(table, 1e-12)))
 
 
 class Learner:
@@ -138,6 +173,8 @@ class Learner:
         self._group = group or problem.identity
         self._rows: dict[int, Floats | None] = {}
         self._usable: list[Record] = []
+        self._matrix: Floats = np.zeros((0, 0))
+        self._logged: Floats = np.zeros((0, 0))
         self._heard = 0
         self._scored = 0
         self._warps: dict[int, HalfRank] = {}
@@ -156,8 +193,9 @@ class Learner:
         if len(self._usable) < self._least:
             return None
         if self._learned is None or self._learned.trials != len(self._usable):
-            self._score()
-            self._learned = self._fit()
+            with one_thread():
+                self._score()
+                self._learned = self._fit()
         return self._learned
 
     def quality(self, state: State) -> Quality | None:
@@ -169,21 +207,20 @@ class Learner:
 
     def foretell(self, learned: Learned, encoded: Floats, costs: Mapping[str, float]) -> dict[str, list[float]]:
         """Mean and deviation of the score by every expert and null model for one config, to be recorded with it."""
-        logs = self._logs([costs]) if self._cost_names() else np.zeros((1, 0))
         panel = learned.panels[self._problem.quality]
+        logs = learned.logs([costs])
         return {
             n: [round(float(m[0]), 6), round(float(s[0]), 6)]
-            for n, (m, s) in panel.predict(encoded[None, :], logs).items()
+            for n, (m, s) in panel.predict(encoded[None, :], logs, nulls=True).items()
         }
 
-    def _cost_names(self) -> list[str]:
+    def _cost_names(self) -> tuple[str, ...]:
         first = self._usable[: self._least]
-        return [n for n in self._problem.names if n != self._problem.quality and all(n in r.costs for r in first)]
+        names = self._problem.names
+        return tuple(n for n in names if n != self._problem.quality and all(n in r.costs for r in first))
 
-    def _logs(self, costs: Sequence[Mapping[str, float]]) -> Floats:
-        names = self._cost_names()
-        table = np.array([[c.get(n, 1e-12) for n in names] for c in costs], dtype=float).reshape(len(costs), len(names))
-        return np.asarray(np.log(np.maximum(table, 1e-12)))
+    def _logs(self, records: Sequence[Record]) -> Floats:
+        return logs_of(self._cost_names(), [r.costs for r in records])
 
     def _count(self, available: int) -> int:
         count = self._least
@@ -199,9 +236,19 @@ class Learner:
     def _table(self, records: Sequence[Record]) -> Floats:
         return np.array([self._row(r) for r in records])
 
+    def _grown(self, records: Sequence[Record]) -> tuple[Floats, Floats]:
+        """Encoded configs and log costs of all usable trials; only those of new ones are looked up."""
+        fresh = records[len(self._matrix) :]
+        if len(self._matrix) and fresh:
+            self._matrix = np.vstack([self._matrix, self._table(fresh)])
+            self._logged = np.vstack([self._logged, self._logs(fresh)])
+        elif fresh:
+            self._matrix, self._logged = self._table(fresh), self._logs(fresh)
+        return self._matrix, self._logged
+
     def _values(self, name: str, records: Sequence[Record]) -> Floats:
-        sign = self._problem.signs[self._problem.names.index(name)]
-        return sign * np.array([r.metrics[name] for r in records], dtype=float)
+        sign = float(self._problem.signs[self._problem.names.index(name)])
+        return np.asarray(sign * np.array([r.metrics[name] for r in records], dtype=float))
 
     def _warp(self, count: int) -> HalfRank:
         from autoreg.search.warp import HalfRank
@@ -216,12 +263,10 @@ class Learner:
             self._replay()
             self._scored = self._least
         for record in self._usable[self._scored :]:
-            told = record.predicted or {}
-            if "experts" in told and "warp" in told and int(told["warp"]) <= len(self._usable):
-                score = float(
-                    self._warp(int(told["warp"])).forward([self._sign * record.metrics[self._problem.quality]])[0]
-                )
-                self._hear(record, told["experts"], score)
+            told = (record.predicted or {}).get("experts") or {}
+            if int(told.get("warp", 0)) in range(1, len(self._usable) + 1):
+                came = [self._sign * record.metrics[self._problem.quality]]
+                self._hear(record, told["scores"], float(self._warp(int(told["warp"])).forward(came)[0]))
         self._scored = len(self._usable)
 
     def _replay(self) -> None:
@@ -230,15 +275,15 @@ class Learner:
         half = max(self._least // 2 + 1, 4)
         first, rest = self._usable[:half], self._usable[half : self._least]
         quality = self._values(self._problem.quality, first)
-        settings = settle(self._table(first), quality, self._seed)
-        panel = Panel(settings, self._table(first), quality, self._logs([r.costs for r in first]))
-        foretold = panel.predict(self._table(rest), self._logs([r.costs for r in rest]))
+        settings = settle(self._table(first), quality, self._logs(first), self._seed)
+        panel = Panel(settings, self._table(first), quality, self._logs(first))
+        foretold = panel.predict(self._table(rest), self._logs(rest), nulls=True)
         scores = settings.warp.forward(self._values(self._problem.quality, rest))
         for k, record in enumerate(rest):
             self._hear(record, {n: [float(m[k]), float(s[k])] for n, (m, s) in foretold.items()}, float(scores[k]))
 
     def _hear(self, record: Record, foretold: Mapping[str, Sequence[float]], score: float) -> None:
-        cost = float(self._logs([record.costs]).mean()) if self._cost_names() else 0.0
+        cost = float(self._logs([record]).mean()) if self._cost_names() else 0.0
         self.board.add(foretold, score, self._group(record.config), cost)
 
     def _fit(self) -> Learned:
@@ -248,15 +293,33 @@ class Learner:
         count = self._count(len(records))
         known = self._cost_names()
         unknown = [n for n in problem.names if n not in known]
-        encoded, logs = self._table(records), self._logs([r.costs for r in records])
+        encoded, logs = self._grown(records)
         if self._settings is None or self._settings[0] != count:
             first = records[:count]
-            self._settings = count, {n: settle(encoded[:count], self._values(n, first), self._seed) for n in unknown}
+            self._settings = (
+                count,
+                {n: settle(encoded[:count], self._values(n, first), logs[:count], self._seed) for n in unknown},
+            )
         panels = {n: Panel(self._settings[1][n], encoded, self._values(n, records), logs) for n in unknown}
         lead, error, rival = self.board.lead()
         trusted, reason = verdict(lead, error, rival, len(self.board.own))
         weights = self.board.weights(panels[problem.quality].names)
-        return Learned(count, len(records), panels, weights, lead, error, len(self.board.own), trusted, reason)
+        return Learned(count, len(records), panels, known, weights, lead, error, len(self.board.own), trusted, reason)
+
+
+@functools.cache
+def _pools() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    from autoreg.search import experts  # so that the libraries it brings are there to be found
+
+    assert experts
+    return ThreadpoolController()
+
+
+def one_thread() -> Any:
+    """A context in which linear algebra keeps to one thread: faster for its sizes, and the same bits each time."""
+    return _pools().limit(limits=1, user_api="blas")
 
 
 def verdict(lead: float, error: float, rival: str, scored: int) -> tuple[bool, str]:
@@ -276,12 +339,15 @@ def log_gains(
     learned: Learned,
     encoded: Floats,
     costs: Sequence[Mapping[str, float]],
+    expected: Sequence[Mapping[str, float]] | None = None,
 ) -> Floats:
     """Logarithm [n] of the expected hypervolume improvement of candidates at known cost.
 
     Args:
         encoded: Candidates [n, p].
-        costs: Their known costs. Objectives that are neither known nor the quality count with their foretold mean.
+        costs: Their known costs, as the experts see them. Objectives that are neither known nor the quality count with
+            their foretold mean.
+        expected: Where they stand, if that differs: the middle of costs that are known with an error.
     """
     from autoreg.search.experts import mixed, spread_out
 
@@ -289,21 +355,26 @@ def log_gains(
     frontier.look(state)
     assert frontier.region is not None
     column = problem.names.index(problem.quality)
-    raw = np.empty((len(costs), len(problem.names)))
+    raw, logs = np.empty((len(costs), len(problem.names))), learned.logs(costs)
     for m, (name, sign, axis) in enumerate(zip(problem.names, problem.signs, state.normalizer.axes, strict=True)):
         guess = np.full(len(costs), axis.reference)
         if name in learned.panels and name != problem.quality:
             panel = learned.panels[name]
-            guess = sign * panel.settings.warp.back(mixed(panel.predict(encoded), learned.weights)[0])
-        raw[:, m] = guess if name == problem.quality else [c.get(name, g) for c, g in zip(costs, guess, strict=True)]
+            guess = sign * panel.settings.warp.back(mixed(panel.predict(encoded, logs), learned.weights)[0])
+        raw[:, m] = (
+            guess
+            if name == problem.quality
+            else [c.get(name, g) for c, g in zip(expected or costs, guess, strict=True)]
+        )
     places = np.delete(state.normalizer.transform(raw), column, axis=1)
     panel = learned.panels[problem.quality]
-    mean, spread = mixed(panel.predict(encoded), learned.weights)
+    mean, spread = mixed(panel.predict(encoded, logs), learned.weights)
     means, spreads = spread_out(mean, spread, panel.settings.warp)
     axis = state.normalizer.axes[column]
     unit = abs(axis.reference - axis.ideal)
     sign = float(problem.signs[column])
-    return frontier.region.log_gain(places, (means - sign * axis.ideal) / unit, spreads / unit)
+    gains: Floats = frontier.region.log_gain(places, (means - sign * axis.ideal) / unit, spreads / unit)
+    return gains
 
 
 def prediction(
@@ -327,6 +398,5 @@ def prediction(
         "high": float(max(low, high)),
         "trials": learned.trials,
         "trusted": learned.trusted,
-        "warp": learned.count,
-        "experts": experts,
+        "experts": {"warp": learned.count, "scores": experts},
     }

@@ -14,7 +14,7 @@ from autoreg.costs.levels import Levels
 from autoreg.costs.structure import channel_groups, drop_blocks, remove_channels
 from autoreg.costs.trace import call
 from autoreg.methods import create
-from autoreg.methods.quantization import attach_quantizers, calibrate, placement
+from autoreg.methods.quantization import attach_calibrated, placement
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.methods.state import State, weighted_layers
@@ -161,7 +161,10 @@ def kept_removed(numel: int, kept: int, fraction: float) -> int:
 def quantize(
     carried: Carried, config: Mapping[str, Any], levels: Levels, setup: Setup, fold: str, *, learned: bool
 ) -> Carried:
-    """Attach quantizers at the levels' bits and calibrate the ranges of activations; changes the model in place."""
+    """Attach quantizers at the levels' bits and calibrate the ranges of activations; changes the model in place.
+
+    Values that no calibration batch showed stay in floating point; the record says so.
+    """
     levels = levels.spread()
     settings = {
         "weight_bits": {name: bits for name, bits in levels.weight_bits.items() if bits < 32},
@@ -178,8 +181,10 @@ def quantize(
         bits = settings["weight_bits"], settings["activation_bits"]
         found = placement(carried.model, lambda model: call(model, to_device(setup.example_input, setup.device)), *bits)
         settings |= {"producers": dict(found.producers), "tails": dict(found.tails)}
-    attach_quantizers(carried.model, **settings)
+    batches = []
     if settings["activation_bits"]:
         carried.model.eval()
-        calibrate(carried.model, calibration_batches(setup, fold), lambda m, b: forward(m, setup.task, b))
-    return carried.with_model(carried.model, quantized=settings)
+        batches = calibration_batches(setup, fold)
+    settings, unseen = attach_calibrated(carried.model, settings, batches, lambda m, b: forward(m, setup.task, b))
+    notes = (*carried.notes, *(f"{name}: its input was not seen in calibration and stays in fp32" for name in unseen))
+    return carried.with_model(carried.model, quantized=settings, notes=notes)

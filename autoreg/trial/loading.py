@@ -7,24 +7,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autoreg.errors import InputError
 from autoreg.trial.chain import Chain
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
 
+_OPTIONS = ("cache", "device", "threads")  # what study.json says of how trials were carried out
+
 
 def objective_of(folder: Path) -> tuple[TaskObjective, int]:
     """The objective of a task study on disk, and the study's seed.
 
+    Phases are looked for, and kept, as the study did: with its device, its threads and its use of the store.
+
     Raises:
-        InputError: the study has no task.
+        InputError: the study has no task, or its device is not here.
     """
     study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     task = study.get("task")
     if task is None:
         raise InputError(f"{folder}: is the study of a Python objective, which keeps no models")
     ref = TaskRef(task["name"], task["params"], tuple(study["imports"]))
-    options = Options(study["store"], reference_seed=study["seed"])
+    found = study.get("options", {})  # studies of older versions do not say
+    options = Options(study["store"], reference_seed=study["seed"], **{n: found[n] for n in _OPTIONS if n in found})
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            f"{folder}: its trials ran on {options.device}, but PyTorch finds no GPU here; use a machine that has one"
+        )
     return TaskObjective(ref, options, rungs=False), int(study["seed"])
 
 

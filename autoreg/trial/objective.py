@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from autoreg.artifacts.onnx_graph import ExportError
 from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
 from autoreg.costs.count import count
 from autoreg.costs.factors import factor_names
@@ -17,10 +18,12 @@ from autoreg.costs.latency import Latency, measure
 from autoreg.costs.latency_model import LatencyModel
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
+from autoreg.costs.timing import OnnxError
 from autoreg.errors import InputError
 from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import compile_plan, identity
 from autoreg.tasks import Task, load_task
+from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
 from autoreg.trial.carried import plain_copy
 from autoreg.trial.chain import Chain, OnRung, Outcome
@@ -89,11 +92,21 @@ class TaskObjective:
         ref: the task.
         options: where results are kept, device and threads.
         latency: whether latency is measured.
+        latency_needed: whether a recipe fails whose network cannot be timed; else it has no `latency_ms`, and a note.
         rungs: whether compressed copies are scored while the first fold trains.
     """
 
-    def __init__(self, ref: TaskRef, options: Options, *, latency: bool = True, rungs: bool = True) -> None:
+    def __init__(
+        self,
+        ref: TaskRef,
+        options: Options,
+        *,
+        latency: bool = True,
+        rungs: bool = True,
+        latency_needed: bool = False,
+    ) -> None:
         self.ref, self.options, self.latency, self.rungs = ref, options, latency, rungs
+        self.latency_needed = latency_needed
         self._setup: Setup | None = None
         self._reference: Reference | None = None
         self._latency_model: LatencyModel | None = None
@@ -215,13 +228,23 @@ class TaskObjective:
         predicted = predict(self.setup.profile, levels)
         costs = cost_metrics(predicted)
         trial.info["layers"] = layer_rows(predicted, levels)
-        if self.latency:
-            timed = self._latency(config, levels)
+        timed = self._timed(config, levels, trial) if self.latency else None
+        if timed is not None:
             costs["latency_ms"] = timed.ms
             trial.info["latency"] = timed.to_dict()
             if self.latency_model is not None:
                 trial.info["latency_predicted"] = asdict(self.latency_model.predict(levels))
         return costs
+
+    def _timed(self, config: Mapping[str, Any], levels: Levels, trial: Reporter) -> Latency | None:
+        """The latency of a recipe; None, and a note, where there is none to be had and nothing asks for it."""
+        try:
+            return self._latency(config, levels)
+        except (ExportError, OnnxError) as error:
+            if self.latency_needed:
+                raise
+            trial.info["notes"] = [f"latency_ms is not known: {error}"]
+            return None
 
     def _reporter(self, trial: Reporter, costs: Mapping[str, float]) -> OnRung:
         def report(step: int, metrics: Mapping[str, float]) -> None:
@@ -233,7 +256,7 @@ class TaskObjective:
 
     def _compare(self, outcome: Outcome, trial: Reporter, costs: Mapping[str, float]) -> None:
         """Note what was trained, and where the finished model does not cost what was predicted."""
-        notes = list(outcome.carried.notes)
+        notes = [*trial.info.get("notes", ()), *outcome.carried.notes]
         for name, value in cost_metrics(self.count(outcome)).items():
             if costs[name] != value:
                 notes.append(f"{name}: predicted {costs[name]:,.0f}, counted {value:,.0f}")
@@ -258,7 +281,8 @@ class TaskObjective:
         key = key_of(model, timed, levels, act_symmetric=symmetric)
 
         def build() -> bytes:
-            return write_skeleton(model, setup.example_input, levels, act_symmetric=symmetric)
+            batch = batch_size_of(timed)
+            return write_skeleton(model, setup.example_input, levels, act_symmetric=symmetric, batch=batch)
 
         return measure(key, build, timed, setup.latency, setup.lock)
 

@@ -37,7 +37,8 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
 
     Returns:
         What is dropped, how many channels, ranks and weights stay, and the bits, for every layer that stays. A layer
-        whose weight another module holds too (a head tied to an embedding) is neither masked nor quantized.
+        whose weight another module holds too (a head tied to an embedding) is neither masked nor quantized. The input
+        of a layer that is never called (the `out_proj` of torch's attention, which reads its weight) is not quantized.
 
     Raises:
         InputError: the recipe leaves no block, or names a structure that the network does not have.
@@ -55,14 +56,17 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
     elif name != "none":
         kept = _kept(name, parameters, layers, reference)
     quantization = config["quantization"]
-    names = {layer.name for layer in layers if not layer.shared}
+    names = {
+        "weights": {layer.name for layer in layers if not layer.shared},
+        "activations": {layer.name for layer in layers if layer.called and not layer.shared},
+    }
     bits = {
         part: {
             layer: int(value)
             for layer, value in layer_values(quantization[part]["bits"], setup.layers).items()
-            if layer in names
+            if layer in names[part]
         }
-        for part in ("weights", "activations")
+        for part in names
     }
     return Levels(
         dropped=dropped,

@@ -18,6 +18,7 @@ from torch import nn
 from autoreg.costs.latency import LatencyCache, MeasureLock
 from autoreg.costs.linear import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.costs.profile import Profile, profile
+from autoreg.errors import InputError
 from autoreg.methods import registry
 from autoreg.methods.base import foreign_sources
 from autoreg.plan import content_hash
@@ -29,7 +30,8 @@ from autoreg.trial.store import Store
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
 _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs")
 _NO_RESULTS = (
-    *("latency.py", "timing.py", "timing_torch.py", "lock.py", "geometry.py", "layer_key.py", "layer_models.py"),
+    *("latency.py", "timing.py", "timing_torch.py", "lock.py", "source.py"),
+    *("geometry.py", "layer_key.py", "layer_models.py"),
     *("latency_bench.py", "latency_features.py", "latency_grid.py", "latency_model.py", "latency_table.py"),
 )
 
@@ -59,6 +61,9 @@ class Setup:
     Args:
         task: model, data, loss and metrics.
         options: where results are kept and where the work is done.
+
+    Raises:
+        InputError: the device is not here.
     """
 
     def __init__(self, task: Task, options: Options) -> None:
@@ -69,6 +74,8 @@ class Setup:
         wanted = options.device
         if wanted == "auto":
             wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        if wanted.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError(f"device: {wanted} is asked for, but PyTorch finds no GPU here; allowed are cpu and auto")
         self.device = torch.device(wanted)
         self.store = Store(options.store)
         self.lock = MeasureLock(Path(options.store) / "measure.lock")
@@ -181,7 +188,7 @@ def source_digest() -> str:
     for part in _SOURCES:
         path = root / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            if file.stem.startswith(_NO_RESULTS):
+            if part == "costs" and file.name in _NO_RESULTS:
                 continue
             digest.update(file.relative_to(root).as_posix().encode())
             digest.update(file.read_bytes())

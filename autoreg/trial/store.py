@@ -106,11 +106,14 @@ class Store:
         except ImportError:  # no advisory locks here: at worst two processes compute the same entry
             yield
             return
+        from autoreg.costs.lock import unlocked_after
+
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # a folder that cannot be written, or has no locks: work unshared
                 locks = self.folder / "locks"
                 locks.mkdir(parents=True, exist_ok=True)
                 handle = stack.enter_context(open(locks / key[:3], "ab"))  # few files: locks need no clean-up
+                stack.enter_context(unlocked_after(handle))
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 

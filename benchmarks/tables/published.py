@@ -19,6 +19,8 @@ from autoreg.errors import InputError
 from autoreg.space import Space
 from benchmarks.tables.table import Floats, Table
 
+TOLERANCE = {"protein_structure": 1.26}
+"""Factor in MSE over the dense network that still counts, where it is not 2: this data set spans little."""
 HPOLIB = {"naval_propulsion": 15, "parkinsons_telemonitoring": 20, "protein_structure": 9, "slice_localization": 380}
 """Data sets and their number of inputs."""
 NB201 = {"cifar10": 10, "cifar100": 100, "imagenet": 120}
@@ -90,27 +92,27 @@ def hpolib(name: str) -> Table:
     """Networks with two hidden layers on one of four regressions, 62,208 recipes with 4 seeds each.
 
     Error is log10 of the validation MSE (the table spans five decades), cost the number of parameters. The tolerance is
-    a factor of two in MSE, *near* a factor of 1.1. The table has no test error: the other seeds' validation
+    a factor of two in MSE (1.26 on protein), *near* a factor of 1.1. There is no test error: other seeds' validation
     stands in.
     """
     raw = _read("hpolib", name)
     space = Space.from_dict(HPOLIB_SPACE, name=f"hpolib-{name}")
     shape = (2, 2, 4, 3, 3, 6, 2, 6, 6)
     ordered = ["".join(map(str, code)) for code in itertools.product(*map(range, shape))]
-    configs = [
-        {n: _value(d, int(c)) for (n, d), c in zip(HPOLIB_SPACE.items(), code, strict=True)} for code in ordered
-    ]
+    configs = [{n: _value(d, int(c)) for (n, d), c in zip(HPOLIB_SPACE.items(), code, strict=True)} for code in ordered]
+    errors = np.log10([raw[code]["val_loss"] for code in ordered])
+    dense = configs.index(HPOLIB_DENSE)
     units = 2 ** np.array([[c["units_1"], c["units_2"]] for c in configs])
     return Table(
         name=f"hpolib-{next(s for s, full in SHORT.items() if full == name)}",
         space=space,
         configs=configs,
         costs=parameters(HPOLIB[name], units[:, 0], units[:, 1]).astype(float),
-        validation=np.log10([raw[code]["val_loss"] for code in ordered]),
-        dense=configs.index(HPOLIB_DENSE),
-        tolerance=float(np.log10(2.0)),
+        validation=errors,
+        dense=dense,
+        tolerance=float(np.log10(TOLERANCE.get(name, 2.0))),
         near=float(np.log10(1.1)),
-        ideal=-6.0,
+        ideal=float(errors[dense].mean()) - 1.0,  # a decade below the dense network
     )
 
 

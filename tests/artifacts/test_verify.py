@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autoreg.artifacts.verify import MismatchError, compare, record
+from autoreg.artifacts.verify import MismatchError, compare, quality_fault, record
 
 
 def test_agreement_by_hand() -> None:
@@ -29,8 +29,28 @@ def test_one_output_is_judged_by_its_spread() -> None:
     """Regression has no largest output."""
     one = torch.arange(10.0).reshape(10, 1)
     assert compare(one, one).top1 is None
-    assert compare(one, one + 0.1).fault(integers=True) is None
+    assert compare(one, one + 0.1).fault(integers=True) is None  # 3.5 % of the spread
     assert compare(one, one + 1.0).fault(integers=True) is not None
+
+
+def test_the_same_answers_are_not_enough() -> None:
+    """A file that is 21 % off and answers alike is not the trial's model."""
+    one = torch.tensor([[4.0, 0.0], [0.0, 4.0]]).repeat(20, 1)
+    found = compare(one, one + torch.tensor([0.42, 0.42]))
+    assert (found.top1, round(found.relative_rms, 2)) == (1.0, 0.21)
+    assert "21.0%" in str(found.fault(integers=True))
+
+
+def test_quality_may_differ_by_single_answers() -> None:
+    """A hundredth of the way to chance, or two standard errors of the share: by hand, of 400 answers with 40 wrong."""
+    standard = 2 * ((42 / 404) * (362 / 404) / 404) ** 0.5
+    assert quality_fault(0.1, 0.1 + standard - 1e-9, 0.9, answers=400) is None
+    assert quality_fault(0.1, 0.1 + standard + 1e-9, 0.9, answers=400) is not None
+    assert quality_fault(0.1, 0.1 - standard - 1e-9, 0.9, answers=400) is not None
+    assert quality_fault(2.0, 2.019, 4.0, answers=None) is None
+    assert quality_fault(2.0, 2.021, 4.0, answers=None) is not None
+    assert quality_fault(0.0, 1 / 50, 0.9, answers=50) is None
+    assert quality_fault(0.1, float("nan"), 0.9, answers=400) is not None
 
 
 @pytest.mark.parametrize("other", [torch.zeros(3, 2), torch.full((2, 2), torch.nan)])

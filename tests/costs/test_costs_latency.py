@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,69 @@ def test_latencies_are_remembered_per_machine(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:40])
     assert cache.get(key) is None
     assert cache.get(key, threads=2) is None
+
+
+def test_a_model_is_written_while_nobody_times(tmp_path: Path) -> None:
+    """The lock is held with others meanwhile, and given back before the clock runs."""
+    x, lock = torch.randn(2, 7), MeasureLock(tmp_path / "lock")
+    content = build(MLP(), x)()
+
+    def inside() -> bytes:
+        with pytest.raises(RuntimeError, match="holds the shared lock"), lock.exclusive():
+            pass
+        return content
+
+    assert measure("a", inside, x, None, lock, seconds=0.02).ms > 0
+
+
+def test_a_disturbed_latency_is_measured_again_by_the_next_process(tmp_path: Path) -> None:
+    """Only who put it takes it; a quiet one is for all."""
+    x = torch.randn(2, 7)
+    found = measure("a", build(MLP(), x), x, seconds=0.02)
+    mine, other = LatencyCache(tmp_path), LatencyCache(tmp_path)
+    for noisy in (True, False):
+        mine.put("a", 1, replace(found, noisy=noisy))
+        assert mine.get("a") == replace(found, noisy=noisy)
+        assert other.get("a") == (None if noisy else replace(found, noisy=noisy))
+
+
+class Applied(nn.Module):
+    """A layer, and a function that is given."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.linear, self._function = nn.Linear(7, 7), function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._function(self.linear(x))
+
+
+def test_signature_depends_on_functions_and_on_code() -> None:
+    """Attributes that are called, partial arguments, lambdas of one name, and classes of one name and another body."""
+    x = torch.randn(2, 7)
+    relu, gelu, leaky = nn.functional.relu, nn.functional.gelu, nn.functional.leaky_relu
+    functions: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        *(relu, gelu, leaky, torch.tanh, lambda y: y + 1, lambda y: y * 2, lambda y: y + 2, nn.ReLU(), nn.GELU()),
+        *(functools.partial(leaky, negative_slope=slope) for slope in (0.1, 0.2)),
+    ]
+    assert len({signature(Applied(function), x) for function in functions}) == len(functions)
+    assert signature(Applied(relu), x) == signature(Applied(relu), x)
+
+    def made(power: int) -> type[nn.Module]:
+        if power == 1:
+
+            class Net(nn.Linear):
+                def forward(self, x: torch.Tensor) -> torch.Tensor:
+                    return super().forward(x)
+        else:
+
+            class Net(nn.Linear):  # type: ignore[no-redef]
+                def forward(self, x: torch.Tensor) -> torch.Tensor:
+                    return super().forward(x) ** 2
+
+        return Net
+
+    first, again, second = made(1), made(1), made(2)
+    assert first.__qualname__ == second.__qualname__
+    assert signature(first(7, 2), x) == signature(again(7, 2), x)
+    assert signature(first(7, 2), x) != signature(second(7, 2), x)

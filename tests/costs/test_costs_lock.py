@@ -107,6 +107,40 @@ def test_nested_locks_of_one_thread(tmp_path: Path) -> None:
         pass
 
 
+FORK = """
+    import os, sys, time
+    from autoreg.costs.lock import MeasureLock
+    from autoreg.trial.store import Store
+    kind, path = sys.argv[1:]
+    hold = (lambda: Store(path).writing("abc")) if kind == "writing" else getattr(MeasureLock(path), kind)
+    alone = hold if kind == "writing" else MeasureLock(path).exclusive
+    with hold():
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+            os._exit(0)
+    try:
+        with alone():
+            print("free")
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["shared", "exclusive", "writing"])
+def test_a_process_forked_inside_does_not_keep_the_lock(kind: str, tmp_path: Path) -> None:
+    """As the workers of a data loader are: they have the lock's file open, and live on."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORK), kind, str(tmp_path / "here")],
+        timeout=60,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "free\n"
+
+
 def test_without_file_locks_it_warns_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a platform without fcntl."""
     monkeypatch.setattr("autoreg.costs.lock.fcntl", None)

@@ -107,7 +107,7 @@ def test_milliseconds_keep_their_last_zeros(value: float, text: str) -> None:
 
 def test_how_layers_run_is_counted_as_the_exporter_counts_it() -> None:
     """The same words as the exporter's own; layers that it does not name run in fp32."""
-    from autoreg.artifacts.onnx_int8 import runs_in_words
+    from autoreg.artifacts.onnx_runtime import runs_in_words
 
     assert running_words((), {"a": "int8", "b": "int8", "c": "fp32"}) == "2 layers int8, 1 layer fp32"
     same = {"a": "fp32", "b": "fp32"}

@@ -33,7 +33,7 @@ from tests.search.problems import run
 from tests.search.test_engine import toy
 from autoreg.search.view import OptunaView
 engine = toy(24); run(engine)
-assert engine.predictor()["trials"] == 20
+assert engine.predictor()["trials"] == 24
 print([m for m in ("torch", "ray") if m in sys.modules])
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,6 +7,8 @@ import pytest
 
 from autoreg.errors import InputError
 from autoreg.search import Budget, Engine, Halving, Result
+from autoreg.search.forecast import optimistic
+from autoreg.search.rungs import structure
 from autoreg.space import digest
 
 from .problems import toy_space
@@ -16,7 +18,7 @@ BOTH = {"error": "min", "flops": "min"}
 
 
 def decide(own: list[float], others: list[list[float]], halving: Halving | None = None, **more: object) -> bool:
-    rest = {"quality": 0, "improvements": [], "finals": np.zeros((0, 2))} | more
+    rest = {"quality": 0, "finished": [], "finals": np.zeros((0, 2))} | more
     return (halving or Halving()).decide(own, others, **rest).stop  # type: ignore[arg-type]
 
 
@@ -55,7 +57,7 @@ def test_the_best_third_goes_on_and_the_rest_stops() -> None:
     halving = Halving(eta=3)
     values = [[0.1], [0.2], [0.3], [0.4], [0.5], [0.6], [0.7], [0.8]]
     stops = [
-        halving.decide([own], values, quality=0, improvements=[], finals=np.zeros((0, 1))).stop
+        halving.decide([own], values, quality=0, finished=[], finals=np.zeros((0, 1))).stop
         for own in (0.05, 0.15, 0.25, 0.35, 0.85)
     ]
     assert stops == [False, False, False, True, True]
@@ -75,21 +77,59 @@ def test_only_a_recent_window_counts() -> None:
     old, new = [[0.9]] * 30, [[0.1], [0.11], [0.12], [0.13], [0.14], [0.15]]
     narrow, wide = Halving(window=6), Halving(window=100)
     for halving, stop in ((narrow, True), (wide, False)):
-        assert halving.decide([0.2], old + new, quality=0, improvements=[], finals=np.zeros((0, 1))).stop is stop
+        assert halving.decide([0.2], old + new, quality=0, finished=[], finals=np.zeros((0, 1))).stop is stop
 
 
 def test_even_rank_zero_stops_when_its_optimistic_bound_is_dominated() -> None:
-    """It has error 0.5 at cost 5; others fell by at most 0.2 from here; 0.25 at cost 4 is there already."""
-    improvements = [0.1, 0.15, 0.2, 0.05, 0.1]
+    """It has error 0.5 at cost 5; others fell by 0.05 to 0.2 from here; 0.15 at cost 4 is there already."""
+    finished = [[0.6, 0.5], [0.7, 0.55], [0.3, 0.1], [0.4, 0.35], [0.9, 0.8]]
     own, others = [0.5, 5.0], [[0.6, 6.0]] * 5
-    assert decide(own, others, improvements=improvements, finals=[[0.25, 4.0]])
-    assert not decide(own, others, improvements=improvements, finals=[[0.35, 4.0]]), "it may still reach 0.3"
-    assert not decide(own, others, improvements=improvements, finals=[[0.25, 5.5]]), "at its cost nothing is as good"
-    assert not decide(own, others, improvements=improvements[:4], finals=[[0.25, 4.0]]), "too few curves to hope by"
+    assert decide(own, others, finished=finished, finals=[[0.15, 4.0]])
+    assert not decide(own, others, finished=finished, finals=[[0.35, 4.0]]), "it may still reach 0.3"
+    assert not decide(own, others, finished=finished, finals=[[0.15, 5.5]]), "at its cost nothing is as good"
+    assert not decide(own, others, finished=finished[:4], finals=[[0.15, 4.0]]), "too few curves to hope by"
+
+
+def test_the_rank_alone_stops_nobody_where_rungs_are_the_objectives_own() -> None:
+    """A compressed copy scored before fine-tuning: its rank is no reason, unless somebody says so."""
+    bad = [0.9, 20.0]
+    assert decide(bad, PEERS)
+    assert not decide(bad, PEERS, Halving(every=True))
+    assert decide(bad, PEERS, Halving(every=True, rank=True))
+    assert not decide(bad, PEERS, Halving(rank=False))
+
+
+def test_a_rung_that_tells_nothing_stops_nobody_for_standing_badly_there() -> None:
+    """Scored at chance before fine-tuning, and good afterwards: the forecast is what the others became."""
+    rng = np.random.default_rng(0)
+    rungs, finals = rng.uniform(0.6, 0.9, 30), rng.normal(0.1, 0.01, 30)
+    low = optimistic(0.9, rungs, finals, 0.05)
+    assert 0.06 < low < 0.09
+    assert optimistic(0.6, rungs, finals, 0.05) == pytest.approx(low, abs=0.01)
+    assert optimistic(0.9, rungs, finals, 0.05, wrong=1) < low
+
+
+@pytest.mark.parametrize("kind", ["amount", "factor", "nothing"])
+def test_one_in_twenty_turns_out_better_than_the_optimistic_end(kind: str) -> None:
+    """The 5 % quantile holds what it says, whatever relation there is between rung and end."""
+    rng = np.random.default_rng(1)
+    better = 0
+    for _ in range(600):
+        rungs = rng.uniform(0.3, 0.6, 26)
+        noise = rng.normal(0, 0.02, 26)
+        finals = {"amount": rungs - 0.2, "factor": 0.5 * rungs, "nothing": np.full(26, 0.2)}[kind] + noise
+        better += finals[-1] < optimistic(rungs[-1], rungs[:-1], finals[:-1], 0.05)
+    assert 0.01 < better / 600 < 0.08
+
+
+def test_structures_are_told_apart() -> None:
+    assert structure({"sparsity": {"channel": {"amount": 0.5}}}) == "channel"
+    assert structure({"sparsity": "2:4"}) == "2:4"
+    assert structure({"bits": 4}) == ""
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    for wrong in ({"eta": 1.0}, {"first": 0}, {"audit": 2.0}, {"window": 3}, {"optimism": -0.1}):
+    for wrong in ({"eta": 1.0}, {"first": 0}, {"audit": 2.0}, {"window": 3}, {"optimism": 0.1}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Halving(**wrong)  # type: ignore[arg-type]
 
@@ -181,6 +221,9 @@ def test_an_audited_trial_goes_on_to_its_end_and_is_counted() -> None:
         assert [engine.report(trial.number, s, {"error": 0.9}) for s in (1, 3)] == ["continue", "continue"]
         engine.tell(trial.number, Result("COMPLETE", {"error": final}))
     assert engine.audit() == {"audited": 2, "ended": 2, "wrong": 1}
+    told = engine.wrong_stops()
+    assert (told["stopped"], told["wrong"]) == (0.0, 0.5)
+    assert told["most"] == pytest.approx(0.9487, abs=1e-4), "1 - (1 - p)^2 - 2 p (1 - p) = 0.9"
     audited = [e for e in engine.log.events if e.get("audit")]
     assert [(e["trial"], e["decision"]) for e in audited] == [(late.number, "continue"), (bad.number, "continue")]
     assert all("dominated" in e["reason"] or "place" in e["reason"] for e in audited)

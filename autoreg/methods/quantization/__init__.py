@@ -2,6 +2,7 @@
 
 from autoreg.methods.quantization.attach import (
     QuantParams,
+    attach_calibrated,
     attach_quantizers,
     bake_quantizers,
     calibrate,
@@ -13,6 +14,7 @@ from autoreg.methods.quantization.placement import Placement, placement
 __all__ = [
     "Placement",
     "QuantParams",
+    "attach_calibrated",
     "attach_quantizers",
     "bake_quantizers",
     "calibrate",

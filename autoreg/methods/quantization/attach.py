@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoreg.errors import InputError
@@ -207,6 +207,47 @@ def calibrate(model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Mo
         for module, mode in modes:
             module.training = mode
     return unseen
+
+
+def attach_calibrated(
+    model: nn.Module,
+    settings: Mapping[str, Any],
+    batches: Sequence[Any],
+    forward: Callable[[nn.Module, Any], Any],
+) -> tuple[dict[str, Any], list[str]]:
+    """Attach quantizers and calibrate them; values that no batch shows stay in floating point.
+
+    Args:
+        model: changed in place.
+        settings: arguments of `attach_quantizers`.
+        batches: representative inputs.
+        forward: called with model and batch.
+
+    Returns:
+        The settings that attach the same quantizers again, and the layers whose input was never seen.
+    """
+    attach_quantizers(model, **settings)
+    unseen = set(calibrate(model, batches, forward))
+    if not unseen:
+        return dict(settings), []
+    inputs, producers, tails = (dict(settings.get(part) or {}) for part in ("activation_bits", "producers", "tails"))
+
+    def missed(module: str, kind: str) -> bool:
+        return f"{module}.{kind}".lstrip(".") in unseen
+
+    lost = [
+        name for name in inputs if missed(*((producers[name], OUTPUT) if name in producers else (name, ACTIVATION)))
+    ]
+    kept = {
+        **settings,
+        "activation_bits": {name: bits for name, bits in inputs.items() if name not in lost},
+        "producers": {name: made for name, made in producers.items() if name not in lost},
+        "tails": {name: at for name, at in tails.items() if name not in lost and not missed(at, OUTPUT)},
+    }
+    remove_quantizers(model)
+    attach_quantizers(model, **{**kept, "weight_bits": {}})
+    calibrate(model, batches, forward)
+    return kept, lost
 
 
 def freeze_quantizers(model: nn.Module) -> None:

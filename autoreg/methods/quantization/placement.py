@@ -7,11 +7,12 @@ grid as the next layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from autoreg.lazy import lazy_module
+from autoreg.methods.readers import read_alone, version
 from autoreg.methods.state import weighted_layers
 
 if TYPE_CHECKING:
@@ -34,15 +35,24 @@ class Placement:
     tails: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
+_Value = tuple[int, int]
+
+
+@dataclass(eq=False)
 class _Call:
-    """One finished call of a module; its tensors are kept alive, so that their ids stay unique."""
+    """One finished call of a module; its tensors are kept alive, so that their ids stay unique.
+
+    `read` and `made` say which values the call took and gave: the tensor's id, and its version, since additions in
+    place change what a tensor holds.
+    """
 
     name: str
     leaf: bool
     module: Any
     input: Tensor | None
     output: Tensor | None
+    read: _Value | None
+    made: _Value | None
 
 
 def placement(
@@ -64,42 +74,53 @@ def placement(
     for call in calls:
         times[call.name] = times.get(call.name, 0) + 1
     layers = {name: module for name, module in weighted_layers(model) if times.get(name) == 1}
-    consumers: dict[int, set[int]] = {}
+    consumers: dict[_Value, set[int]] = {}
     for call in calls:
-        if call.name in layers and call.input is not None:
-            consumers.setdefault(id(call.input), set()).add(activation_bits.get(call.name, 32))
+        if call.name in layers and call.read is not None:
+            consumers.setdefault(call.read, set()).add(activation_bits.get(call.name, 32))
     producers: dict[str, str] = {}
     for index, call in enumerate(calls):
         bits = activation_bits.get(call.name, 32)
-        if call.name not in layers or bits == 32 or call.input is None or consumers[id(call.input)] != {bits}:
+        if call.name not in layers or bits == 32 or call.read is None or consumers[call.read] != {bits}:
             continue
-        made = _producer([c for c in calls[:index] if times[c.name] == 1], call.input)
-        if made is not None:
-            producers[call.name] = made
-    read = {id(call.input) for call in calls if call.name in layers and activation_bits.get(call.name, 32) < 32}
+        found = _producer(calls[:index], times, call.read)
+        if found is not None:
+            producers[call.name] = found
+    read = {call.read for call in calls if call.name in layers and activation_bits.get(call.name, 32) < 32}
+    starts = [
+        index
+        for index, call in enumerate(calls)
+        if call.name in layers
+        and max(weight_bits.get(call.name, 32), activation_bits.get(call.name, 32)) <= 8
+        and not isinstance(call.module, torch.nn.Linear)
+    ]
     tails: dict[str, str] = {}
-    for index, call in enumerate(calls):
-        low = max(weight_bits.get(call.name, 32), activation_bits.get(call.name, 32)) <= 8
-        if call.name not in layers or not low or isinstance(call.module, torch.nn.Linear):
-            continue
-        chain = _chain(calls, index)
-        if id(chain[-1].output) not in read:
-            tails[call.name] = [one.name for one in chain if times[one.name] == 1][-1]
+    for chain in _chains(model, run, calls, times, starts):
+        if chain[-1].made not in read:
+            tails[chain[0].name] = [one.name for one in chain if times[one.name] == 1][-1]
     return Placement(producers, tails)
 
 
 def _watch(model: nn.Module, run: Callable[[nn.Module], Any]) -> list[_Call]:
     layers = dict(weighted_layers(model))
     calls: list[_Call] = []
+    begun: list[tuple[str, _Value | None]] = []
     handles = []
     for name, module in model.named_modules():
         leaf = name in layers or not any(True for _ in module.children())
 
-        def hook(module: Any, args: Any, kwargs: Any, output: Any, name: str = name, leaf: bool = leaf) -> None:
-            given = args[0] if args else kwargs.get("input")
-            calls.append(_Call(name, leaf, module, _tensor(given), _tensor(output)))
+        def begin(module: Any, args: Any, kwargs: Any, name: str = name) -> None:
+            begun.append((name, _value(args[0] if args else kwargs.get("input"))))
 
-        handles.append(module.register_forward_hook(hook, with_kwargs=True))
+        def end(module: Any, args: Any, kwargs: Any, output: Any, name: str = name, leaf: bool = leaf) -> None:
+            given = args[0] if args else kwargs.get("input")
+            while begun[-1][0] != name:  # calls that ended in an error that the model caught
+                begun.pop()
+            _, read = begun.pop()
+            calls.append(_Call(name, leaf, module, _tensor(given), _tensor(output), read, _value(output)))
+
+        handles.append(module.register_forward_pre_hook(begin, with_kwargs=True))
+        handles.append(module.register_forward_hook(end, with_kwargs=True))
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()
@@ -117,22 +138,47 @@ def _tensor(value: Any) -> Tensor | None:
     return value if isinstance(value, torch.Tensor) else None
 
 
-def _producer(before: list[_Call], value: Tensor) -> str | None:
-    """The innermost module that made a tensor; what only hands it on (identities, dropout) is passed over."""
+def _value(value: Any) -> _Value | None:
+    return (id(value), version(value)) if isinstance(value, torch.Tensor) else None
+
+
+def _producer(before: list[_Call], times: Mapping[str, int], value: _Value) -> str | None:
+    """The innermost module that made a value; what only hands it on (identities, dropout) is passed over.
+
+    A module with others inside counts only where nobody read the value before it returned.
+    """
     passing = (torch.nn.Identity, torch.nn.Dropout, torch.nn.Dropout1d, torch.nn.Dropout2d, torch.nn.Dropout3d)
-    made = [c for c in before if c.output is value and not isinstance(c.module, passing)]
+    made = [c for c in before if c.made == value and times[c.name] == 1 and not isinstance(c.module, passing)]
     leaves = [c for c in made if c.leaf]
-    return (leaves[-1] if leaves else made[0]).name if made else None  # of leaves the last: it may work in place
+    if leaves:
+        return leaves[-1].name  # the last: it may work in place
+    if not made or any(c.read == value and not isinstance(c.module, passing) for c in before[: before.index(made[0])]):
+        return None
+    return made[0].name
 
 
-def _chain(calls: list[_Call], index: int) -> list[_Call]:
-    """Call number `index`, of a convolution, with the batch norm and the ReLU that alone follow it."""
+def _chains(
+    model: nn.Module,
+    run: Callable[[nn.Module], Any],
+    calls: list[_Call],
+    times: Mapping[str, int],
+    starts: Sequence[int],
+) -> list[list[_Call]]:
+    """The calls numbered `starts`, of convolutions, with the batch norm and the ReLU that alone follow each."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    chain = [calls[index]]
+    chains = [[calls[index]] for index in starts]
     for kinds in ((_BatchNorm,), (torch.nn.ReLU, torch.nn.ReLU6)):
-        made = chain[-1].output
-        users = [c for c in calls[index + 1 :] if c.leaf and made is not None and c.input is made]
-        if users and isinstance(users[0].module, kinds) and (len(users) == 1 or users[0].output is made):
-            chain.append(users[0])
-    return chain
+        found = [_follower(calls, chain[-1], kinds) if times[chain[-1].name] == 1 else None for chain in chains]
+        links = {chain[-1].name: next.name for chain, next in zip(chains, found, strict=True) if next is not None}
+        alone = read_alone(model, run, links)
+        for chain, follower in zip(chains, found, strict=True):
+            if follower is not None and chain[-1].name in alone:
+                chain.append(follower)
+    return chains
+
+
+def _follower(calls: list[_Call], call: _Call, kinds: tuple[type, ...]) -> _Call | None:
+    """The only module that reads what a call made, if it is of one of these kinds."""
+    users = [c for c in calls if c.leaf and call.made is not None and c.read == call.made]
+    return users[0] if len(users) == 1 and isinstance(users[0].module, kinds) else None

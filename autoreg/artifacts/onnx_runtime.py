@@ -1,0 +1,58 @@
+"""What ONNX Runtime does with a graph on this machine."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy
+
+INTEGER_NODES = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
+
+
+def operators(model: bytes) -> Counter[str]:
+    """How many nodes of each kind ONNX Runtime carries out, after its own fusions."""
+    import tempfile
+    from pathlib import Path
+
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+
+
+@functools.cache
+def saturates() -> bool:
+    """Whether products of unsigned values and signed weights overflow on this processor.
+
+    Without the VNNI instructions, x86 adds pairs of 8-bit products in 16 bits. Then weights are written unsigned,
+    which takes longer and is exact.
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    values = numpy.full((4, 64), 255, numpy.uint8)
+    weights = numpy.full((64, 4), 127, numpy.int8)
+    node = helper.make_node("MatMulInteger", ["x", "w"], ["y"])
+    ends = [
+        helper.make_tensor_value_info("x", TensorProto.UINT8, values.shape),
+        helper.make_tensor_value_info("w", TensorProto.INT8, weights.shape),
+        helper.make_tensor_value_info("y", TensorProto.INT32, (4, 4)),
+    ]
+    made = helper.make_graph([node], "probe", ends[:2], ends[2:])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (product,) = session.run(None, {"x": values, "w": weights})
+    return bool((product != 64 * 255 * 127).any())
+
+
+def runs_in_words(runs: Mapping[str, str]) -> str:
+    """How the layers run, counted: `9 layers int8, 1 layer fp32`."""
+    counted = Counter(runs.values())
+    return ", ".join(f"{n} {'layer' if n == 1 else 'layers'} {kind}" for kind, n in sorted(counted.items()))

@@ -1,0 +1,138 @@
+"""What a run is worth: hypervolume by truth, trials to a target, attainment; and paired tests between arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from benchmarks.tables import staircase
+from benchmarks.tables.table import Floats, Table
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The scales of one table as one seed has it: truth is the mean over the other seeds.
+
+    The *tight* measure is hypervolume on log cost below (dense cost, dense error + tolerance), as a share of what lies
+    between the common start (0) and the front of the whole table (1). The *naive* one is hypervolume on plain cost
+    below the worst cost and error of the table, as a share of the whole table's; it is loose: one good point holds
+    most of it.
+    """
+
+    table: Table
+    seed: int
+    truths: Floats
+    seen: Floats
+    tight_corner: tuple[float, float]
+    tight_full: float
+    naive_corner: tuple[float, float]
+    naive_full: float
+
+    def found(self, rows: Sequence[int], starts: int) -> Floats:
+        """Tight measure after each trial [n], over all that was tried."""
+        got = staircase.history(np.log(self.table.costs[rows]), self.truths[rows], self.tight_corner)
+        return np.asarray(self._share(got, float(got[starts - 1])))
+
+    def kept(self, rows: Sequence[int], starts: int) -> float:
+        """Tight measure of those that the arm would hand over: the front of what it saw, judged by truth.
+
+        May be below 0: a front chosen on one seed can be worse than the start was in truth.
+        """
+        taken = np.asarray(rows)
+        begun = staircase.hypervolume(
+            np.log(self.table.costs[taken[:starts]]), self.truths[taken[:starts]], self.tight_corner
+        )
+        by = taken[np.lexsort((self.seen[taken], self.table.costs[taken]))]
+        best = np.minimum.accumulate(self.seen[by])
+        front = by[np.append(True, best[1:] < best[:-1])]
+        got = staircase.hypervolume(np.log(self.table.costs[front]), self.truths[front], self.tight_corner)
+        return float(self._share(np.array(got), begun))
+
+    def naive(self, rows: Sequence[int]) -> Floats:
+        """Naive measure after each trial [n]."""
+        got = staircase.history(self.table.costs[rows], self.truths[rows], self.naive_corner)
+        return np.asarray(got / self.naive_full)
+
+    def cheapest(self, rows: Sequence[int]) -> float:
+        """Cost of the cheapest recipe tried that is near the table's best, as a multiple of the table's cheapest.
+
+        Infinite when none was tried.
+        """
+        good = self.truths <= self.truths.min() + self.table.near
+        tried = np.asarray(rows)[good[rows]]
+        return float(self.table.costs[tried].min() / self.table.costs[good].min()) if len(tried) else float("inf")
+
+    def attained(self, rows: Sequence[int], log_costs: ArrayLike) -> Floats:
+        """Lowest true error tried at no more than each of the log costs [k]; infinite where there is none."""
+        costs, errors = staircase.staircase(np.log(self.table.costs[rows]), self.truths[rows])
+        at = np.searchsorted(costs, np.asarray(log_costs), side="right")
+        return np.append(np.inf, errors)[at]
+
+    def _share(self, got: Floats, begun: float) -> Floats:
+        return (got - begun) / (self.tight_full - begun)
+
+
+@lru_cache(maxsize=64)
+def _scales(name: str, seed: int) -> Judge:
+    from benchmarks.tables.published import load
+
+    return judge(load(name), seed)
+
+
+def judge_of(name: str, seed: int) -> Judge:
+    """The judge of a published table; kept."""
+    return _scales(name, seed)
+
+
+def judge(table: Table, seed: int) -> Judge:
+    """Fix the scales of a (table, seed)."""
+    truths, costs = table.truths(seed), np.log(table.costs)
+    tight = (float(costs[table.dense]), float(truths[table.dense]) + table.tolerance)
+    loose = (float(table.costs.max()), float(truths.max()))
+    return Judge(
+        table,
+        seed,
+        truths,
+        table.seen(seed),
+        tight,
+        staircase.hypervolume(costs, truths, tight),
+        loose,
+        staircase.hypervolume(table.costs, truths, loose),
+    )
+
+
+def trials_to(shares: Floats, target: float) -> float:
+    """Number of trials after which a share is reached; infinite when it is not."""
+    hit = np.flatnonzero(shares >= target)
+    return float(hit[0] + 1) if len(hit) else float("inf")
+
+
+def half_width(values: ArrayLike, level: float = 0.95) -> float:
+    """Half the width of Student's interval for a mean; NaN for fewer than two values."""
+    from scipy.stats import t
+
+    x = np.asarray(values, dtype=float)
+    if len(x) < 2:
+        return float("nan")
+    return float(t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+
+
+def holm(pvalues: Mapping[str, float]) -> dict[str, float]:
+    """Adjusted p-values by Holm's step-down procedure (Scandinavian Journal of Statistics, 1979)."""
+    worst, out = 0.0, {}
+    for k, (name, p) in enumerate(sorted(pvalues.items(), key=lambda item: item[1])):
+        worst = max(worst, min((len(pvalues) - k) * p, 1.0))
+        out[name] = worst
+    return out
+
+
+def paired(ours: ArrayLike, other: ArrayLike) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test on pairs; 1 when all pairs are equal."""
+    from scipy.stats import wilcoxon
+
+    gain = np.asarray(ours, dtype=float) - np.asarray(other, dtype=float)
+    return float(wilcoxon(gain).pvalue) if np.any(gain != 0) else 1.0

@@ -1,0 +1,160 @@
+"""Where values between layers are quantized, and who reads what a module returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autoreg.methods import weighted_layers
+from autoreg.methods.quantization import Placement, attach_calibrated, placement
+from autoreg.methods.readers import read_alone, version
+
+Read = Callable[["Net", Tensor], Tensor]
+
+
+class Net(nn.Module):
+    """A convolution, its norm and its ReLU, then a second convolution; `between` says what lies between them."""
+
+    def __init__(self, between: Read, *, inplace: bool = False) -> None:
+        super().__init__()
+        self.conv, self.norm, self.relu = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace)
+        self.last = nn.Conv2d(2, 2, 1)
+        self.between = between
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.between(self, self.conv(x)))
+        return out
+
+
+def placed(between: Read, *, inplace: bool = False, tail_only: bool = False) -> Placement:
+    """Where quantizers stand; with `tail_only` the second convolution's input is none of theirs."""
+    model = Net(between, inplace=inplace)
+    weights = dict.fromkeys([name for name, _ in weighted_layers(model)], 8)
+    values = {**weights, "last": 32} if tail_only else weights
+    return placement(model, lambda network: network(torch.randn(3, 1, 6, 6)), weights, values)
+
+
+def added(net: Net, x: Tensor) -> Tensor:
+    """The norm's output, changed in place outside of any module."""
+    out = net.norm(x)
+    out += 1
+    return out
+
+
+def functional_relu(net: Net, x: Tensor) -> Tensor:
+    """The same by a functional ReLU in place."""
+    return torch.relu_(net.norm(x))
+
+
+@pytest.mark.parametrize("between", [added, functional_relu])
+def test_what_is_changed_in_place_is_no_longer_the_modules_output(between: Read) -> None:
+    """The second convolution quantizes its own input: the sum, not what the norm returned."""
+    found = placed(between)
+    assert found.producers == {}
+    assert found.tails["conv"] == "norm"
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_relu_module_is_a_producer_in_place_or_not(inplace: bool) -> None:
+    between: Read = lambda net, x: net.relu(net.norm(x))  # noqa: E731
+    assert placed(between, inplace=inplace).producers == {"last": "relu"}
+    assert placed(between, inplace=inplace, tail_only=True).tails == {"conv": "relu"}
+
+
+def test_a_tail_ends_before_a_value_that_others_read() -> None:
+    """Additions outside of any module read the norm's, or the convolution's, output too."""
+    after_norm: Read = lambda net, x: (y := net.norm(x)) + net.relu(y)  # noqa: E731
+    before_norm: Read = lambda net, x: net.relu(net.norm(x)) + x  # noqa: E731
+    changed: Read = lambda net, x: net.relu(net.norm(x.add_(1)))  # noqa: E731
+    assert placed(after_norm).tails["conv"] == "norm"
+    assert placed(before_norm).tails["conv"] == "conv"
+    assert placed(changed, tail_only=True).tails == {"conv": "conv"}
+
+
+def test_a_sum_in_place_is_quantized_where_a_module_returns_it() -> None:
+    """A block that adds in place before it returns makes its sum."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.norm(x)
+            out += x
+            return out
+
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), Block(), nn.Conv2d(2, 2, 1))
+    bits = {"0": 8, "2": 8}
+    found = placement(model, lambda network: network(torch.randn(2, 1, 6, 6)), bits, bits)
+    assert found.producers == {"2": "1"}
+    assert found.tails == {"0": "0", "2": "2"}
+
+
+def test_only_readers_that_are_alone_are_kept() -> None:
+    """Known answers; the model is left as it was, and one that fails on NaN is a reader too."""
+
+    class Branch(nn.Module):
+        def __init__(self, *, strict: bool = False) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(2, 2), nn.ReLU(), nn.ReLU()
+            self.strict = strict
+
+        def forward(self, x: Tensor) -> Tensor:
+            a = self.a(x)
+            if self.strict and bool(a.isnan().any()):
+                raise ValueError("NaN")
+            b = self.b(a)
+            out: Tensor = self.c(b) + b
+            return out
+
+    def run(network: nn.Module) -> object:
+        return network(torch.ones(1, 2))
+
+    links = {"a": "b", "b": "c"}
+    model = Branch()
+    assert read_alone(model, run, links) == {"a": "b"}
+    assert read_alone(Branch(strict=True), run, links) == {}
+    assert read_alone(model, run, {}) == {}
+    assert model.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_versions_count_changes_in_place() -> None:
+    x = torch.zeros(2)
+    before = version(x)
+    assert version(x.add_(1)) == before + 1
+    with torch.inference_mode():
+        assert version(torch.zeros(2)) == 0
+
+
+def test_values_that_are_never_seen_stay_in_floating_point() -> None:
+    """A layer, a producer and a tail that no batch calls: the rest is calibrated, and settings attach it again."""
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.idle = nn.Conv1d(2, 2, 1), nn.Conv1d(2, 2, 1)
+            self.norm, self.after = nn.BatchNorm1d(2), nn.Conv1d(2, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.used(x)
+            if x.shape[0] > 1:
+                x = self.norm(self.idle(x))
+            out: Tensor = self.after(x)
+            return out
+
+    model = Branches().eval()
+    bits = dict.fromkeys(["used", "idle", "after"], 8)
+    settings = {"weight_bits": bits, "activation_bits": bits, "producers": {"after": "norm"}, "tails": {"idle": "idle"}}
+    kept, lost = attach_calibrated(model, settings, [torch.randn(1, 2, 4)], lambda network, x: network(x))
+    assert lost == ["idle", "after"]
+    assert kept == {"weight_bits": bits, "activation_bits": {"used": 8}, "producers": {}, "tails": {}}
+    assert bool(model(torch.randn(3, 2, 4)).isfinite().all())
+    again = Branches()
+    kept, lost = attach_calibrated(again, kept, [torch.randn(1, 2, 4)], lambda network, x: network(x))
+    assert lost == []
+    assert again.state_dict().keys() == model.state_dict().keys()
