@@ -78,10 +78,7 @@ def key_of(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetri
 def _writers() -> str:
     """Digest of the code that writes artifacts: what it wrote differently before was timed differently."""
     room = Path(__file__).parent
-    files = [
-        room / f"{name}.py"
-        for name in ("deployable", "fold", "onnx_editor", "onnx_graph", "onnx_int8", "onnx_weights", "skeleton")
-    ]
+    files = [*(room / f"{name}.py" for name in ("deployable", "fold", "skeleton")), *sorted(room.glob("onnx_*.py"))]
     digest = hashlib.sha256()
     methods = room.parent / "methods"
     for file in [*files, methods / "quantization" / "placement.py", methods / "readers.py"]:
