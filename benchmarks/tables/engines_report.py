@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +56,7 @@ def report(rows: Sequence[Mapping[str, Any]], source: str, out: Path, name: str,
         grouped[arm, row["table"]][row["seed"]] = figures(row)
     trials = max(row["trials"] for row in rows)
     text = [f"Trials {trials}, starts {rows[0]['starts']} of them; our engine as of `{source}`.", ""]
+    text += [f"`python -m benchmarks.engines {shlex.join(sys.argv[1:])}`", ""]
     for measure in [f"tight {k}" for k in MARKS if k <= trials]:
         text += table(grouped, measure, f"Tight hypervolume after {measure[6:]} trials (start 0, whole table 1)")
     text += table(grouped, "kept", "The front that an arm would hand over (chosen on the seed it saw), tight measure")
@@ -72,10 +75,10 @@ def report(rows: Sequence[Mapping[str, Any]], source: str, out: Path, name: str,
     text += tests(grouped, "tight", against)
     text += tests(grouped, "mean of the curve", against)
     page = "\n".join(text) + "\n"
-    print(page)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(page, encoding="utf-8")
     (out / f"{name}-attainment.json").write_text(json.dumps(attainment(rows, source)), encoding="utf-8")
+    print(page)
 
 
 def _mean(values: Sequence[float]) -> str:
