@@ -373,8 +373,9 @@ def _explain(sampler: str, drawer: str, halving: Halving | None) -> str:
     text = drawer
     if sampler == "auto":
         text += (
-            " auto: candidates that could not extend the front at their known cost are passed over, and once the"
-            " predictor ranks trials of equal cost better than cost alone does, it chooses among candidates."
+            " auto: candidates that could not extend the front at their known cost are passed over; once the experts"
+            " foretell trials better than cost alone does, the candidate of largest expected improvement of the"
+            " hypervolume at its known cost is taken, and one in ten is drawn evenly as an audit."
         )
     if halving is not None:
         text += (

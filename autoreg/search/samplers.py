@@ -165,7 +165,7 @@ def crowding(values: front.Floats) -> front.Floats:
 
 
 SAMPLERS: dict[str, str] = {
-    "auto": "tpe for now; screening by the predictor, where it is on and trusted, chooses among its draws",
+    "auto": "tpe at first; once the experts foretell better than cost alone, the largest expected improvement",
     "tpe": "Optuna's multi-objective TPE",
     "nsga2": "crossovers and mutations of the best recorded trials",
     "random": "evenly from the space",
