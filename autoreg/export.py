@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -329,13 +328,3 @@ def format_exported(number: int, found: Exported, quality: str) -> str:
         times = f"{found.latency.ms:.3f} ms for {found.latency.batch} samples (95 % {spread})"
         parts.append(f"{times} in {found.latency.runtime}")
     return "; ".join([*parts, *found.artifact.notes, *found.notes])
-
-
-def exports_of(folder: Path) -> dict[int, list[dict[str, Any]]]:
-    """What was exported from a study, by trial number: the records beside the files."""
-    found: dict[int, list[dict[str, Any]]] = {}
-    for path in sorted((folder / "exports").glob("trial-*.json")):
-        number = path.name.removeprefix("trial-").partition(".")[0]
-        if number.isdigit():
-            found.setdefault(int(number), []).append(json.loads(path.read_text(encoding="utf-8")))
-    return found
