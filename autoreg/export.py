@@ -18,7 +18,8 @@ from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.artifacts.export import FORMATS, Artifact, write
 from autoreg.artifacts.onnx_runtime import runs_in_words
 from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_fault, record
-from autoreg.costs.timing import Backend, Latency, time_model
+from autoreg.costs.backends import Backend, time_model
+from autoreg.costs.timing import Latency
 from autoreg.errors import AutoregError, InputError, NoTrialError
 from autoreg.report.load import StudyData
 from autoreg.study import write_json

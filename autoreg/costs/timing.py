@@ -1,6 +1,6 @@
 """Timing a network, honestly: warmed up, repeated, with an interval and an eye on the neighbours.
 
-`time_model` is the one way in; what carries the network out (ONNX Runtime, torch on the CPU, CUDA) is its backend.
+Here is the harness, and ONNX Runtime; `autoreg.costs.backends.time_model` takes torch on the CPU and CUDA as well.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from autoreg.errors import AutoregError, InputError
-
-Backend = Literal["onnxruntime", "torch", "cuda"]
-BACKENDS = ("onnxruntime", "torch", "cuda")
+from autoreg.errors import AutoregError
 
 MIN_RUNS, MAX_RUNS = 7, 2000
 MIN_SHARE = 0.2  # of the time allowed must pass before the spread is believed
@@ -60,34 +57,6 @@ class Latency:
     def from_dict(cls, data: Mapping[str, Any]) -> Latency:
         """Read what `to_dict` wrote."""
         return cls(**data)
-
-
-def time_model(
-    model: Any, example_input: Any, *, backend: Backend = "onnxruntime", threads: int = 1, seconds: float = 0.3
-) -> Latency:
-    """Time a network on one of the backends; every one is warmed up, repeated and watched in the same way.
-
-    Args:
-        model: for `onnxruntime` an ONNX model (bytes or path); for `torch` (eager, on the CPU) and `cuda` a module.
-        example_input: what it is called with; its first dimension is the batch.
-        backend: what carries the network out.
-        threads: CPU threads within an operation.
-        seconds: about how long to time, warm-up not counted; at least 7 runs are made.
-
-    Raises:
-        InputError: the backend is unknown, or `cuda` is asked for where there is no CUDA device.
-    """
-    if backend == "onnxruntime":
-        return time_onnx(model, example_input, threads=threads, seconds=seconds)
-    if backend == "torch":
-        from autoreg.costs.timing_torch import time_torch
-
-        return time_torch(model, example_input, threads=threads, seconds=seconds)
-    if backend == "cuda":
-        from autoreg.costs.timing_torch import time_cuda
-
-        return time_cuda(model, example_input, threads=threads, seconds=seconds)
-    raise InputError(f"timing: backend is {backend!r}; allowed: {', '.join(BACKENDS)}")
 
 
 def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1, seconds: float = 0.3) -> Latency:

@@ -30,7 +30,7 @@ from autoreg.trial.store import Store
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
 _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs")
 _NO_RESULTS = (
-    *("latency.py", "timing.py", "timing_torch.py", "lock.py", "source.py"),
+    *("latency.py", "timing.py", "timing_torch.py", "lock.py", "source.py", "backends.py", "together.py"),
     *("geometry.py", "layer_key.py", "layer_models.py"),
     *("latency_bench.py", "latency_features.py", "latency_grid.py", "latency_model.py", "latency_table.py"),
 )

@@ -8,7 +8,8 @@ from nets import MLP, PlainCNN
 from torch import Tensor, nn
 
 from autoreg.artifacts.onnx_graph import export
-from autoreg.costs.timing import device_digest, device_fingerprint, interleaved, summarize, time_model
+from autoreg.costs.backends import time_model
+from autoreg.costs.timing import device_digest, device_fingerprint, interleaved, summarize
 from autoreg.errors import InputError
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
