@@ -92,8 +92,8 @@ def write(
         samples = batch_size(given)
         note = f"the batch size is fixed at {samples}: the exporter could not leave it free"
         return Artifact(path, format, size, program.runs, (note,)), Chunks(program, samples)
-    from autoreg.artifacts.integer import integer_model
     from autoreg.artifacts.packed import load_packed, save_packed
+    from autoreg.artifacts.run_integers import integer_model
 
     assert build is not None
     save_packed(path, found, record or {}, compress=compress)

@@ -19,36 +19,9 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
 from autoreg.artifacts.on_grid import attach_grids, quantized, values_on_grid
 from autoreg.costs.trace import call, hooked
-from autoreg.errors import InputError
 from autoreg.methods.state import weighted_layers
 
-RUNTIMES = ("cpu", "cuda")
 _TOLERANCE = 1e-5  # of the largest output; one saturated sum is far off
-
-
-def integer_model(found: Deployable, example_input: Any, *, runtime: str = "cpu") -> tuple[nn.Module, dict[str, str]]:
-    """A network that runs in integers where it can, else in fp32 on the grid.
-
-    Args:
-        found: its batch norms not folded; left as it was.
-        example_input: what the model is called with; layers are tried on inputs of its shapes.
-        runtime: `cpu`, or `cuda` (see `autoreg.artifacts.cuda`).
-
-    Returns:
-        The network, for evaluation, and by layer with a code how it runs: `int8` or `fp32`; on CUDA also `2:4`, for
-        any linear layer.
-
-    Raises:
-        InputError: on an unknown runtime, or one that is not there.
-    """
-    if runtime not in RUNTIMES:
-        raise InputError(f"runtime = {runtime!r}; allowed: {', '.join(RUNTIMES)}")
-    if runtime == "cuda":
-        from autoreg.artifacts.cuda import cuda_layer, require_cuda
-
-        require_cuda()
-        return converted(found, example_input, cuda_layer, torch.device("cuda"))
-    return converted(found, example_input, cpu_layer, torch.device("cpu"))
 
 
 class IntegerLayer(nn.Module):

@@ -8,7 +8,8 @@ from coded_nets import coded
 from torch import nn
 
 from autoreg.artifacts.cuda import int_mm_layer, is_two_of_four
-from autoreg.artifacts.integer import agrees, integer_model
+from autoreg.artifacts.integer import agrees
+from autoreg.artifacts.run_integers import integer_model
 from autoreg.errors import InputError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

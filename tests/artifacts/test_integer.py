@@ -11,8 +11,9 @@ from coded_nets import coded
 from torch import Tensor, nn
 
 from autoreg.artifacts.deployable import Grid, LayerCode
-from autoreg.artifacts.integer import agrees, cpu_layer, integer_model, refusal
+from autoreg.artifacts.integer import agrees, cpu_layer, refusal
 from autoreg.artifacts.on_grid import quantized, reference_model
+from autoreg.artifacts.run_integers import integer_model
 from autoreg.costs.trace import call
 from autoreg.errors import InputError
 from autoreg.methods.functional.affine import quantize
