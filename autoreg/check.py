@@ -98,11 +98,11 @@ def repr_range(domain: Any) -> str:
 def _costs(made: Any, trials: int) -> dict[str, Any]:
     from autoreg.costs.predict import predict
     from autoreg.trial.objective import cost_metrics
-    from autoreg.trial.reference import Reference
+    from autoreg.trial.reference import Untrained
     from autoreg.trial.resolve import resolve
 
     setup = made.objective.setup
-    reference = Reference(setup, lambda: setup.fresh_model(0))  # untrained: levels of looking allocations are near
+    reference = Untrained(setup)  # levels of looking allocations are near
     dense = cost_metrics(predict(setup.profile))
     rng = np.random.default_rng(made.spec.seed)
     recipes: list[dict[str, Any]] = []

@@ -73,13 +73,17 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
     gpus_per_trial: Annotated[float, typer.Option(min=0.0, help="Share of a GPU for each trial.")] = 0.0,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the study.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="auto, tpe, nsga2, random or grid.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="auto, tpe, nsga2, random, grid or evolution.")] = None,
     baselines: Annotated[str | None, typer.Option(help="default, full or none.")] = None,
     final_seeds: Annotated[
         int | None, typer.Option(min=0, help="Fresh seeds that the front is re-measured with.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in the folder.")] = False,
+    warm_start: Annotated[
+        list[Path],
+        typer.Option(help="Folder of an earlier study, of another task too, to learn from; may be repeated."),
+    ] = [],  # noqa: B006
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work between trials.")] = False,
     store: Store = None,
     storage: Annotated[str | None, typer.Option(help="Optuna URL (sqlite:///..., postgresql://...).")] = None,
@@ -109,6 +113,7 @@ def run(
         storage=storage,
         imports=tuple(import_),
         params=_params(param),
+        warm_start=tuple(warm_start),
     )
     _search(TaskStudy(spec, options))
 

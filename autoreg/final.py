@@ -157,19 +157,23 @@ def _earlier_uses(folder: Path) -> list[dict[str, Any]]:
 
 
 def choose_members(engine: Engine) -> list[int]:
-    """The trials on the front that contribute most hypervolume, at most `MEMBERS`, by number."""
+    """The trials on the front of what is believed that contribute most hypervolume, at most `MEMBERS`, by number.
+
+    What was observed favours the lucky, see `autoreg.search.posterior`.
+    """
     brings = contributions(engine)
-    best = sorted(engine.front(), key=lambda number: (-brings[number], number))
+    best = sorted(brings, key=lambda number: (-brings[number], number))
     return sorted(best[:MEMBERS])
 
 
 def contributions(engine: Engine) -> dict[int, float]:
-    """Hypervolume that each front member alone brings, by trial number."""
-    numbers, scale = engine.front(), engine.state.normalizer
-    if scale is None or not numbers:
-        return dict.fromkeys(numbers, 0.0)
-    values = engine.problem.table([engine.state.records[number] for number in numbers])
-    return {n: float(v) for n, v in zip(numbers, scale.contributions(values), strict=True)}
+    """Hypervolume that each member of the front of what is believed alone brings, by trial number."""
+    believed, scale = engine.incumbents(), engine.state.normalizer
+    if scale is None or not believed:
+        return dict.fromkeys(believed, 0.0)
+    values = engine.problem.table([engine.state.records[number] for number in believed])
+    values[:, engine.problem.names.index(engine.problem.quality)] = list(believed.values())
+    return {n: float(v) for n, v in zip(believed, scale.contributions(values), strict=True)}
 
 
 def _carry_out(study: TaskStudy, jobs: Sequence[Job], what: str, on_step: OnStep | None) -> list[Result]:

@@ -158,6 +158,11 @@ def epochs_unpaid(phases: Sequence[Phase], stored: Collection[str] | Callable[[s
     return sum(phase.epochs for phase in phases[paid + 1 :])
 
 
+def bill(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:
+    """Key and epochs of each phase, in order of work: what a recipe costs, and what of it others may have paid."""
+    return tuple((phase.key, phase.epochs) for phase in phases)
+
+
 def identity(config: Config, registry: Registry) -> str:
     """A key that recipes share when they do the same thing: settings without effect are left out."""
     phases = compile_plan(config, registry, base="", seed=0, fold="", dense=config)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from autoreg.errors import InputError
@@ -14,8 +15,9 @@ from autoreg.search.engine import Budget, Engine
 from autoreg.search.events import EventLog
 from autoreg.search.trial import Trial
 from autoreg.search.view import OptunaView
+from autoreg.search.warm import opened, remember
 from autoreg.space import Expression, Space
-from autoreg.study import Study, open_folder, single_writer
+from autoreg.study import Study, open_folder, single_writer, write_beliefs
 from autoreg.writer import Follower, open_view
 
 Objective = Callable[[dict[str, Any], Trial], Mapping[str, float]]
@@ -35,7 +37,7 @@ def search(
     workers: int = 1,
     storage: str | os.PathLike[str] | None = None,
     sampler: str = "auto",
-    warm_start: Sequence[Mapping[str, Any]] = (),
+    warm_start: Sequence[Mapping[str, Any] | str | os.PathLike[str]] = (),
     resume: bool = False,
     progress: bool = False,
 ) -> Study:
@@ -57,8 +59,10 @@ def search(
         workers: configs at a time, at least 1. With one worker the same seed gives the same trials.
         storage: a folder in which the study is kept, with its Optuna journal; or an Optuna URL
             (`sqlite:///file.db`, `postgresql://...`), and the events beside it in `runs/`. None keeps it in memory.
-        sampler: `auto`, `tpe`, `nsga2`, `random` or `grid`.
-        warm_start: configs that are evaluated first, where they are members of the space.
+        sampler: `auto`, `tpe`, `nsga2`, `random`, `grid` or `evolution`.
+        warm_start: configs that are evaluated first, where they are members of the space; and folders of earlier
+            studies, of other tasks too, whose order of configs is believed until results contradict it. What was taken
+            from them is in `study.engine.predictor()["prior"]`.
         resume: go on with the study in `storage`.
         progress: show a progress bar.
 
@@ -92,11 +96,14 @@ def search(
         "budget": Budget(trials=trials, minutes=minutes),
         "seed": seed,
         "sampler": sampler,
-        "warm_start": [dict(config) for config in warm_start],
+        "warm_start": [dict(config) for config in warm_start if isinstance(config, Mapping)],
+        "prior": opened(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)]),
     }
     if folder is None:
         engine = Engine(tree, wanted, **settings)
-        _drive(engine, objective, None, executor=executor, workers=workers, progress=progress)
+        with TemporaryDirectory(prefix="autoreg-") as shared:  # for `trial.cached`, as long as the search lasts
+            cache = shared if executor == "local" else None
+            _drive(engine, objective, None, executor=executor, workers=workers, progress=progress, cache=cache)
         return Study(engine)
     asked = {
         "name": tree.name or folder.name,
@@ -114,10 +121,12 @@ def search(
         stack.enter_context(single_writer(folder))
         view = open_view(url or str(folder / "optuna.journal"), str(asked["name"]), wanted, tree)
         open_folder(folder, asked, resume=resume)
+        remember(folder, settings["prior"])
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
         engine = Engine(tree, wanted, log=log, **settings)
         options = {"executor": executor, "workers": workers, "cache": folder / "cache"}
         _drive(engine, objective, view, progress=progress, **options)
+        write_beliefs(folder, engine)
     return Study(engine, folder)
 
 

@@ -22,6 +22,17 @@ FORMAT = 1
 MEASURED = ("dense", "normalizer", "prepared", "machine")
 
 
+def write_beliefs(folder: Path, engine: Engine) -> None:
+    """Keep what an engine believes of its front as `beliefs.json`, for reports; see `docs/formats.md`."""
+    chances = engine.probabilities()
+    quality = {str(number): value for number, value in engine.incumbents().items()}
+    told = len(engine.state.told)
+    write_json(
+        folder / "beliefs.json",
+        {"ended": told, "incumbents": quality, "probabilities": {str(n): p for n, p in chances.items()}},
+    )
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all.
 
@@ -126,6 +137,7 @@ class Study:
         from autoreg.search.engine import Engine
         from autoreg.search.events import EventLog, read_events
         from autoreg.search.front import Normalizer
+        from autoreg.search.warm import opened
         from autoreg.space import Expression, Space
 
         path = Path(folder)
@@ -136,8 +148,9 @@ class Study:
         log = EventLog()
         log.events.extend(read_events(path / "events.jsonl"))
         scale = asked.get("normalizer")
+        space = Space.from_dict(asked["space"])
         engine = Engine(
-            Space.from_dict(asked["space"]),
+            space,
             asked["objectives"],
             quality=asked["quality"],
             constraints=[Expression.parse(text, "constraints") for text in asked["constraints"]],
@@ -145,6 +158,7 @@ class Study:
             normalizer=None if scale is None else Normalizer.from_dict(scale),
             seed=asked["seed"],
             sampler=asked["sampler"],
+            prior=opened(path, space, ()),
             log=log,
         )
         return cls(engine, path)

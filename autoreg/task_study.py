@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -17,16 +17,18 @@ import numpy as np
 
 from autoreg.costs.predict import predict
 from autoreg.errors import InputError
+from autoreg.search import warm
 from autoreg.search.engine import Budget, Engine
 from autoreg.search.events import EventLog
 from autoreg.search.front import Normalizer
+from autoreg.search.problem import Interval
 from autoreg.search.pruner import Halving
 from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
-from autoreg.study import Study, open_folder, single_writer
+from autoreg.study import Study, open_folder, single_writer, write_beliefs
 from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
-from autoreg.trial.reference import Reference
+from autoreg.trial.reference import Asked, Untrained
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from autoreg.trial.store import default_store
@@ -55,6 +57,7 @@ class RunOptions:
         params: parameters of the task that override the file's.
         rungs: whether bad trials are stopped early.
         screen: whether the predictor screens proposals.
+        warm_start: folders of earlier studies whose order of recipes is believed until results contradict it.
     """
 
     folder: Path
@@ -70,6 +73,7 @@ class RunOptions:
     params: Mapping[str, Any] = field(default_factory=dict)
     rungs: bool = True
     screen: bool = True
+    warm_start: tuple[Path, ...] = ()
 
 
 class TaskStudy:
@@ -87,6 +91,7 @@ class TaskStudy:
 
     notices: tuple[str, ...] = ()
     prepared: Mapping[str, float] = {}
+    _curves: Sequence[Asked] = ()
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
@@ -100,6 +105,8 @@ class TaskStudy:
         self.objective.latency_needed = bool(asked & {"latency_ms", "dense.latency_ms"})
         self._check_metrics()
         self._check_recipes()
+        self.prior = warm.opened(options.folder, self.space, options.warm_start)
+        self.notices += tuple([] if self.prior is None else self.prior.notices())
 
     @property
     def quality(self) -> str:
@@ -130,7 +137,7 @@ class TaskStudy:
         the search; `notices` says so. Levels are resolved on an untrained reference: nothing has been trained yet.
         """
         setup = self.objective.setup
-        untrained = Reference(setup, lambda: setup.fresh_model(0))
+        untrained = Untrained(setup)
         dense = {f"dense.{name}": value for name, value in cost_metrics(predict(setup.profile)).items()}
         rules = [*self.space.constraints, *self.spec.constraints]
         broken: Counter[str] = Counter()
@@ -149,6 +156,7 @@ class TaskStudy:
             violated = [r.text for r in rules if r.names <= metrics.keys() and r.violation(metrics) > 0]
             broken.update(violated)
             met = met or not violated
+        self._curves = untrained.asked
         if sum(impossible.values()) == draws:
             raise InputError(impossible.most_common(1)[0][0])
         if not met:
@@ -182,8 +190,23 @@ class TaskStudy:
         return metrics
 
     def prepare(self) -> None:
-        """Train what everything is measured against: the dense recipe, and the reference that levels look at."""
-        _ = self.dense, self.objective.reference.model
+        """Train what everything is measured against: the dense recipe, and the reference that levels look at.
+
+        The reference's distortion curves are measured too, where the space asks for them; what they cost is added to
+        what was prepared.
+        """
+        _, reference = self.dense, self.objective.reference
+        _ = reference.model
+        for asked in self._curves:
+            reference.curves(*asked)
+        if reference.spent["seconds"] > 0 and "curve_seconds" not in self.prepared:
+            before = {name: self.prepared.get(name, 0.0) for name in ("epochs_paid", "seconds")}
+            self.prepared = {
+                "epochs_paid": before["epochs_paid"] + reference.spent["epochs"],
+                "seconds": before["seconds"] + reference.spent["seconds"],
+                "curve_epochs": reference.spent["epochs"],
+                "curve_seconds": reference.spent["seconds"],
+            }
 
     @cached_property
     def dense_recipe(self) -> dict[str, Any]:
@@ -246,6 +269,12 @@ class TaskStudy:
                 found.append((name, recipe))
         return found
 
+    def costs(self, config: dict[str, Any]) -> dict[str, float | Interval]:
+        """What is known of a recipe before it trains: exactly, but latency by a table, which is an interval."""
+        costs, latency = self.objective.costs_and_latency(config)
+        known: dict[str, float | Interval] = dict(costs)
+        return known if latency is None else {**known, "latency_ms": Interval(latency.low, latency.ms, latency.high)}
+
     def engine(self, log: EventLog, **changes: Any) -> Engine:
         """An engine for this study over an event log.
 
@@ -256,7 +285,7 @@ class TaskStudy:
         self.prepare()
         settings: dict[str, Any] = {
             "quality": self.quality,
-            "costs": self.objective.costs,
+            "costs": self.costs,
             "constraints": (*self.space.constraints, *spec.constraints),
             "reference_metrics": {f"dense.{name}": value for name, value in self.dense.items()},
             "normalizer": self.normalizer,
@@ -268,6 +297,7 @@ class TaskStudy:
             "prune": Halving(every=True) if self.options.rungs else False,
             "screen": None if self.options.screen else False,
             "group": self.objective.prefix,
+            "price": self.objective.price if self.options.cache else None,
             "log": log,
         }
         return Engine(self.space, dict(spec.objectives), **{**settings, **changes})
@@ -280,11 +310,14 @@ class TaskStudy:
         with single_writer(folder):
             storage = self.options.storage or str(folder / "optuna.journal")
             view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
+            self.prepare()
             open_folder(folder, self.asked(), resume=self.options.resume)
+            warm.remember(folder, self.prior)
             with EventLog(folder / "events.jsonl") as log:
-                engine = self.engine(log)
+                engine = self.engine(log, prior=self.prior)
                 with Follower(engine, view, progress=progress) as follower:
                     run(engine, self.objective, **self.execution(), on_event=follower)
+                write_beliefs(folder, engine)
         return Study(engine, folder)
 
     def execution(self) -> dict[str, Any]:

@@ -40,10 +40,10 @@ def draw(space: Space, setup: Setup, number: int, seed: int) -> Iterator[tuple[d
         number: of draws.
         seed: of the draws.
     """
-    from autoreg.trial.reference import Reference
+    from autoreg.trial.reference import Untrained
     from autoreg.trial.resolve import resolve
 
-    reference = Reference(setup, lambda: setup.fresh_model(0))
+    reference = Untrained(setup)
     rng = np.random.default_rng(seed)
     for _ in range(number):
         recipe = space.sample(rng)

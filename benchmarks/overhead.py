@@ -1,25 +1,32 @@
-"""What the engine itself costs: seconds to ask and tell after 1,000 and 10,000 trials, and candidates judged a second.
+"""What the engine itself costs: milliseconds to ask and tell after 100, 1,000 and 10,000 trials, beside bare Optuna's;
+seconds a trivial trial takes with the Ray executor, beside bare Ray Tune's; and candidates judged a second.
 
-    python -m benchmarks.overhead [--trials 1000 10000] [--rounds 20]
+    python -m benchmarks.overhead [--trials 100 1000 10000] [--rounds 20] [--ray 200] [--json FILE]
 
 A conditional space of plain values, a cost that is a formula, an error that is a formula: nothing trains. The first
 trials are written into the log as if they had run; then the engine goes on and is timed. What is learned only now and
 then (parameters of the Gaussian process, trees) is timed apart and shared out over the trials between two times.
-Bare Optuna (TPE, two objectives, in memory) gets the same trials through `add_trial`.
+Bare Optuna (TPE, two objectives, in memory) gets the same trials through `add_trial`. Bare Ray Tune runs a trivial
+class trainable with `reuse_actors` and its own random search, in the same quiet session of Ray; our engine runs
+formulas on the Ray executor, once with even draws (what the executor adds) and once with sampler auto.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from autoreg.files import write_whole
 from autoreg.search import Budget, Engine, EventLog, Normalizer, Result
 from autoreg.search.improvement import Region
 from autoreg.space import Space, digest
@@ -153,6 +160,79 @@ def optuna_alone(space: Space, trials: int, rounds: int, seed: int = 0) -> float
     return statistics.median(spent) * 1e3
 
 
+def evaluate(config: dict[str, Any], trial: Any = None) -> dict[str, float]:
+    """The objective: two formulas."""
+    return {"error": error(config), **cost(config)}
+
+
+def ray_alone(trials: int, workers: int) -> float:
+    """Milliseconds a trial of bare Ray Tune: a trivial trainable, actors used again, random search."""
+    from ray import tune
+
+    class Formula(tune.Trainable):  # type: ignore[misc]
+        def setup(self, config: dict[str, Any]) -> None:
+            self.x = config["x"]
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.x = new_config["x"]
+            return True
+
+        def step(self) -> dict[str, Any]:
+            return {"error": self.x**2, "done": True}
+
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(Formula, {"cpu": 1}),
+            param_space={"x": tune.uniform(0.0, 1.0)},
+            tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=workers, reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="bare",
+                storage_path=folder,
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        began = time.perf_counter()
+        found = tuner.fit()
+        took = (time.perf_counter() - began) * 1e3 / trials
+    if found.num_errors:
+        raise RuntimeError(f"{found.num_errors} of {trials} trials failed")
+    return took
+
+
+def ours_on_ray(space: Space, trials: int, workers: int, sampler: str) -> float:
+    """Milliseconds a trial of our engine on the Ray executor."""
+    from autoreg.execution import run
+
+    engine = Engine(
+        space,
+        OBJECTIVES,
+        quality="error",
+        costs=cost,
+        normalizer=scale(),
+        sampler=sampler,
+        identity=digest,
+        prune=False,
+        budget=Budget(trials=trials),
+    )
+    began = time.perf_counter()
+    run(engine, evaluate, "ray", workers=workers)
+    return (time.perf_counter() - began) * 1e3 / trials
+
+
+def ray_times(space: Space, trials: int, workers: int) -> dict[str, float]:
+    """Milliseconds a trial on Ray, which is started once for all."""
+    from autoreg.execution import session
+
+    with session("ray", workers=workers):
+        ray_alone(workers, workers)  # imports, first actors
+        return {
+            "bare Ray Tune": ray_alone(trials, workers),
+            "ours on Ray, random": ours_on_ray(space, trials, workers, "random"),
+            "ours on Ray, auto": ours_on_ray(space, trials, workers, "auto"),
+        }
+
+
 def candidates_a_second(costs: int, members: int, count: int, seed: int = 0) -> float:
     """Candidates whose logarithmic expected hypervolume improvement is known after a second."""
     rng = np.random.default_rng(seed)
@@ -169,20 +249,31 @@ def candidates_a_second(costs: int, members: int, count: int, seed: int = 0) -> 
 def main() -> None:
     """Time and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--ray", type=int, default=200, help="trials on Ray; 0 for none")
+    parser.add_argument("--workers", type=int, default=2, help="of Ray")
     parser.add_argument("--no-optuna", action="store_true")
+    parser.add_argument("--json", type=Path, default=None, help="file for the figures")
     given = parser.parse_args()
     space = Space.from_dict(SPACE)
+    found: dict[str, Any] = {"candidates a second": {}, "ms to ask and tell": {}, "ms a trial on Ray": {}}
     for costs, members in ((1, 30), (2, 30), (3, 30)):
         pace = candidates_a_second(costs, members, 100_000)
-        print(f"{costs} known costs, {members} points: {pace:,.0f} candidates a second")
+        found["candidates a second"][f"{costs} known costs, {members} points"] = round(pace)
+        print(f"{costs} known costs, {members} points: {pace:,.0f} candidates a second", flush=True)
     for trials in given.trials:
-        found = ours(space, trials, given.rounds)
-        text = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
-        print(f"{trials:,} trials: {text}")
+        times = ours(space, trials, given.rounds)
         if not given.no_optuna:
-            print(f"{trials:,} trials: bare Optuna TPE {optuna_alone(space, trials, given.rounds):.1f} ms")
+            times["bare_optuna_ms"] = optuna_alone(space, trials, given.rounds)
+        found["ms to ask and tell"][str(trials)] = {name: round(value, 2) for name, value in times.items()}
+        print(f"{trials:,} trials: " + ", ".join(f"{name} {value:.2f}" for name, value in times.items()), flush=True)
+    if given.ray:
+        found["ms a trial on Ray"] = {n: round(v, 1) for n, v in ray_times(space, given.ray, given.workers).items()}
+        for name, value in found["ms a trial on Ray"].items():
+            print(f"{name}, {given.ray} trials, {given.workers} workers: {value:.1f} ms a trial", flush=True)
+    if given.json is not None:
+        write_whole(given.json, (json.dumps(found, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autoreg import cli
@@ -18,10 +20,12 @@ from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.latency import study_of
 from autoreg.reachable import channel_counts, reachable_keys
+from autoreg.search import Interval
 from autoreg.shipped import find
 from autoreg.space.study_spec import StudySpec
 from autoreg.task_study import RunOptions, TaskStudy
 from autoreg.timed_recipes import corners, draw
+from autoreg.trial.resolve import resolve
 
 STUDY = """\
 name: tiny
@@ -79,10 +83,37 @@ def test_the_table_is_built_reused_and_used(tmp_path: Path, capsys: pytest.Captu
     dense = model.predict(Levels())
     assert 0 < dense.low <= dense.ms <= dense.high
     assert dense.ms == pytest.approx(again["corners"][0]["predicted"])
+    the_study_knows_latency_as_an_interval(file, tmp_path)
     assert call("check", file, "--store", tmp_path) == 0
     assert "latency_ms" in capsys.readouterr().out
     assert call("check", file, "--store", tmp_path / "elsewhere") == 0
     assert "latency_ms" not in capsys.readouterr().out
+
+
+def the_study_knows_latency_as_an_interval(file: Path, store: Path) -> None:
+    """What the table foretells reaches the engine with both ends; a log without them, as they were, goes on."""
+    folder = store / "study"
+    spec = StudySpec.load(file, resolve_shipped=lambda name: find("space", name))
+    study = TaskStudy(replace(spec, budget=replace(spec.budget, trials=5)), RunOptions(folder, store=store))
+    model = study.objective.latency_model
+    assert model is not None
+    recipe = study.space.sample(np.random.default_rng(0))
+    foretold = model.predict(resolve(recipe, study.objective.setup, study.objective.reference))
+    known = study.costs(recipe)
+    assert known["latency_ms"] == Interval(foretold.low, foretold.ms, foretold.high)
+    assert study.objective.costs(recipe) == {**known, "latency_ms": foretold.low}
+    engine = study.run().engine
+    asked = [event for event in engine.log.events if event["event"] == "ask"]
+    assert len(asked) == 5
+    for event, row in zip(asked, engine.trials(), strict=True):
+        low, middle, high = event["intervals"]["latency_ms"]
+        assert event["costs"]["latency_ms"] == low <= middle <= high
+        assert row["metrics"]["latency_ms"] == row["info"]["latency"]["ms"], "what was measured counts"
+    log = folder / "events.jsonl"
+    old = [{k: v for k, v in event.items() if k != "intervals"} for event in engine.log.events]
+    log.write_text("".join(json.dumps(event) + "\n" for event in old))
+    more = replace(spec, budget=replace(spec.budget, trials=6))
+    assert len(TaskStudy(more, RunOptions(folder, store=store, resume=True)).run().engine.trials()) == 6
 
 
 @pytest.mark.parametrize("study", ["digits", "tabular", "char_lm"])

@@ -23,6 +23,7 @@ from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.masks import attach_masks, bake_masks
 from autoreg.methods.state import State, weighted_layers
+from autoreg.sensitivity.curve import Curve
 from autoreg.space.nodes import Choice, Constant, Range
 from autoreg.space.spec import Param
 
@@ -228,11 +229,21 @@ def _run_criterion(method: Any, place: str) -> None:
 def _run_allocation(method: Any, place: str) -> None:
     weights = {name: module.weight.detach() for name, module in weighted_layers(tiny_model())}  # type: ignore[operator]
     layers = [LayerShape(name, tuple(weight.shape)) for name, weight in weights.items()]
-    levels = method.levels(layers, 0.5, {name: weight.abs() for name, weight in weights.items()})
+    found: dict[str, Any] = {name: weight.abs() for name, weight in weights.items()}
+    if getattr(method, "needs_curves", False):
+        found = {layer.name: _curve(layer.numel) for layer in layers}
+    levels = method.levels(layers, 0.5, found)
     assert set(levels) == set(weights), f"{place}: levels for {sorted(levels)}, not {sorted(weights)}"
     assert all(0.0 <= level < 1.0 for level in levels.values()), f"{place}: levels outside [0, 1): {levels}"
     share = sum(levels[layer.name] * layer.numel for layer in layers) / sum(layer.numel for layer in layers)
     assert abs(share - 0.5) < 0.01, f"{place}: removes {share:.3f} of all weights where 0.5 was asked"
+
+
+def _curve(count: int) -> Curve:
+    """Distortion of a layer of `count` weights that grows with the square of what is gone."""
+    levels = sorted({max(1, count * share // 8) for share in range(9)}, reverse=True)
+    gone = tuple((1 - level / count) ** 2 for level in levels)
+    return Curve(tuple(levels), gone, gone)
 
 
 def _run_rank(method: Any, place: str) -> None:

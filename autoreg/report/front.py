@@ -50,7 +50,8 @@ class FrontRow:
         test: `{"mean": {...}, "std": {...}}`, empty before the final measurement.
         test_sets: the same number for each test set, where a task has several.
         hv_contribution: the hypervolume that only this member brings.
-        front_probability: how often it is on the front when the seeds are drawn anew.
+        front_probability: how often it is on the front when the seeds are drawn anew: of the fresh seeds once there
+            are some, before that as the search believes.
         replicated: whether it was re-trained with other seeds.
         on_final_front: whether it is still on the front by the means over fresh seeds; None when not re-measured.
         file: `{"name", "bytes", "ms", "low", "high"}` of its exported file: size on disk, measured milliseconds with
@@ -73,10 +74,13 @@ class FrontRow:
 
 
 def front_rows(data: StudyData) -> list[FrontRow]:
-    """The members of the front, best quality first, with what final.json knows of each."""
+    """The members of the front, best quality first, with what final.json knows of each.
+
+    Trials that were re-measured since the search believes them to be on the front are among them.
+    """
     members, files = {m.get("trial"): m for m in data.members}, file_fields(data)
     rows: list[FrontRow] = []
-    for _, trial in data.front.iterrows():
+    for _, trial in data.shown_front.iterrows():
         number = int(trial["number"])
         member = members.get(number, {})
         config = data.state.records[number].config
@@ -91,7 +95,7 @@ def front_rows(data: StudyData) -> list[FrontRow]:
                 test=member.get("test") or {},
                 test_sets=member.get("test_sets") or {},
                 hv_contribution=member.get("hv_contribution"),
-                front_probability=member.get("front_probability"),
+                front_probability=member.get("front_probability", data.chances.get(number)),
                 replicated=bool(member.get("replicated")),
                 on_final_front=member.get("on_final_front"),
                 file=files.get(number, {}),
@@ -215,16 +219,19 @@ def _rich_table(data: StudyData, rows: Sequence[FrontRow], extras: Sequence[str]
     shown = [*data.objectives, *(c for c in extras if c in data.metrics and c not in data.objectives)]
     validated = [q for q in data.quality if any(spread_text(q, r.validation) for r in rows)]
     tested = [q for q in data.quality if any(spread_text(q, r.test) for r in rows)]
+    chance = bool(extras) and any(r.front_probability is not None for r in rows)
     files = files and any(r.file for r in rows)
-    heading = Text(f"{data.name}: {len(rows)} of {len(data.complete)} complete trials are on the front")
+    heading = Text(f"{data.name}: {len(data.front)} of {len(data.complete)} complete trials are on the front")
     table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", padding=(0, 1), pad_edge=False)
     heads = ["trial", *(SHORT.get(m, title(m)) for m in shown)]
     heads += [f"{title(q)}, new seeds" for q in validated] + [f"{title(q)}, test" for q in tested]
+    heads += ["on the front with"] if chance else []
     heads += ["file", "file ms"] if files else []
     lines = []
     for r in rows:
         numbers = [format_metric(m, r.metrics.get(m)) for m in shown]
         numbers += [spread_text(q, r.validation) for q in validated] + [spread_text(q, r.test) for q in tested]
+        numbers += ["" if r.front_probability is None else f"{r.front_probability:.0%}"] if chance else []
         numbers += _file_cells(r, interval=len(extras) > 1) if files else []
         lines.append([str(r.trial), *numbers])
     for head, cells in zip(heads, zip(*lines, strict=True), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ class StudyData:
         folder: where it lies.
         study: study.json, what was asked.
         final: final.json, or an empty mapping while there is none.
+        beliefs: beliefs.json, likewise.
         state: the folded log.
         random: the folded log of the random-search arm (random.jsonl), None where there is none.
         trials: one row a trial: `table.BOOKKEEPING`, every metric, every parameter by its path.
@@ -45,10 +46,11 @@ class StudyData:
     predictions: pd.DataFrame
     metrics: tuple[str, ...]
     parameters: tuple[str, ...]
+    beliefs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> StudyData:
-        """Read study.json, events.jsonl, final.json and random.jsonl; all but the first may still be missing.
+        """Read study.json, events.jsonl, final.json, beliefs.json, random.jsonl; all but the first may be missing.
 
         Raises:
             InputError: when the folder holds no study, or study.json or final.json cannot be read.
@@ -63,6 +65,7 @@ class StudyData:
             folder=folder,
             study=study,
             final=_read_json(folder / "final.json", required=False),
+            beliefs=_read_json(folder / "beliefs.json", required=False),
             state=state,
             random=State(read_events(arm)) if arm.exists() else None,
             trials=table.frame,
@@ -119,6 +122,13 @@ class StudyData:
         return rows.sort_values([self.main, "number"], ascending=ascending, kind="stable")
 
     @property
+    def shown_front(self) -> pd.DataFrame:
+        """The front, and the trials that were re-measured because they were believed to be on it, in the same order."""
+        rows = self.trials[self.trials["on_front"] | self.trials["number"].isin([m.get("trial") for m in self.members])]
+        ascending = [self.objectives[self.main] == "min", True]
+        return rows.sort_values([self.main, "number"], ascending=ascending, kind="stable")
+
+    @property
     def epochs_paid(self) -> float:
         """Passes over the training data that the study paid, those of the dense recipe before it among them."""
         before = (self.study.get("prepared") or {}).get("epochs_paid", 0.0)
@@ -137,6 +147,13 @@ class StudyData:
     def members(self) -> list[Mapping[str, Any]]:
         """The re-measured members in final.json."""
         return [m for m in self.final.get("members") or () if isinstance(m, Mapping)]
+
+    @property
+    def chances(self) -> dict[int, float]:
+        """Probability of trials to be on the front with other seeds, as the search believed when it last ended."""
+        if self.beliefs.get("ended") != len(self.state.told):
+            return {}
+        return {int(n): p for n, p in numbers(self.beliefs.get("probabilities") or {}).items()}
 
     @property
     def baselines(self) -> list[Mapping[str, Any]]:
@@ -208,14 +225,14 @@ def _predictions(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _predicted(record: Record) -> Iterable[tuple[Any, ...]]:
-    """What was foretold of a trial before it ran: `{QUALITY: median, "low", "high", "trials", "trusted"}`.
+    """What was foretold of a trial before it ran: `{QUALITY: median, "low", "high", "trials", "trusted", "gain"}`.
 
     Only complete trials have an observed value: a stopped trial's last one is of another fidelity.
     """
     predicted = record.predicted or {}
     observed = numbers(record.metrics) if record.state == "COMPLETE" else {}
     for metric, value in predicted.items():
-        if metric in ("low", "high", "trials", "trusted") or not is_number(value):
+        if metric in ("low", "high", "trials", "trusted", "gain") or not is_number(value):
             continue
         bounds = [numbers(predicted).get(k, math.nan) for k in ("low", "high")]
         trusted = predicted.get("trusted")

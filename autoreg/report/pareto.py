@@ -67,7 +67,8 @@ def normalizer_of(data: StudyData) -> Normalizer | None:
 def search_trace(data: StudyData, normalizer: Normalizer) -> Trace:
     """Hypervolume of the search itself, trials in the order in which they ended."""
     rows = data.ended
-    counts = ((rows["state"] == "COMPLETE") & rows["feasible"]).to_numpy(dtype=bool)
+    first = rows["replicate_of"].isna()
+    counts = ((rows["state"] == "COMPLETE") & rows["feasible"] & first).to_numpy(dtype=bool)
     values = rows[list(data.objectives)].to_numpy(dtype=float)
     paid = np.asarray(data.spent("epochs_paid"), dtype=np.float64)[data.state.told]
     return _trace(values, counts, paid, normalizer)
@@ -86,7 +87,8 @@ def state_trace(state: State, objectives: Mapping[str, str], normalizer: Normali
     ended = state.ended()
     found = [numbers(r.costs) | numbers(r.metrics) for r in ended]
     values = np.array([[row.get(n, math.nan) for n in objectives] for row in found])
-    counts = np.array([r.state == "COMPLETE" and r.feasible is not False for r in ended], dtype=bool)
+    complete = [r.state == "COMPLETE" and r.feasible is not False and r.replicate_of is None for r in ended]
+    counts = np.array(complete, dtype=bool)
     return _trace(values, counts, np.array([r.epochs_paid for r in ended]), normalizer)
 
 

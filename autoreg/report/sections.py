@@ -153,7 +153,7 @@ def front_table(data: StudyData, rows: Sequence[FrontRow]) -> str:
     head = ["trial", "recipe", *(esc(title(m)) for m in shown)]
     head += [f"{esc(title(q))}, new seeds" for q in again] + [f"{esc(title(q))}, test" for q in tested]
     head += [f"test: {esc(s)}" for s in sets] if len(sets) > 1 else []
-    head += ["stays on the front"] if chance else []
+    head += ["on the front with"] if chance else []
     body, kinds = [], []
     for r in rows[:SHOWN_MEMBERS]:
         gone = " <small>left the front with new seeds</small>" if r.on_final_front is False else ""

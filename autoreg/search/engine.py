@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.errors import InputError, StudyError
-from autoreg.search import figures, screening
+from autoreg.search import figures, first, screening
 from autoreg.search.budget import Budget
 from autoreg.search.events import EventLog, finite
+from autoreg.search.explain import explain
 from autoreg.search.front import Normalizer
+from autoreg.search.posterior import Believer
+from autoreg.search.price import Price
 from autoreg.search.problem import Costs, Problem
 from autoreg.search.proposals import Proposal, Proposer
 from autoreg.search.pruner import Decision, Halving
@@ -26,6 +29,7 @@ from autoreg.search.samplers import make_sampler
 from autoreg.search.trial import Ask, Result, TrialState, as_numbers
 
 if TYPE_CHECKING:
+    from autoreg.search.warm import Prior
     from autoreg.space import Expression, Space
 
 __all__ = ["SCALE_AFTER", "Budget", "Engine"]
@@ -48,8 +52,8 @@ class Engine:
         normalizer: Scale of hypervolume. Without one it is fixed by the first complete trials.
         budget: When to stop asking.
         seed: Seed of the study. Every trial gets it too, so that trials share their common phases.
-        sampler: "auto", "tpe", "nsga2", "random" or "grid". "auto" is TPE with candidates passed over that could not
-            extend the front at their known cost, and screening by the predictor once it is trusted.
+        sampler: "auto", "tpe", "nsga2", "random", "grid" or "evolution". "auto" is TPE with candidates passed
+            over that could not extend the front at their known cost, and screening by the predictor once it is trusted.
         starters: (source, config) pairs that are asked first, whatever the constraints say: baselines. They are
             never stopped early.
         identity: Key under which configs count as the same; the digest of the config by default.
@@ -60,8 +64,13 @@ class Engine:
         clock: Seconds, for the budget in minutes and the times of events.
         warm_start: Configs from earlier studies, asked after the starters where space and constraints hold them.
         group: Label of configs that share luck, such as their training; held out together when the predictor is judged.
-        price: Epochs of a config that are still to be paid, those it shares left out; screening seeks improvement per
-            epoch. None: all cost alike.
+        price: The bill of a config: key and epochs of each of its phases, in order; trials with a key in common share
+            all up to that phase. Screening then seeks improvement per epoch still to be paid, see
+            `autoreg.search.price`. None: all cost alike.
+        replicate: Whether a recipe may be run again with another seed, see `autoreg.search.replicas`: once the
+            predictor is trusted. None: with sampler "auto". Off for a table that has one value for each recipe.
+        prior: What earlier studies say of configs, see `autoreg.search.warm`: the best by it are asked after
+            `warm_start`, and the experts see it until new trials contradict it.
 
     Raises:
         InputError: If an argument is wrong.
@@ -90,7 +99,9 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         warm_start: Sequence[dict[str, Any]] = (),
         group: Callable[[dict[str, Any]], str] | None = None,
-        price: Callable[[dict[str, Any]], float] | None = None,
+        price: Price | None = None,
+        replicate: bool | None = None,
+        prior: Prior | None = None,
     ) -> None:
         if normalizer is not None and normalizer.names != tuple(objectives):
             raise InputError(
@@ -98,7 +109,7 @@ class Engine:
             )
         rules = tuple({c.text: c for c in (*space.constraints, *constraints)}.values())
         self.problem = Problem(
-            space, dict(objectives), quality, identity or _digest(), costs, rules, dict(reference_metrics or {})
+            space, dict(objectives), quality, identity or _digest(), costs, rules, dict(reference_metrics or {}), prior
         )
         self.budget = budget or Budget()
         self.seed = int(seed)
@@ -107,10 +118,13 @@ class Engine:
         self._halving = prune if isinstance(prune, Halving) else Halving() if prune else None
         self._starters = list(starters)
         self._warm = list(warm_start)
+        self._sought: list[dict[str, Any]] | None = None
         self._baselines = {source for source, _ in starters}
-        drawer = make_sampler(sampler, space, len(objectives))
+        drawer = make_sampler(sampler, space, len(objectives), self.problem.excess)
         auto = sampler == "auto"
+        again = auto if replicate is None else replicate
         self._learner = screening.Learner(self.problem, seed=self.seed, group=group)
+        self._believer = Believer(self.problem, self._learner)
         self._proposer = Proposer(
             self.problem,
             drawer,
@@ -118,8 +132,10 @@ class Engine:
             known_cost_filter=auto if known_cost_filter is None else known_cost_filter,
             learner=self._learner if (auto if screen is None else screen) else None,
             price=price,
+            believer=self._believer if auto else None,
+            replicate=again,
         )
-        self.explain = _explain(sampler, drawer.explain, self._halving)
+        self.explain = explain(sampler, drawer.explain, self._halving, again)
         self._clock, self._began = clock, clock()
         self.state = State(self.log.events)
         self._open(sampler, normalizer)
@@ -141,7 +157,7 @@ class Engine:
         if self.state.again:
             record = self.state.records[self.state.again[0]]
             self._note({"event": "again", "trial": record.number})
-            return Ask(record.number, record.config, record.seed, record.source, record.costs, again=True)
+            return _asked(record, again=True)
         number = len(self.state.records)
         self.stop_reason = self.budget.asked_all(number)
         if self.stop_reason is not None:
@@ -157,15 +173,16 @@ class Engine:
             "trial": number,
             "config": proposal.config,
             "source": proposal.source,
-            "seed": self.seed,
+            "seed": self.seed if proposal.seed is None else proposal.seed,
             "costs": proposal.costs,
             "predicted": proposal.predicted,
         }
         if proposal.intervals:
             event["intervals"] = {n: list(i) for n, i in proposal.intervals.items()}
+        if proposal.replicate_of is not None:
+            event["replicate_of"] = proposal.replicate_of
         self._note(event)
-        record = self.state.records[number]
-        return Ask(number, record.config, record.seed, record.source, record.costs)
+        return _asked(self.state.records[number])
 
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Literal["continue", "stop"]:
         """Take the metrics of a running trial after `step` units of work, and say whether it goes on.
@@ -230,8 +247,28 @@ class Engine:
         return [r.row() for r in self.state.records]
 
     def front(self) -> list[int]:
-        """Numbers of the trials that no other dominates, complete and within the constraints, ascending."""
+        """Numbers of the trials that no other dominates, complete and within the constraints, ascending.
+
+        By what was observed, of each recipe in its first run: all with the study's seed, and its luck. What is
+        believed of them with other seeds is `incumbents` and `probabilities`.
+        """
         return figures.members(self.problem, self.state)
+
+    def incumbents(self) -> dict[int, float]:
+        """The front of what is believed: believed quality by the number of a recipe's first trial, ascending.
+
+        Belief is the posterior mean over seeds, see `autoreg.search.posterior`; what was observed (with several
+        runs their mean) while the experts are not trusted.
+        """
+        return figures.incumbents(self.problem, self.state, self._believer.qualities(self.state))
+
+    def probabilities(self) -> dict[int, float]:
+        """Probability of each trial on the front to be there with other seeds too, and of those near it.
+
+        By drawing the qualities of all recipes near the front from their posterior, at their known costs. Empty with
+        too few trials.
+        """
+        return figures.probabilities(self.problem, self.state, self._believer.look(self.state), self.seed)
 
     def hypervolume(self) -> float | None:
         """Hypervolume of the front in the unit cube; None until the scale is fixed."""
@@ -246,7 +283,8 @@ class Engine:
         quality = self._learner.quality(self.state)
         if quality is None:
             return {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
-        return quality.to_dict()
+        prior = self.problem.prior
+        return quality.to_dict() | ({} if prior is None else {"prior": prior.to_dict()})
 
     def audit(self) -> dict[str, int]:
         """Stops that were not carried out: how many, how many of them are complete, how many on the front."""
@@ -324,14 +362,23 @@ class Engine:
             key = self.problem.identity(config)
             if key not in taken:
                 return self._proposer.starter(config, source, key)
-        for config in self._warm:
+        for config in self._warm_configs():
             found = self._proposer.check(config, "warm", taken) if self.problem.holds(config) else None
             if found is not None:
                 return found
         return None
 
+    def _warm_configs(self) -> list[dict[str, Any]]:
+        """Configs to ask after the starters; those of the prior are sought while some may still be missing."""
+        prior, few = self.problem.prior, len(self._starters) + len(self._warm) + first.PROPOSED
+        if prior is None or len(self.state.records) >= few:
+            return self._warm
+        if self._sought is None:
+            self._sought = first.propose(prior, self.problem, self.seed)
+        return [*self._warm, *self._sought]
+
     def _decide(self, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
-        if self._halving is None or record.source in self._baselines:
+        if self._halving is None or record.source in self._baselines or record.replicate_of is not None:
             return Decision(False)
         return decide_at(self._halving, self.problem, self.state, record, step, metrics, self.seed)
 
@@ -355,6 +402,10 @@ class Engine:
             self._note({"event": "scale", "normalizer": scale.to_dict()})
 
 
+def _asked(record: Record, *, again: bool = False) -> Ask:
+    return Ask(record.number, record.config, record.seed, record.source, record.costs, again, record.replicate_of)
+
+
 def _digest() -> Callable[[dict[str, Any]], str]:
     from autoreg.space import digest
 
@@ -367,26 +418,3 @@ def _jsonable(info: Mapping[str, Any]) -> dict[str, Any]:
         return kept
     except TypeError as error:
         return {"notes": [f"the info of this trial could not be kept: {error}"]}
-
-
-def _explain(sampler: str, drawer: str, halving: Halving | None) -> str:
-    text = drawer
-    if sampler == "auto":
-        text += (
-            " auto: candidates that could not extend the front at their known cost are passed over; once the experts"
-            " foretell trials better than cost alone does, the candidate of largest expected improvement of the"
-            " hypervolume at its known cost is taken, and one in ten is drawn evenly as an audit."
-        )
-    if halving is not None:
-        text += (
-            " Stopping: a trial ends early when even the optimistic end of what finished trials of its structure"
-            " foretell is dominated at its known cost"
-            + (
-                ""
-                if (halving.every if halving.rank is None else not halving.rank)
-                else f", and at the first report and after {halving.eta:g}, {halving.eta**2:g}, ... times as many steps"
-                f" unless it is among the best 1/{halving.eta:g} of the last {halving.window} or on their front"
-            )
-            + "."
-        )
-    return text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from autoreg.search import front
+from autoreg.search import front, posterior
+from autoreg.search.posterior import Belief
 from autoreg.search.problem import Problem
 from autoreg.search.records import State
 
@@ -16,6 +18,27 @@ def members(problem: Problem, state: State) -> list[int]:
         return []
     values = problem.table(counted) * problem.signs
     return sorted(r.number for r, on in zip(counted, front.nondominated(values), strict=True) if on)
+
+
+def incumbents(problem: Problem, state: State, believed: Mapping[int, float]) -> dict[int, float]:
+    """Believed quality of the trials on the front of beliefs, by number; what is not believed counts as observed."""
+    counted = problem.counted(state)
+    if not counted:
+        return {}
+    column, values = problem.names.index(problem.quality), problem.table(counted)
+    values[:, column] = [believed.get(r.number, v) for r, v in zip(counted, values[:, column], strict=True)]
+    on = front.nondominated(values * problem.signs)
+    return dict(sorted((r.number, float(v[column])) for r, v, k in zip(counted, values, on, strict=True) if k))
+
+
+def probabilities(problem: Problem, state: State, belief: Belief | None, seed: int) -> dict[int, float]:
+    """Probability of recipes near the front that no other dominates them, by the number of their first trial."""
+    if belief is None:
+        return {}
+    values = problem.table([state.records[n] for n in belief.trials]) * problem.signs
+    column = problem.names.index(problem.quality)
+    found = posterior.probabilities(values, column, belief.mean, belief.spread, seed)
+    return dict(zip(belief.trials, found.tolist(), strict=True))
 
 
 def hypervolume(problem: Problem, state: State) -> float | None:
@@ -30,7 +53,7 @@ def history(problem: Problem, state: State) -> list[float]:
     if state.normalizer is None:
         return []
     ended = state.ended()
-    counts = [r.state == "COMPLETE" and r.feasible is not False for r in ended]
+    counts = [r.state == "COMPLETE" and r.feasible is not False and r.replicate_of is None for r in ended]
     blank = (math.nan,) * len(problem.names)
     values = [problem.values(r.metrics) if on else None for r, on in zip(ended, counts, strict=True)]
     found: list[float] = front.hypervolume_history([v or blank for v in values], state.normalizer, counts).tolist()

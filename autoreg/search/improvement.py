@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,6 +157,22 @@ class Region:
         Returns:
             -inf where nothing can be gained.
         """
+        return np.asarray(logsumexp(self.log_parts(costs, mean, spread, weights), axis=1))
+
+    def log_parts(
+        self,
+        costs: ArrayLike,
+        mean: ArrayLike,
+        spread: ArrayLike,
+        weights: ArrayLike | None = None,
+        cuts: Sequence[float] = (),
+    ) -> Floats:
+        """As `log_gain`, split [n, (c + 1) j] into what is gained in each slab at each level of the front.
+
+        Args:
+            costs: As the others, as of `log_gain`.
+            cuts: Where the first cost is cut into slabs, ascending [c]; without costs there is one slab.
+        """
         mean, spread = np.asarray(mean, dtype=float), np.asarray(spread, dtype=float)
         mean = mean[:, None] if mean.ndim == 1 else mean
         spread = spread[:, None] if spread.ndim == 1 else spread
@@ -163,12 +180,21 @@ class Region:
         shares = np.full(mean.shape[1], 1 / mean.shape[1]) if weights is None else np.asarray(weights, dtype=float)
         block = max(1, CHUNK // (len(self.levels) * mean.shape[1]))
         parts = [
-            self._block(places[i : i + block], mean[i : i + block], spread[i : i + block], shares)
+            self._block(places[i : i + block], mean[i : i + block], spread[i : i + block], shares, cuts)
             for i in range(0, len(mean), block)
         ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate(parts) if parts else np.zeros((0, len(self._slabs(places, cuts)) * len(self.levels)))
 
-    def _block(self, costs: Floats, mean: Floats, spread: Floats, weights: Floats) -> Floats:
+    def _slabs(self, costs: Floats, cuts: Sequence[float]) -> list[Floats]:
+        """Volumes [n, j] beyond candidates' costs [n, d], slab by slab along the first cost."""
+        if not len(cuts) or not self.edges:
+            return [self.volumes(costs)]
+        beyond = [self.volumes(costs)]
+        for cut in cuts:
+            beyond.append(self.volumes(np.column_stack([np.maximum(costs[:, 0], cut), costs[:, 1:]])))
+        return [np.maximum(a - b, 0.0) for a, b in itertools.pairwise([*beyond, np.zeros_like(beyond[0])])]
+
+    def _block(self, costs: Floats, mean: Floats, spread: Floats, weights: Floats, cuts: Sequence[float]) -> Floats:
         gain = log_expected(self.levels[None, :, None], mean[:, None, :], spread[:, None, :])
         if math.isfinite(self.floor):  # (t - max(q, floor))+ is (t - q)+ less (floor - q)+
             lost = log_expected(self.floor, mean, spread)[:, None, :]
@@ -176,8 +202,8 @@ class Region:
                 less = gain + np.log1p(-np.exp(np.minimum(lost - gain, 0.0)))
             gain = np.where((gain == -np.inf) | (self.levels <= self.floor)[None, :, None], -np.inf, less)
         with np.errstate(divide="ignore"):
-            terms = gain + np.log(self.volumes(costs))[:, :, None] + np.log(weights)
-        return np.asarray(logsumexp(terms.reshape(len(costs), -1), axis=1))
+            mixed = logsumexp(gain + np.log(weights), axis=2)
+            return np.concatenate([mixed + np.log(volumes) for volumes in self._slabs(costs, cuts)], axis=1)
 
 
 def _coarse(costs: Floats, reached: Floats) -> tuple[Floats, Floats, bool]:

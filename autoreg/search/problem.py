@@ -15,6 +15,7 @@ from autoreg.search.front import Floats
 from autoreg.search.records import Record, State
 
 if TYPE_CHECKING:
+    from autoreg.search.warm import Prior
     from autoreg.space import Expression, Space
 
 
@@ -45,6 +46,7 @@ class Problem:
         constraints: All must hold, those of the space included.
         reference: Metrics of the dense recipe under dotted names (`dense.flops`).
         identity: Key under which two configs count as the same.
+        prior: What earlier studies say, a last column of encoded configs while it is active; None: there were none.
     """
 
     space: Space
@@ -54,6 +56,7 @@ class Problem:
     costs: Costs | None = None
     constraints: tuple[Expression, ...] = ()
     reference: Mapping[str, float] = field(default_factory=dict)
+    prior: Prior | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -112,6 +115,13 @@ class Problem:
         found = rules.violations(self.constraints, metrics, self.reference)
         return {text: amount for text, amount in found.items() if amount > 0}
 
+    def excess(self, config: dict[str, Any]) -> float:
+        """By how much a config breaks the constraints at its known costs: 0 where they hold, infinite without costs."""
+        try:
+            return sum(self.violated(self.known(config)).values())
+        except AutoregError:
+            return math.inf
+
     def values(self, metrics: Mapping[str, float]) -> tuple[float, ...] | None:
         """Objectives of a trial in order, or None if one is missing."""
         if any(n not in metrics for n in self.names):
@@ -119,8 +129,8 @@ class Problem:
         return tuple(float(metrics[n]) for n in self.names)
 
     def counted(self, state: State) -> list[Record]:
-        """Trials that may be on the front: complete, and within the constraints."""
-        return [r for r in state.complete() if r.feasible is not False]
+        """Trials that may be on the front: complete, within the constraints, and no run of a recipe but its first."""
+        return [r for r in state.complete() if r.feasible is not False and r.replicate_of is None]
 
     def table(self, records: Sequence[Record]) -> Floats:
         """Objectives of complete trials [n, m], in their own units."""
@@ -157,13 +167,17 @@ class Problem:
     def encoded(self, config: dict[str, Any]) -> Floats | None:
         """Encoded config [p], or None for a baseline from outside of the space."""
         try:
-            return np.asarray(self.space.encode(config), dtype=float)
+            return self._encode([config])[0]
         except (InputError, KeyError, ValueError, TypeError):
             return None
 
     def encoded_many(self, configs: Sequence[dict[str, Any]]) -> list[Floats | None]:
         """Encoded configs, by columns where all belong to the space."""
         try:
-            return list(np.asarray(self.space.encode_many(configs), dtype=float)) if configs else []
+            return list(self._encode(configs)) if configs else []
         except (InputError, KeyError, ValueError, TypeError):
             return [self.encoded(c) for c in configs]
+
+    def _encode(self, configs: Sequence[dict[str, Any]]) -> Floats:
+        encoded = np.asarray(self.space.encode_many(configs), dtype=float)
+        return encoded if self.prior is None else np.hstack([encoded, self.prior.column(encoded)])

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from autoreg.errors import AutoregError, InputError
 from autoreg.search import screening
+from autoreg.search.front import Floats
+from autoreg.search.posterior import Believer, means
+from autoreg.search.price import CUTS, VARIANTS, Ledger, Price, Siblings, costliest, log_worth
 from autoreg.search.problem import Interval, Problem
 from autoreg.search.records import State
+from autoreg.search.replicas import best_replica, kept
 from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, even, vary
 from autoreg.search.seen import Seen
 
@@ -30,15 +35,19 @@ TPE's time grows with the trials, to 0.1 s a draw at 1,000."""
 ROUNDS = 3
 KEEP = 8
 """How often, and how many of, the best candidates are varied to find better ones."""
-OVERHEAD = 0.5
-"""Epochs' worth of work that every trial costs, shared phases or not."""
+SHARED = 2
+"""Of so many of the best candidates, with different work to share, variants are made that share it."""
 WALK = 20_000
 """Spaces up to this size are walked through when draws find nothing new."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A recipe to ask for: who proposed it, its key, its known costs and what is foretold of it."""
+    """A recipe to ask for: who proposed it, its key, its known costs and what is foretold of it.
+
+    One that was run before names its first trial in `replicate_of`, and a `seed` of its own. `gain` is the hypervolume
+    that it was chosen for.
+    """
 
     config: dict[str, Any]
     source: str
@@ -46,6 +55,9 @@ class Proposal:
     costs: dict[str, float]
     predicted: dict[str, Any] | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    replicate_of: int | None = None
+    seed: int | None = None
+    gain: float | None = None
 
     @property
     def expected(self) -> dict[str, float]:
@@ -65,7 +77,10 @@ class Proposer:
         learner: Predicts quality for screening; None screens nothing.
         pool: How many candidates a trusted predictor chooses among at first; the best are varied `ROUNDS` times.
         plain: Share of proposals that a trusted predictor has no say in: even draws, as an audit.
-        price: Epochs still to be paid for a config; the improvement sought is that per epoch. None: all cost alike.
+        price: The bill of a config; the improvement sought is that per epoch still to be paid, see
+            `autoreg.search.price`. None: all cost alike.
+        believer: What is believed of recipes over seeds; the front to be extended is made of what was observed.
+        replicate: Whether recipes may be run again, see `autoreg.search.replicas`; needs a believer.
     """
 
     def __init__(
@@ -78,7 +93,9 @@ class Proposer:
         learner: screening.Learner | None = None,
         pool: int = 128,
         plain: float = 0.1,
-        price: Callable[[dict[str, Any]], float] | None = None,
+        price: Price | None = None,
+        believer: Believer | None = None,
+        replicate: bool = False,
     ) -> None:
         self._problem = problem
         self._sampler = sampler
@@ -88,8 +105,10 @@ class Proposer:
         self._learner = learner
         self._pool = pool
         self._plain = plain
-        self._price = price
-        self._frontier = screening.Frontier(problem)
+        self.ledger = None if price is None else Ledger(price)
+        self._siblings = None if price is None else Siblings(problem.space, price)
+        self._believer, self._replicate = believer, replicate
+        self._frontier = screening.Frontier(problem, lambda state: means(state, problem.quality))
         self._taken: set[str] = set()
         self._heard = 0
         self._flats: dict[int, dict[str, Any]] = {}
@@ -110,10 +129,12 @@ class Proposer:
                 with screening.one_thread():
                     found = self._screened(state, number, taken, learned)
         found = found or self._drawn(state, number, taken) or self._walked(number, taken)
-        if found is None or learned is None or self._learner is None:
+        if found is None or found.replicate_of is not None or learned is None or self._learner is None:
             return found
         with screening.one_thread():
             foretold = screening.prediction(self._problem, self._learner, learned, found.config, found.costs)
+        if foretold is not None and found.gain is not None:
+            foretold["gain"] = round(found.gain, 8)
         return replace(found, predicted=foretold)
 
     def taken(self, state: State) -> set[str]:
@@ -180,8 +201,8 @@ class Proposer:
         return bool(np.random.default_rng([self._seed, number, 0x91A1]).random() < self._plain)
 
     def _seen(self, state: State) -> list[Seen]:
-        """Recorded trials as a sampler takes them: in order of their numbers, failed ones left out."""
-        held = [r for r in state.records if r.state != "FAIL"]
+        """Recorded trials as a sampler takes them: in order of their numbers, failed ones and further runs left out."""
+        held = [r for r in state.records if r.state != "FAIL" and r.replicate_of is None]
         valued = [r for r in held if r.state == "COMPLETE" and self._problem.values(r.metrics) is not None]
         rows = self._problem.scaled(self._problem.table(valued), state).tolist()
         scaled = {r.number: tuple(row) for r, row in zip(valued, rows, strict=True)}
@@ -229,30 +250,58 @@ class Proposer:
         return None
 
     def _screened(self, state: State, number: int, taken: set[str], learned: screening.Learned) -> Proposal | None:
-        """Take the candidate of largest expected hypervolume improvement at its known cost, per epoch to be paid.
+        """Take the candidate of largest expected hypervolume improvement at its known cost, by `log_worth` if priced.
 
         The best of the pool are varied and judged again, `ROUNDS` times: a climb along the acquisition.
         """
         rng = np.random.default_rng([self._seed, number, 0x5C4EE])
-        pool: dict[str, tuple[Proposal, float]] = {}
+        pool: dict[str, tuple[Proposal, Floats]] = {}
         fresh = self._first(state, number, rng)
         for turn in range(ROUNDS + 1):
             proposals = [p for c in fresh if (p := self.check(c, "screened", taken)) and p.key not in pool]
             pool |= self._judged(state, learned, {p.key: p for p in proposals})
-            best = sorted(pool.values(), key=lambda pair: -pair[1])[:KEEP]
+            best = self._ranked(state, pool)
             if turn < ROUNDS:
-                parents = [self._problem.flat(p.config) for p, gain in best if gain > -math.inf]
+                parents = [self._problem.flat(p.config) for p, worth in best[:KEEP] if worth > -math.inf]
                 fresh = [
                     vary(self._problem.space, f, rng, int(rng.integers(1, 3)))
                     for f in parents
                     for _ in range(self._pool // (4 * KEEP))
                 ]
-        return best[0][0] if best and best[0][1] > -math.inf else None
+                fresh += self._variants(state, [p for p, _ in best[:KEEP]], parents, rng)
+        if not best or best[0][1] == -math.inf:
+            return None
+        promise = float(np.exp(logsumexp(pool[best[0][0].key][1])))
+        return self._again(state, learned, pool, *best[0]) or replace(best[0][0], gain=promise)
+
+    def _again(
+        self,
+        state: State,
+        learned: screening.Learned,
+        pool: Mapping[str, tuple[Proposal, Floats]],
+        best: Proposal,
+        worth: float,
+    ) -> Proposal | None:
+        """A recipe to run again, where that is worth more than the best candidate; None where it is not."""
+        belief = None if self._believer is None or not self._replicate else self._believer.look(state)
+        if belief is None:
+            return None
+        replica = best_replica(self._problem, state, belief, self._seed, self.ledger)
+        if replica is None:
+            return None
+        ((_, believed),) = self._judged(state, learned, {best.key: best}, luck=belief.noise.luck).values()
+        held = math.log(kept(self._problem, state)) + logsumexp(believed) - logsumexp(pool[best.key][1])
+        if worth + held >= replica.log_worth:
+            return None
+        record = replica.record
+        intervals = {n: Interval(*i) for n, i in record.intervals.items()}
+        config, key = record.config, self._problem.identity(record.config)
+        return Proposal(config, "replicate", key, record.costs, None, intervals, record.number, replica.seed)
 
     def _judged(
-        self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal]
-    ) -> dict[str, tuple[Proposal, float]]:
-        """Logarithm of the expected improvement of proposals, per epoch; those that cannot be encoded are left out."""
+        self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal], luck: float = 0.0
+    ) -> dict[str, tuple[Proposal, Floats]]:
+        """Logarithm of the expected improvement of proposals, in parts; those that cannot be encoded are left out."""
         found = self._problem.encoded_many([p.config for p in proposals.values()])
         rows = {k: e for k, e in zip(proposals, found, strict=True) if e is not None}
         if not rows:
@@ -266,11 +315,39 @@ class Proposer:
             np.array(list(rows.values())),
             [p.costs for p in held],
             [p.expected for p in held],
+            luck=luck,
+            cuts=() if self.ledger is None else CUTS,
         )
-        if self._price is not None:
-            prices = np.maximum([float(self._price(p.config)) for p in held], 0.0)
-            gains = gains - np.log(prices + OVERHEAD)
-        return {k: (p, float(g)) for k, p, g in zip(rows, held, gains, strict=True)}
+        return {k: (p, g) for k, p, g in zip(rows, held, gains, strict=True)}
+
+    def _ranked(self, state: State, pool: Mapping[str, tuple[Proposal, Floats]]) -> list[tuple[Proposal, float]]:
+        """Proposals and the logarithm of what they are worth, best first."""
+        if not pool:
+            return []
+        held, gains = [p for p, _ in pool.values()], np.array([g for _, g in pool.values()])
+        if self.ledger is None:
+            worth = logsumexp(gains, axis=1)
+        else:
+            ledger = self.ledger.look(state)
+            worth = log_worth(gains, [ledger.unpaid(p.config, self._seed, p.key) for p in held])
+        return sorted(zip(held, worth.tolist(), strict=True), key=lambda pair: -pair[1])
+
+    def _variants(
+        self, state: State, best: Sequence[Proposal], parents: Sequence[Mapping[str, Any]], rng: np.random.Generator
+    ) -> list[dict[str, Any]]:
+        """Variants of the best candidates that share their costliest phase; of `SHARED` such phases."""
+        if self.ledger is None or self._siblings is None:
+            return []
+        donors = [*parents, *(f for r in self._frontier.look(state).members if (f := self._flat(r.number, r.config)))]
+        found: list[dict[str, Any]] = []
+        phases: set[tuple[int, str]] = set()
+        for proposal in best:
+            phase = costliest(self.ledger.bill(proposal.config, proposal.key))
+            if phase is None or phase in phases or len(phases) >= SHARED:
+                continue
+            phases.add(phase)
+            found += self._siblings.of(self._problem.flat(proposal.config), donors, phase, max(VARIANTS), rng)
+        return found
 
     def _first(self, state: State, number: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """A few of the sampler's own, half quasi-random, half children of the front."""

@@ -28,6 +28,7 @@ class Record:
     """One trial as the log tells it. `feasible` is None until the trial has ended with metrics.
 
     `intervals` holds low end, middle and high end of costs that were known with an error; `costs` their low end.
+    `replicate_of` is the trial whose recipe this one runs again with another seed.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Record:
     audited: bool = False
     reports: list[Report] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
+    replicate_of: int | None = None
     asked_at: float = 0.0
     told_at: float | None = None
 
@@ -72,6 +74,7 @@ class Record:
             "reason": self.reason,
             "feasible": self.feasible,
             "audited": self.audited,
+            "replicate_of": self.replicate_of,
             "reports": [(r.step, dict(r.metrics)) for r in self.reports],
             "asked_at": self.asked_at,
             "told_at": self.told_at,
@@ -164,6 +167,11 @@ class State:
         at = _number(event.get("at"))
         record = Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), predicted)
         record.intervals, record.asked_at = dict(event.get("intervals") or {}), at
+        record.replicate_of = event.get("replicate_of")
+        if record.replicate_of is not None and not 0 <= record.replicate_of < number:
+            raise StudyError(
+                f"the events of the study do not fit together: trial {number} repeats {record.replicate_of}"
+            )
         self.records.append(record)
 
     def _on_report(self, event: Event) -> None:

@@ -170,20 +170,23 @@ SAMPLERS: dict[str, str] = {
     "nsga2": "crossovers and mutations of the best recorded trials",
     "random": "evenly from the space",
     "grid": "every recipe of a finite space",
+    "evolution": "children of the front by one to three level switches",
 }
 
 
-def make_sampler(name: str, space: Space, objectives: int) -> Sampler:
+def make_sampler(name: str, space: Space, objectives: int, over: Callable[[Config], float] | None = None) -> Sampler:
     """Return the sampler called `name`.
 
     Args:
         name: One of `SAMPLERS`.
         space: The space to propose from.
         objectives: How many objectives a study has.
+        over: By how much the known costs of a config break the constraints, for samplers that keep a budget.
 
     Raises:
         InputError: If there is no such sampler, or it cannot serve this space.
     """
+    from autoreg.search.evolution import EvolutionSampler
     from autoreg.search.tpe import TPESampler
 
     makers: dict[str, Callable[[], Sampler]] = {
@@ -192,6 +195,7 @@ def make_sampler(name: str, space: Space, objectives: int) -> Sampler:
         "nsga2": lambda: NSGA2Sampler(space),
         "random": lambda: RandomSampler(space),
         "grid": lambda: GridSampler(space),
+        "evolution": lambda: EvolutionSampler(space, over),
     }
     if name not in makers:
         import difflib

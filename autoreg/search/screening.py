@@ -15,6 +15,7 @@ from autoreg.search.records import Record, State
 
 if TYPE_CHECKING:
     from autoreg.search.experts import Panel, Scoreboard, Settings
+    from autoreg.search.gp import Kernel
     from autoreg.search.improvement import Region
     from autoreg.search.trust import Quality
     from autoreg.search.warp import HalfRank
@@ -28,6 +29,8 @@ NOTHING = 1e-5
 
 SCORED = 6
 """Fewest trials that must have been foretold before a predictor is trusted."""
+SCORED_WARM = 15
+"""With a prior from earlier studies, proposals listen until so many trials were foretold; then the lead decides."""
 MARGIN = 0.02
 ERRORS = 1.0
 """Least lead in log-score over the null models, in nats a trial and in standard errors of the lead."""
@@ -37,10 +40,15 @@ class Frontier:
     """What has been reached, and what is left to gain; kept until another trial ends.
 
     What is sought lies beyond what running trials are foretold to reach too, so that workers do not all seek the same.
+
+    Args:
+        problem: The study.
+        believed: Quality of trials over seeds, by number, in place of what was observed; None: what was observed.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, believed: Callable[[State], Mapping[int, float]] | None = None) -> None:
         self._problem = problem
+        self._believed_of = believed
         self._column = problem.names.index(problem.quality)
         self._at: tuple[int, bool, tuple[int, ...]] | None = None
         self.seen: Floats = np.zeros((0, len(problem.names)))
@@ -54,7 +62,8 @@ class Frontier:
         at = (len(state.told), state.normalizer is not None, tuple(r.number for r in running))
         if at != self._at:
             counted = self._problem.counted(state)
-            self.seen = self._problem.scaled(self._problem.table(counted), state)
+            believed = {} if self._believed_of is None else self._believed_of(state)
+            self.seen = self._problem.scaled(self._with(self._problem.table(counted), counted, believed), state)
             on = nondominated(self.seen)
             self.members = [r for r, member in zip(counted, on, strict=True) if member]
             self.region = self._cautious = None
@@ -64,14 +73,20 @@ class Frontier:
                 corner = state.normalizer.corner
                 self.region = self._cautious = Region.of(self.seen[on], corner, self._column)
                 if running:
-                    rows = [[{**r.costs, **(r.predicted or {})}[n] for n in self._problem.names] for r in running]
-                    hoped = np.vstack([self.seen[on], self._problem.scaled(np.array(rows, dtype=float), state)])
+                    hopes = [[{**r.costs, **(r.predicted or {})}[n] for n in self._problem.names] for r in running]
+                    hoped = np.vstack([self.seen[on], self._problem.scaled(np.array(hopes, dtype=float), state)])
                     self.region = Region.of(hoped, corner, self._column)
                 if any(r.intervals for r in counted):
-                    careful = self._problem.scaled(self._problem.cautious(counted), state)
+                    rows = self._with(self._problem.cautious(counted), counted, believed)
+                    careful = self._problem.scaled(rows, state)
                     self._cautious = Region.of(careful, corner, self._column)
             self._at = at
         return self
+
+    def _with(self, rows: Floats, records: Sequence[Record], believed: Mapping[int, float]) -> Floats:
+        """Objectives [n, m] of trials with the believed quality in place of the observed, where there is one."""
+        rows[:, self._column] = [believed.get(r.number, v) for r, v in zip(records, rows[:, self._column], strict=True)]
+        return rows
 
     def _believed(self, record: Record) -> bool:
         """Whether a running trial counts with what is foretold of it."""
@@ -172,6 +187,7 @@ class Learner:
         self._every = every
         self._group = group or problem.identity
         self._rows: dict[int, Floats | None] = {}
+        self._groups: dict[int, str] = {}
         self._usable: list[Record] = []
         self._matrix: Floats = np.zeros((0, 0))
         self._logged: Floats = np.zeros((0, 0))
@@ -189,6 +205,7 @@ class Learner:
             record = state.records[number]
             if record.state == "COMPLETE" and self._row(record) is not None:
                 self._usable.append(record)
+                self._check_prior(record)
         self._heard = len(state.told)
         if len(self._usable) < self._least:
             return None
@@ -214,6 +231,23 @@ class Learner:
             for n, (m, s) in panel.predict(encoded[None, :], logs, nulls=True).items()
         }
 
+    def knows(self, record: Record) -> bool:
+        """Whether the experts can see a trial: its config belongs to the space."""
+        return self._row(record) is not None
+
+    def group(self, record: Record) -> str:
+        """Label of what a trial shares its luck with."""
+        if record.number not in self._groups:
+            self._groups[record.number] = self._group(record.config)
+        return self._groups[record.number]
+
+    def scored(self, learned: Learned, records: Sequence[Record]) -> tuple[Kernel, Floats, Floats, float]:
+        """Complete trials as the Gaussian process sees them: kernel, columns [n, p], scores [n], variance of noise."""
+        panel = learned.panels[self._problem.quality]
+        columns = panel.settings.features(np.hstack([self._table(records), learned.logs([r.costs for r in records])]))
+        scores = panel.settings.warp.forward(self._values(self._problem.quality, records))
+        return panel.settings.kernel, columns, scores, panel.noise
+
     def _cost_names(self) -> tuple[str, ...]:
         first = self._usable[: self._least]
         names = self._problem.names
@@ -221,6 +255,17 @@ class Learner:
 
     def _logs(self, records: Sequence[Record]) -> Floats:
         return logs_of(self._cost_names(), [r.costs for r in records])
+
+    def _check_prior(self, record: Record) -> None:
+        """Let the prior hear of a trial. If that ends it, its column is gone and all is learned anew."""
+        prior = self._problem.prior
+        if prior is None or not prior.active:
+            return
+        prior.hear(record.config, self._sign * record.metrics[self._problem.quality])
+        if not prior.active:
+            self._rows, self._matrix, self._logged = {}, np.zeros((0, 0)), np.zeros((0, 0))
+            self._settings, self._learned, self._scored = None, None, 0
+            self.board = type(self.board)()
 
     def _count(self, available: int) -> int:
         count = self._least
@@ -284,7 +329,7 @@ class Learner:
 
     def _hear(self, record: Record, foretold: Mapping[str, Sequence[float]], score: float) -> None:
         cost = float(self._logs([record]).mean()) if self._cost_names() else 0.0
-        self.board.add(foretold, score, self._group(record.config), cost)
+        self.board.add(foretold, score, self.group(record), cost)
 
     def _fit(self) -> Learned:
         from autoreg.search.experts import Panel, settle
@@ -303,6 +348,8 @@ class Learner:
         panels = {n: Panel(self._settings[1][n], encoded, self._values(n, records), logs) for n in unknown}
         lead, error, rival = self.board.lead()
         trusted, reason = verdict(lead, error, rival, len(self.board.own))
+        if not trusted and problem.prior is not None and problem.prior.active and len(self.board.own) < SCORED_WARM:
+            trusted, reason = True, f"earlier studies are believed until {SCORED_WARM} trials were foretold; {reason}"
         weights = self.board.weights(panels[problem.quality].names)
         return Learned(count, len(records), panels, known, weights, lead, error, len(self.board.own), trusted, reason)
 
@@ -340,14 +387,20 @@ def log_gains(
     encoded: Floats,
     costs: Sequence[Mapping[str, float]],
     expected: Sequence[Mapping[str, float]] | None = None,
+    *,
+    luck: float = 0.0,
+    cuts: Sequence[float] = (),
 ) -> Floats:
-    """Logarithm [n] of the expected hypervolume improvement of candidates at known cost.
+    """Logarithm of the expected hypervolume improvement of candidates at known cost, in parts as `Region.log_parts`.
 
     Args:
         encoded: Candidates [n, p].
         costs: Their known costs, as the experts see them. Objectives that are neither known nor the quality count with
             their foretold mean.
         expected: Where they stand, if that differs: the middle of costs that are known with an error.
+        luck: Variance of a score that another seed would change. What is improved is then what will be believed of a
+            candidate after its trial, not what will be observed.
+        cuts: Where the first cost is cut, in the unit cube.
     """
     from autoreg.search.experts import mixed, spread_out
 
@@ -369,11 +422,13 @@ def log_gains(
     places = np.delete(state.normalizer.transform(raw), column, axis=1)
     panel = learned.panels[problem.quality]
     mean, spread = mixed(panel.predict(encoded, logs), learned.weights)
+    spread = np.maximum(spread**2 - luck, 0.05 * spread**2) / spread if luck > 0 else spread
     means, spreads = spread_out(mean, spread, panel.settings.warp)
     axis = state.normalizer.axes[column]
     unit = abs(axis.reference - axis.ideal)
     sign = float(problem.signs[column])
-    gains: Floats = frontier.region.log_gain(places, (means - sign * axis.ideal) / unit, spreads / unit)
+    scaled = (means - sign * axis.ideal) / unit
+    gains: Floats = frontier.region.log_parts(places, scaled, spreads / unit, cuts=cuts)
     return gains
 
 

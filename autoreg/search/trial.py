@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from autoreg.errors import InputError
+from autoreg.search.cached import through
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL")
 T = TypeVar("T")
-
-_memory: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -26,7 +21,8 @@ class Ask:
     """A recipe that the engine wants evaluated.
 
     `costs` holds what is known about it before it runs, `source` who proposed it, and `again`
-    whether it was asked before and interrupted.
+    whether it was asked before and interrupted. `replicate_of` is the trial whose recipe is run again, with another
+    seed.
     """
 
     number: int
@@ -35,6 +31,7 @@ class Ask:
     source: str = ""
     costs: Mapping[str, float] = field(default_factory=dict)
     again: bool = False
+    replicate_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Trial:
         seed: Seed of everything random in the trial.
         send: Called as `send(step, metrics)` for every report; returns "continue" or "stop".
             An executor passes one that reaches the engine; without one nothing ever stops.
-        cache: Folder in which `cached` keeps values between processes; None keeps them in memory.
+        cache: Folder in which `cached` keeps values for all processes; None keeps them in memory.
         info: Start of `info`.
     """
 
@@ -82,6 +79,7 @@ class Trial:
         self._cache = None if cache is None else Path(cache)
         self._stop = False
         self._obeyed = False
+        self._paid = self._saved = 0.0
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell how the trial does after `step` units of work (epochs, say; steps only grow).
@@ -110,22 +108,35 @@ class Trial:
         self._stop = True
 
     def cached(self, key: Any, fn: Callable[[], T]) -> T:
-        """Return `fn()`, computed once per `key` in this process and, where JSON can hold it, in the folder.
+        """Return `fn()`, computed once per `key`: by the first trial that asks; others wait for it and take its value.
 
-        Trials share it, so a value must depend on its key alone and must not be changed in place.
+        A value of JSON data, NumPy arrays and tensors, nested, is kept in the study's folder (as safetensors, never as
+        pickle) and shared by all workers and later runs; tensors come back on the CPU. Any other value is shared within
+        its worker only. Nothing but the key says whether a value still holds: put into it whatever the value depends
+        on, `trial.seed` too where it is random. Values must not be changed in place.
+
+        `trial.info["cached"]` tells the seconds that this trial `paid` for such values and those that it `saved`.
 
         Args:
-            key: JSON data that names the value; for example `["features", config["depth"], trial.seed]`.
-            fn: Computes the value.
+            key: JSON data that names the value.
+            fn: Computes the value. It may ask for other keys.
 
         Raises:
             InputError: If `key` is not JSON data.
+
+        Example:
+            >>> trial = Trial()
+            >>> trial.cached(["features", 3, trial.seed], lambda: [1.0, 2.5])
+            [1.0, 2.5]
         """
-        name = cache_key(key)
-        where = name if self._cache is None else f"{self._cache}/{name}"
-        if where not in _memory:
-            _memory[where] = fn() if self._cache is None else _through(self._cache / f"{name}.json", fn)
-        value: T = _memory[where]
+        before = self._paid
+        found = through(self._cache, key, fn)
+        if found.fresh:  # what other keys took within is theirs
+            self._paid += max(found.seconds - (self._paid - before), 0.0)
+        else:
+            self._saved += found.seconds
+        self.info["cached"] = {"paid": round(self._paid, 6), "saved": round(self._saved, 6)}
+        value: T = found.value
         return value
 
     def outcome(self, returned: Any) -> Result:
@@ -156,41 +167,3 @@ def as_numbers(metrics: Mapping[str, Any], place: str) -> dict[str, float]:
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{place}: metric {name!r} is {value!r:.60}; a metric is one number") from error
     return numbers
-
-
-def cache_key(key: Any) -> str:
-    """Return the file name of a cached value: readable beginning, then 24 hex digits of SHA-256."""
-    try:
-        text = json.dumps(key, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"trial.cached: the key must be JSON data (strings, numbers, lists, mappings): {key!r:.80}"
-        ) from error
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', text)[:24].strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-
-
-def _through(file: Path, fn: Callable[[], T]) -> T:
-    try:
-        value: T = json.loads(file.read_text())["value"]
-    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or torn: compute it
-        value = fn()
-        _keep(file, value)
-    return value
-
-
-def _keep(file: Path, value: Any) -> None:
-    try:
-        text = json.dumps({"value": value})
-    except (TypeError, ValueError):
-        return  # not JSON: it stays in memory
-    if json.loads(text)["value"] != value:
-        return  # JSON would change it (tuples, integer keys)
-    name = ""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        with os.fdopen(handle, "w") as out:
-            out.write(text)
-        os.replace(name, file)
-    except OSError:  # a full disk costs the cache, not the trial
-        Path(name).unlink(missing_ok=True) if name else None

@@ -144,6 +144,7 @@ class OptunaView:
         return {
             NUMBER: record.number,
             "source": record.source,
+            "replicate_of": record.replicate_of,
             "metrics": record.metrics,
             "costs": record.costs,
             "feasible": record.feasible,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 Scalar = bool | int | float | str
@@ -78,6 +79,11 @@ class Choice:
     """Exactly one of the options; labels are unique."""
 
     options: tuple[Option, ...]
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the options, in their order."""
+        return tuple(option.label for option in self.options)
 
 
 @dataclass(frozen=True)

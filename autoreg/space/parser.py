@@ -33,6 +33,7 @@ from autoreg.space.writer import node_to_data
 RULE_KEYS = ("name", "forbidden", "constraints")
 RESERVED = ("value", "per_layer", "each_layer")
 _NODES = (Constant, Range, Choice, Group, PerLayer, EachLayer)
+_PLAIN = frozenset((bool, int, float, str))
 _NODE_WORDS = "a value, a list of options, a range such as {log: [1e-5, 1e-2]}, or a mapping of names"
 
 
@@ -101,6 +102,8 @@ def parse_node(data: Any, path: Path, places: Places) -> Node:
 
 def plain(data: Any) -> Any:
     """Nodes as the data they are written as, numpy's scalars as Python's; anything else as it is."""
+    if type(data) in _PLAIN:
+        return data
     if isinstance(data, _NODES):
         return node_to_data(data)
     return data.item() if isinstance(data, np.generic) else data
@@ -297,4 +300,6 @@ def _option(data: Any, path: Path, places: Places) -> Option:
 
 def same(left: Any, right: Any) -> bool:
     """Whether two plain values are equal and of the same type."""
+    if type(left) in _PLAIN and type(right) in _PLAIN and float not in (type(left), type(right)):
+        return type(left) is type(right) and bool(left == right)  # as by `typed`, which takes ten times as long
     return bool(typed(left) == typed(right))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ def join(parts: Iterable[str]) -> str:
     return path
 
 
+@functools.lru_cache(maxsize=65_536)  # spaces are walked thousands of times for one proposal
 def child(path: str, part: str) -> str:
     """The path of what stands under `path` by the name `part`."""
     if _PLAIN.fullmatch(part):

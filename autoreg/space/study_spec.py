@@ -33,7 +33,7 @@ KEYS = (
 DIRECTIONS = ("min", "max")
 BUDGETS = ("trials", "minutes", "epochs")
 EXECUTORS = ("local", "ray")
-SAMPLERS = ("auto", "tpe", "nsga2", "random", "grid")
+SAMPLERS = ("auto", "tpe", "nsga2", "random", "grid", "evolution")
 BASELINES = ("default", "full", "none")
 
 

@@ -88,7 +88,7 @@ def build(node: Node, choose: Choose, path: str = "") -> Any:
         raise each_layer_problem(path)
     option = node.options[0]
     if len(node.options) > 1:
-        labels = tuple(each.label for each in node.options)
+        labels = node.labels
         label = choose(path, labels)
         if label not in labels:
             raise problem(path, f"found the label {show(label)}", allowed=labels, wrong=str(label))
@@ -147,7 +147,7 @@ def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
 
 def _flatten_items(items: tuple[tuple[str, Node], ...], config: Any, path: str, flat: dict[str, Any]) -> None:
     names = [name for name, _ in items]
-    if not isinstance(config, Mapping):
+    if type(config) is not dict and not isinstance(config, Mapping):
         raise problem(
             path or "config", f"found {show(config)}", allowed=f"a mapping with {', '.join(names) or 'no names'}"
         )

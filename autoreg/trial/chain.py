@@ -99,6 +99,7 @@ class Chain:
         )
         self.on_rung = on_rung
         self.paid = Paid(asked=epochs_asked(self.phases))
+        self.finished = 0  # phases that are done, by this chain or by another before it
         self.loaders = setup.loaders(fold)
 
     def run(self) -> Outcome:
@@ -152,6 +153,7 @@ class Chain:
         store, rungs = self.setup.store, self._rungs(phase)
         if not self.setup.options.cache:
             done = self._work(phase, carried)
+            self.finished += 1
             self._report(rungs[-1:], done)
             return done
         found = self._stored(phase)
@@ -162,8 +164,10 @@ class Chain:
                     done = self._work(phase, carried)
                     store.put(phase.key, pack(done))
             if found is None:
+                self.finished += 1
                 self._report(rungs[-1:], done)
                 return done
+        self.finished += 1
         for epoch in rungs[:-1]:
             self._report((epoch,), self._snapshot(phase, epoch))
         self._report(rungs[-1:], found)

@@ -15,13 +15,14 @@ from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
 from autoreg.costs.count import count
 from autoreg.costs.factors import factor_names
 from autoreg.costs.latency import Latency, measure
+from autoreg.costs.latency_features import Prediction
 from autoreg.costs.latency_model import LatencyModel
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
 from autoreg.costs.timing import OnnxError
 from autoreg.errors import InputError
 from autoreg.methods.sparsity.masks import masks
-from autoreg.plan import compile_plan, identity
+from autoreg.plan import Phase, bill, compile_plan, identity
 from autoreg.tasks import Task, load_task
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
@@ -146,11 +147,14 @@ class TaskObjective:
         All exactly but latency, which is there where this machine has a table for the network: then it is the lower
         end of what is foretold, so that no recipe is passed over for an error of the table.
         """
+        costs, foretold = self.costs_and_latency(config)
+        return costs if foretold is None else {**costs, "latency_ms": foretold.low}
+
+    def costs_and_latency(self, config: Mapping[str, Any]) -> tuple[dict[str, float], Prediction | None]:
+        """What is known exactly of a complete recipe, and the latency foretold by this machine's table, if any."""
         levels = resolve(config, self.setup, self.reference)
         costs = cost_metrics(predict(self.setup.profile, levels))
-        if self.latency_model is not None:
-            costs["latency_ms"] = self.latency_model.predict(levels).low
-        return costs
+        return costs, None if self.latency_model is None else self.latency_model.predict(levels)
 
     @property
     def latency_model(self) -> LatencyModel | None:
@@ -166,9 +170,18 @@ class TaskObjective:
 
     def prefix(self, config: Mapping[str, Any]) -> str:
         """A label that recipes share when they share their training, and with it its luck."""
-        phases = compile_plan(config, self.setup.registry, base="", seed=0, fold="", dense=self.setup.dense)
-        trained = [phase.key for phase in phases if phase.name in ("train", "tune")]
+        trained = [phase.key for phase in self._phases(config) if phase.name in ("train", "tune")]
         return trained[-1] if trained else ""
+
+    def price(self, config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+        """Key and weighted epochs of each phase of a complete recipe; recipes share a phase when they share its key.
+
+        A trial's `info["finished"]` says how much of each is done, in this order.
+        """
+        return bill(self._phases(config))
+
+    def _phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
+        return compile_plan(config, self.setup.registry, base="", seed=0, fold="", dense=self.setup.dense)
 
     def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
         """The chain of phases of a complete recipe on one fold."""
@@ -205,6 +218,9 @@ class TaskObjective:
             epochs_paid=sum(chain.paid.paid for chain in chains) / len(folds),
             seconds=time.perf_counter() - begun,
             phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
+            finished=[
+                sum(i < chain.finished for chain in chains) / len(folds) for i in range(len(chains[0].phases))
+            ],
         )
         if len(outcomes) > 1:
             quality = self.setup.task.quality

@@ -13,9 +13,15 @@ from autoreg.methods import create
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.state import weight_of, weighted_layers
+from autoreg.plan import method_of
+from autoreg.sensitivity.curve import Curve
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward, phase_seed
+from autoreg.trial.sensitivity import guessed_curves, measured_curves
 from autoreg.trial.setup import Setup
+
+Asked = tuple[str, Mapping[str, Any], tuple[str, ...]]
+"""Arguments of `Reference.curves`."""
 
 
 class Reference:
@@ -33,6 +39,9 @@ class Reference:
         self._scores: dict[str, dict[str, Tensor]] = {}
         self._distances: dict[str, float] | None = None
         self._spectra: dict[str, Tensor] = {}
+        self._curves: dict[str, dict[str, Curve]] = {}
+        self.spent = {"seconds": 0.0, "epochs": 0.0}
+        """What curves have cost: seconds, and the passes over the training split that would take as much work."""
 
     @property
     def model(self) -> nn.Module:
@@ -55,6 +64,24 @@ class Reference:
                 self._spectra[name] = spectrum(weight_of(self.model.get_submodule(name)))
         return {name: self._spectra[name] for name in names}
 
+    def curves(self, structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
+        """Distortion of the outputs by layer (`weight`), or by channel group when `dropped` is gone (`channel`).
+
+        Measured when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
+        """
+        key, asked = _what_is_measured(structure, parameters, dropped)
+        if key not in self._curves:
+            self._curves[key] = self._measure(*asked)
+        return self._curves[key]
+
+    def _measure(self, structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
+        setup = self._setup
+        scores = self.scores(method_of(parameters["criterion"]))
+        batches = calibration_batches(setup, setup.task.folds[0])
+        found, spent = measured_curves(self.model, setup, batches, (structure, parameters), scores, dropped)
+        self.spent = {name: self.spent[name] + value for name, value in spent.items()}
+        return found
+
     def block_distances(self) -> dict[str, float]:
         """Angular distance between input and output of every droppable block, in [0, 1]."""
         if self._distances is None:
@@ -65,6 +92,30 @@ class Reference:
             self.model.eval()
             self._distances = block_distances(self.model, blocks, batches, lambda m, b: forward(m, setup.task, b))
         return self._distances
+
+
+class Untrained(Reference):
+    """A reference for checks before anything trains: levels that could be, at no cost.
+
+    Its network is untrained and curves are guessed from weights; `asked` holds what curves it was asked for, which a
+    study measures before its trials begin.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup, lambda: setup.fresh_model(0))
+        self.asked: list[Asked] = []
+
+    def _measure(self, structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
+        self.asked.append((structure, parameters, dropped))
+        scores = self.scores(method_of(parameters["criterion"]))
+        return guessed_curves(self._setup, (structure, parameters), scores, dropped)
+
+
+def _what_is_measured(structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> tuple[str, Asked]:
+    """A key of what curves depend on, and the arguments that measure them: amount and schedule change nothing."""
+    known = {name: value for name, value in parameters.items() if name in ("criterion", "round_to")}
+    asked = (structure, known, dropped if structure == "channel" else ())
+    return repr(asked), asked
 
 
 def calibration_batches(setup: Setup, fold: str) -> list[Any]:

@@ -102,7 +102,11 @@ def _kept(name: str, parameters: Mapping[str, Any], layers: list[LayerProfile], 
     if not hasattr(structure, "amount"):  # an N:M structure fixes its own amount
         return {shape.name: count for shape in shapes if (count := structure.kept(shape.shape)) is not None}
     allocation = structure.allocation
-    scores = reference.scores(method_of(parameters["criterion"])) if allocation.needs_weights else None
+    scores: Mapping[str, Any] | None = None  # or curves
+    if allocation.needs_weights:
+        scores = reference.scores(method_of(parameters["criterion"]))
+    elif getattr(allocation, "needs_curves", False):
+        scores = reference.curves(name, parameters)
     named = [LayerInfo(layer.name, layer.type) for layer in layers]
     amounts = allocation.levels(shapes, _amount(structure.amount, named), scores)
     return {layer.name: kept_count(layer.weights, amounts[layer.name]) for layer in layers}
@@ -146,10 +150,12 @@ def _channels(
     structure = create("structure", "channel", parameters)
     sizes = {layer.name: layer.weights for layer in layers}
     shapes = [LayerShape(group.id, (group.size, _weights_per_channel(group, sizes))) for group in groups]
-    scores = None
+    scores: Mapping[str, Any] | None = None  # or curves
     if structure.allocation.needs_weights:
         per_weight = reference.scores(method_of(parameters["criterion"]))
         scores = {group.id: channel_scores(group, per_weight) for group in groups}
+    elif getattr(structure.allocation, "needs_curves", False):
+        scores = reference.curves("channel", parameters, dropped)
     amounts = structure.allocation.levels(shapes, _amount(structure.amount, groups_as_layers(groups)), scores)
     return {group.id: structure.kept(group.size, amounts[group.id], group.width) for group in groups}
 

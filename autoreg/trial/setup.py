@@ -28,7 +28,7 @@ from autoreg.tasks import Task
 from autoreg.trial.store import Store
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
-_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs")
+_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "sensitivity")
 _NO_RESULTS = (
     *("latency.py", "timing.py", "timing_torch.py", "lock.py", "source.py", "backends.py", "together.py"),
     *("geometry.py", "layer_key.py", "layer_models.py"),

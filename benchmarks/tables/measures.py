@@ -1,13 +1,12 @@
-"""What a run is worth: hypervolume by truth, trials to a target, attainment; and paired tests between arms."""
+"""What a run is worth: hypervolume by truth, work to a target, attainment; and paired tests between arms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.tables import staircase
 from benchmarks.tables.table import Floats, Table
@@ -21,6 +20,9 @@ class Judge:
     between the common start (0) and the front of the whole table (1). The *naive* one is hypervolume on plain cost
     below the worst cost and error of the table, as a share of the whole table's; it is loose: one good point holds
     most of it.
+
+    `steps` says of each trial after which step it was stopped, 0 where it ran to its end: what was stopped is nothing
+    that was found. Without it all ran to their ends.
     """
 
     table: Table
@@ -32,60 +34,67 @@ class Judge:
     naive_corner: tuple[float, float]
     naive_full: float
 
-    def found(self, rows: Sequence[int], starts: int) -> Floats:
-        """Tight measure after each trial [n], over all that was tried."""
-        got = staircase.history(np.log(self.table.costs[rows]), self.truths[rows], self.tight_corner)
+    def found(self, rows: Sequence[int], starts: int, steps: Sequence[int] | None = None) -> Floats:
+        """Tight measure after each trial [n], over all that ran to its end."""
+        got = staircase.history(np.log(self._costs(rows, steps)), self.truths[rows], self.tight_corner)
         return np.asarray(self._share(got, float(got[starts - 1])))
 
-    def kept(self, rows: Sequence[int], starts: int) -> float:
-        """Tight measure of those that the arm would hand over: the front of what it saw, judged by truth.
+    def kept(
+        self,
+        rows: Sequence[int],
+        starts: int,
+        steps: Sequence[int] | None = None,
+        chosen: Sequence[int] | None = None,
+    ) -> float:
+        """Tight measure of those that the arm hands over, judged by truth: `chosen`, or the front of what it saw.
 
         May be below 0: a front chosen on one seed can be worse than the start was in truth.
         """
-        taken = np.asarray(rows)
+        taken = _whole(rows, steps)
         begun = staircase.hypervolume(
             np.log(self.table.costs[taken[:starts]]), self.truths[taken[:starts]], self.tight_corner
         )
         by = taken[np.lexsort((self.seen[taken], self.table.costs[taken]))]
         best = np.minimum.accumulate(self.seen[by])
-        front = by[np.append(True, best[1:] < best[:-1])]
+        front = by[np.append(True, best[1:] < best[:-1])] if chosen is None else np.asarray(chosen, dtype=np.int64)
         got = staircase.hypervolume(np.log(self.table.costs[front]), self.truths[front], self.tight_corner)
         return float(self._share(np.array(got), begun))
 
-    def naive(self, rows: Sequence[int]) -> Floats:
+    def naive(self, rows: Sequence[int], steps: Sequence[int] | None = None) -> Floats:
         """Naive measure after each trial [n]."""
-        got = staircase.history(self.table.costs[rows], self.truths[rows], self.naive_corner)
+        got = staircase.history(self._costs(rows, steps), self.truths[rows], self.naive_corner)
         return np.asarray(got / self.naive_full)
 
-    def cheapest(self, rows: Sequence[int]) -> float:
-        """Cost of the cheapest recipe tried that is near the table's best, as a multiple of the table's cheapest.
+    def cheapest(self, rows: Sequence[int], steps: Sequence[int] | None = None) -> float:
+        """Cost of the cheapest recipe that ran to its end and is near the table's best, as a multiple of the least.
 
-        Infinite when none was tried.
+        Infinite when none did.
         """
         good = self.truths <= self.truths.min() + self.table.near
-        tried = np.asarray(rows)[good[rows]]
+        taken = _whole(rows, steps)
+        tried = taken[good[taken]]
         return float(self.table.costs[tried].min() / self.table.costs[good].min()) if len(tried) else float("inf")
 
-    def attained(self, rows: Sequence[int], log_costs: ArrayLike) -> Floats:
-        """Lowest true error tried at no more than each of the log costs [k]; infinite where there is none."""
-        costs, errors = staircase.staircase(np.log(self.table.costs[rows]), self.truths[rows])
+    def attained(self, rows: Sequence[int], log_costs: ArrayLike, steps: Sequence[int] | None = None) -> Floats:
+        """Lowest true error reached at no more than each of the log costs [k]; infinite where there is none."""
+        taken = _whole(rows, steps)
+        costs, errors = staircase.staircase(np.log(self.table.costs[taken]), self.truths[taken])
         at = np.searchsorted(costs, np.asarray(log_costs), side="right")
         return np.append(np.inf, errors)[at]
+
+    def _costs(self, rows: Sequence[int], steps: Sequence[int] | None) -> Floats:
+        """Costs of trials [n], infinite for those that were stopped."""
+        stopped = np.zeros(len(rows), dtype=bool) if steps is None else np.asarray(steps) > 0
+        return np.where(stopped, np.inf, self.table.costs[rows])
 
     def _share(self, got: Floats, begun: float) -> Floats:
         return (got - begun) / (self.tight_full - begun)
 
 
-@lru_cache(maxsize=64)
-def _scales(name: str, seed: int) -> Judge:
-    from benchmarks.tables.published import load
-
-    return judge(load(name), seed)
-
-
-def judge_of(name: str, seed: int) -> Judge:
-    """The judge of a published table; kept."""
-    return _scales(name, seed)
+def _whole(rows: Sequence[int], steps: Sequence[int] | None) -> NDArray[np.int64]:
+    """Rows of the trials that ran to their end."""
+    taken = np.asarray(rows, dtype=np.int64)
+    return taken if steps is None else taken[np.asarray(steps) == 0]
 
 
 def judge(table: Table, seed: int) -> Judge:
@@ -109,6 +118,27 @@ def trials_to(shares: Floats, target: float) -> float:
     """Number of trials after which a share is reached; infinite when it is not."""
     hit = np.flatnonzero(shares >= target)
     return float(hit[0] + 1) if len(hit) else float("inf")
+
+
+def spent_to(shares: Floats, spent: ArrayLike, target: float) -> float:
+    """What had been spent [n, cumulated] when a share was reached; infinite when it was not."""
+    hit = trials_to(shares, target)
+    return float(np.asarray(spent)[int(hit) - 1]) if np.isfinite(hit) else float("inf")
+
+
+def at_spent(shares: Floats, spent: ArrayLike, mark: float) -> float:
+    """Share [n] that was reached when no more than `mark` was spent [n, cumulated]; NaN for a run that ended before."""
+    paid = np.asarray(spent, dtype=float)
+    if not len(paid) or paid[-1] < mark * (1 - 1e-9):
+        return float("nan")
+    done = int(np.searchsorted(paid, mark * (1 + 1e-9), side="right"))
+    return float(shares[done - 1]) if done else 0.0
+
+
+def ecdf(values: ArrayLike, marks: ArrayLike) -> Floats:
+    """Share of values that are at most each of the marks [k]; infinite values never are."""
+    x = np.sort(np.asarray(values, dtype=float))
+    return np.asarray(np.searchsorted(x, np.asarray(marks, dtype=float), side="right") / max(len(x), 1))
 
 
 def half_width(values: ArrayLike, level: float = 0.95) -> float:

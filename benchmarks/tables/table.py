@@ -41,7 +41,11 @@ class Table:
         near: Errors this close to the best count as equally good, in units of the error.
         ideal: An error that nothing can beat; only sets a scale.
         test: Test error [n, s]; validation stands in for it where there is none.
-        curves: Error after each step [n, s, steps], where the table has curves.
+        curves: Error after each step [n, s, steps], where the table has curves. The last step is the end.
+        curve_epochs: Weighted epochs of its phases that a recipe has run at each step of its curve [n, steps]. Without
+            them the steps stand at equal distances.
+        phases: What each recipe is trained by [n]: (key, weighted epochs, seconds) of its phases, in order. Recipes
+            with a key in common share that phase. Without them every recipe is one phase of its own, of one epoch.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Table:
     ideal: float
     test: Floats | None = None
     curves: Floats | None = None
+    curve_epochs: Floats | None = None
+    phases: Sequence[Sequence[tuple[str, float, float]]] | None = None
 
     def __post_init__(self) -> None:
         if len(self.configs) != len(self.costs) or len(self.configs) != len(self.validation):
@@ -82,10 +88,14 @@ class Table:
         Raises:
             InputError: If the table has no such config.
         """
-        found = self._rows.get(key_of(config))
+        found = self.find(config)
         if found is None:
             raise InputError(f"table {self.name}: there is no recipe {dict(config)!r}")
         return found
+
+    def find(self, config: Mapping[str, Any]) -> int | None:
+        """Where a config stands in the table, or None."""
+        return self._rows.get(key_of(config))
 
     def rows(self, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.int64]:
         """Where configs stand in the table [k]."""

@@ -11,7 +11,7 @@ import pytest
 
 from autoreg.errors import InputError
 from autoreg.space import Space
-from benchmarks.engines import key, play, read
+from benchmarks.engines import Job, key, play, read
 from benchmarks.tables import measures, staircase
 from benchmarks.tables.arms import run, task_of
 from benchmarks.tables.published import cell_size, load, parameters
@@ -158,5 +158,5 @@ def test_names_that_do_not_exist_are_refused() -> None:
 def test_a_torn_line_is_passed_over_and_a_failed_run_is_no_result(tmp_path: Path) -> None:
     row = {"arm": "tpe", "table": "t", "seed": 0, "trials": 9, "state": ""}
     (tmp_path / "runs.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row)[:20], encoding="utf-8")
-    assert [key(r) for r in read(tmp_path / "runs.jsonl")] == [("tpe", "t", 0, 9, "")]
-    assert "is not known" in play(("tpe", "t", 0, 9, ""))["failed"]
+    assert [key(r) for r in read(tmp_path / "runs.jsonl")] == [Job("tpe", "t", 0, 9, "")]
+    assert "is not known" in play(Job("tpe", "t", 0, 9, ""))["failed"]

@@ -15,6 +15,7 @@ from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.allocations.erk import erk_densities
 from autoreg.methods.sparsity.allocations.lamp import lamp_scores
 from autoreg.methods.sparsity.counts import kept_count
+from autoreg.sensitivity import Curve
 
 LAYERS = [LayerShape("stem", (4, 1, 3, 3)), LayerShape("conv", (8, 4, 3, 3)), LayerShape("head", (10, 8))]
 
@@ -117,7 +118,30 @@ def test_each_layer_takes_what_it_is_given() -> None:
         rule.levels(LAYERS, {**amounts, "head": 1.0})
 
 
-@pytest.mark.parametrize("name", ["uniform", "erk", "global", "lamp"])
+def test_sensitivity_by_hand() -> None:
+    """Of 8 weights 5 stay: at their levels 4 + 1 lose 0 + 3, 2 + 3 lose 4 + 1; 4 + 1 it is. Of 6, the sixth goes to b,
+    where the line from 1 to 3 falls by one a weight; then, at 7, its third.
+    """
+    layers = [LayerShape("a", (4, 1)), LayerShape("b", (4, 1))]
+    curves = {
+        "a": Curve((4, 2, 1), (0.0, 4.0, 9.0), (0.0, 4.0, 9.0)),
+        "b": Curve((4, 3, 1), (0.0, 1.0, 3.0), (0.0, 1.0, 3.0)),
+    }
+    rule = create("allocation", "sensitivity")
+    for kept, (a, b) in {8: (4, 4), 7: (4, 3), 6: (4, 2), 5: (4, 1), 3: (2, 1), 2: (1, 1)}.items():
+        assert rule.levels(layers, 1 - kept / 8, curves) == {"a": 1 - a / 4, "b": 1 - b / 4}
+    assert rule.levels(layers, 0.99, curves) == {"a": 0.75, "b": 0.75}  # never less than one in each
+
+
+def test_sensitivity_needs_curves_of_every_layer() -> None:
+    rule = create("allocation", "sensitivity")
+    with pytest.raises(InputError, match="needs the curves of a reference"):
+        rule.levels(LAYERS, 0.5)
+    with pytest.raises(InputError, match="no curves for conv, head"):
+        rule.levels(LAYERS, 0.5, {"stem": Curve((36, 1), (0.0, 1.0), (0.0, 1.0))})
+
+
+@pytest.mark.parametrize("name", ["uniform", "erk", "global", "lamp", "sensitivity"])
 def test_rules_refuse_amounts_per_layer_and_name_the_one_that_takes_them(name: str) -> None:
     scores = {layer.name: torch.rand(layer.shape) for layer in LAYERS}
     with pytest.raises(InputError, match="use allocation: each_layer"):

@@ -23,7 +23,7 @@ def test_this_version_has_the_methods_that_were_promised() -> None:
         "reparam": {"spectral_norm"},
         "structure": {"weight", "2:4", "4:8", "channel", "low_rank"},
         "criterion": {"random", "magnitude", "wanda", "taylor"},
-        "allocation": {"uniform", "erk", "global", "lamp", "each_layer"},
+        "allocation": {"uniform", "erk", "global", "lamp", "sensitivity", "each_layer"},
         "rank": {"budget", "energy", "greedy"},
         "schedule": {"one_shot", "gradual"},
         "quantizer": {"rtn", "lsq"},

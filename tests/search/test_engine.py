@@ -198,7 +198,7 @@ def test_time_left_is_guessed_from_what_is_over() -> None:
 # -- duplicates, constraints, the end of a space -----------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "nsga2", "grid"])
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "nsga2", "grid", "evolution"])
 def test_a_finite_space_is_asked_once_each_and_then_it_is_over(sampler: str) -> None:
     engine = small(sampler=sampler)
     configs = []
@@ -223,7 +223,7 @@ def test_a_failed_recipe_is_not_tried_again() -> None:
     assert len(engine.trials()) == 6
 
 
-@pytest.mark.parametrize("sampler", ["auto", "random", "nsga2"])
+@pytest.mark.parametrize("sampler", ["auto", "random", "nsga2", "evolution"])
 def test_nothing_is_asked_that_breaks_a_constraint_at_known_cost(sampler: str) -> None:
     engine = toy(25, constraints=("flops <= 0.1 * dense.flops",), sampler=sampler)
     run(engine)
@@ -338,7 +338,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
 def test_what_is_sought_is_improvement_per_epoch_to_be_paid() -> None:
     """All with one of two widths have their training paid for: they are preferred, the other width is not starved."""
     share = {}
-    for name, price in (("even", None), ("paid", lambda c: 0.0 if c["width"] == 2 else 50.0)):
+    for name, price in (("even", None), ("paid", lambda c: [(digest(c), 0.0 if c["width"] == 2 else 50.0)])):
         engine = toy(60, seed=2, price=price)
         run(engine)
         widths = [r["config"]["width"] for r in engine.trials() if r["source"] == "screened"]

@@ -73,7 +73,7 @@ def test_what_lies_outside_is_not_contained() -> None:
     assert not contains("2", DOMAINS[0])
 
 
-@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random", "evolution"])
 def test_proposals_follow_from_trials_and_seed_alone(name: str) -> None:
     space = toy_space()
     seen = history(space, 40)
@@ -96,7 +96,7 @@ def test_a_grid_is_walked_in_order_and_ends() -> None:
 def test_every_sampler_says_what_it_does() -> None:
     for name in SAMPLERS:
         assert len(make_sampler(name, small_space(), 1).explain) > 30
-    with pytest.raises(InputError, match="allowed: auto, tpe, nsga2, random, grid"):
+    with pytest.raises(InputError, match="allowed: auto, tpe, nsga2, random, grid, evolution"):
         make_sampler("cma", small_space(), 1)
 
 

@@ -77,7 +77,7 @@ WRONG = {
     "a seed that is no number": ("seed: 7", "seed: lucky", "s.yaml:7: seed: found 'lucky'; allowed: a whole number from 0"),
     "a truth value for a number": ("seed: 7", "workers: true", "s.yaml:7: workers: found true; allowed: a whole number from 1"),
     "an executor misspelt": ("seed: 7", "executor: lcoal", "s.yaml:7: executor: found 'lcoal'; allowed: local, ray; did you mean 'local'?"),
-    "a sampler that is none": ("seed: 7", "sampler: tpee", "s.yaml:7: sampler: found 'tpee'; allowed: auto, tpe, nsga2, random, grid; did you mean 'tpe'?"),
+    "a sampler that is none": ("seed: 7", "sampler: tpee", "s.yaml:7: sampler: found 'tpee'; allowed: auto, tpe, nsga2, random, grid, evolution; did you mean 'tpe'?"),
     "baselines by a truth value": ("seed: 7", "baselines: false", "s.yaml:7: baselines: found false; allowed: default, full, none"),
     "two tasks": ("{digits: {train_images: 400}}", "{digits: {}, speech: {}}", "s.yaml:2: task: found {'digits': {}, 'speech': {}}; allowed: the name of a task"),
     "parameters of a task that are none": ("{digits: {train_images: 400}}", "{digits: 400}", "s.yaml:2: task.digits: found 400; allowed: {digits: {parameter: value}}"),

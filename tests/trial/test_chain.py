@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from autoreg.methods import registry
+from autoreg.search.price import Ledger
+from autoreg.search.records import State
 from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.trial.carried import baked_copy, plain_name
@@ -161,6 +163,28 @@ def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObject
     assert trial.info["epochs_paid"] == 2
     assert "error" not in metrics
     assert trial.outcome(metrics).state == "PRUNED"
+
+
+def test_the_bill_of_a_recipe_is_what_it_pays_and_what_is_done_of_it_is_told(objective: TaskObjective) -> None:
+    """Unpaid epochs as the search reads them off recorded trials, against the epochs that were really paid."""
+    state = State()
+
+    def tell(name: str, trial: Trial) -> float:
+        config, number = objective.setup.complete(RECIPES[name]), len(state.records)
+        due = sum(epochs for _, epochs in Ledger(objective.price).look(state).unpaid(config, 0))
+        objective(config, trial)
+        state.apply({"event": "ask", "trial": number, "config": config, "seed": 0, "costs": {}})
+        told = {"event": "tell", "trial": number, "state": "PRUNED" if trial.should_stop() else "COMPLETE"}
+        state.apply({**told, "metrics": {}, "info": trial.info})
+        return due
+
+    stopped = Trial(send=lambda step, metrics: "stop")
+    assert tell("everything", stopped) > stopped.info["epochs_paid"] == 4, "two epochs of two gradients each"
+    assert stopped.info["finished"] == [1, 0, 0, 0]
+    for name in ("dense", "gradual weights on a reference", "learned steps behind a mask", "eight bits", "everything"):
+        trial = Trial()
+        assert tell(name, trial) == pytest.approx(trial.info["epochs_paid"]), name
+        assert set(trial.info["finished"][:-1]) == {1}
 
 
 def test_reporting_changes_nothing_of_the_training(objective: TaskObjective) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from autoreg.errors import InputError
+from benchmarks.tables.paying import Bill, Meter, phases_of
 from benchmarks.tables.table import Config, Floats, Table
 
 STARTS = 10
@@ -23,7 +25,8 @@ TRIES = 50
 class Task:
     """What an arm may know: the space, the cost of anything, the starts, and the measure's corner.
 
-    The corner is (log dense cost, dense error as seen + tolerance); the dense recipe is the first start.
+    The corner is (log dense cost, dense error as seen + tolerance); the dense recipe is the first start. `meter` tells
+    what a recipe would still have to pay in this run.
     """
 
     table: Table
@@ -31,6 +34,16 @@ class Task:
     trials: int
     starts: tuple[Config, ...]
     corner: tuple[float, float]
+    meter: Meter
+
+    def unpaid(self, config: Config) -> Bill:
+        """Weighted epochs and seconds that a whole trial would pay now, shared phases left out."""
+        return self.meter.unpaid(self.table.row(config))
+
+    def bill(self, config: Config) -> list[tuple[str, float]]:
+        """Key and weighted epochs of each phase; nothing for a config that the table does not hold."""
+        row = self.table.find(config)
+        return [] if row is None else [(key, epochs) for key, epochs, _ in phases_of(self.table, row)]
 
     def log_cost(self, config: Config) -> float:
         """Natural logarithm of the known cost."""
@@ -53,16 +66,49 @@ class Arm(Protocol):
         ...
 
 
+@runtime_checkable
+class Stopper(Arm, Protocol):
+    """An arm that may stop a trial early. It hears every step but the last; of the starts too, which go on anyway."""
+
+    def report(self, config: Config, step: int, steps: int, error: float) -> bool:
+        """Hear the error after `step` of `steps`; whether the trial is to be stopped."""
+        ...
+
+    def stopped(self, config: Config, error: float, cost: float) -> None:
+        """Hear that the trial was stopped, with the error where it was; in place of `tell`."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Arm, Protocol):
+    """An arm that says what it would hand over in the end; of others it is the front of what they saw."""
+
+    def chosen(self) -> list[Config]:
+        """The recipes that it takes for the front."""
+        ...
+
+
 @dataclass
 class Run:
-    """Rows of the table in the order in which they were tried, and seconds that the arm took for each.
+    """Rows of the table in the order in which they were tried, and what each took.
 
-    `drawn` counts trials that were drawn evenly since the arm kept repeating itself.
+    Attributes:
+        rows: Rows of the table.
+        steps: Step of the curve after which each was stopped; 0 where it ran to its end.
+        seconds: Seconds that the arm itself took.
+        epochs: Weighted epochs that were paid.
+        trained: Seconds that were paid according to the table.
+        drawn: How many were drawn evenly since the arm kept repeating itself.
+        chosen: Rows that the arm takes for the front in the end; None where it does not say.
     """
 
     rows: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    epochs: list[float] = field(default_factory=list)
+    trained: list[float] = field(default_factory=list)
     drawn: int = 0
+    chosen: list[int] | None = None
 
 
 ARMS: dict[str, str] = {
@@ -74,16 +120,27 @@ ARMS: dict[str, str] = {
     "tpe_filter": "optuna_arms:FilteredTPE",
     "tpe_isotonic": "optuna_arms:IsotonicTPE",
     "nsga2": "optuna_arms:NSGA2",
+    "optuna_gp": "optuna_arms:OptunaGP",
     "linas": "linas:Linas",
     "ours": "ours:Ours",
     "ours_learned": "ours:OursLearned",
     "ours_random_filter": "ours:OursRandomFilter",
+    "ours_halving": "ours:OursHalving",
+    "ours_bound": "ours:OursBound",
+    "random_asha": "asha:RandomAsha",
+    "tpe_asha": "asha:TPEAsha",
+    "moasha": "asha:MOAsha",
+    "moasha_syne": "syne_arm:SyneMOASHA",
     "qlognehvi": "botorch_arm:QLogNEHVI",
     "parego": "smac_arm:ParEGO",
 }
 """Names and where they live; a module is imported when its arm runs."""
-SLOW = ("qlognehvi", "parego", "tpe_isotonic")
+SLOW = ("qlognehvi", "parego", "tpe_isotonic", "optuna_gp")
 """Arms above 0.3 s a trial: five seeds are enough."""
+VERY_SLOW = ("qlognehvi", "parego", "tpe_isotonic")
+"""Arms that fifty trials are enough of."""
+STOPPING = ("ours_halving", "ours_bound", "random_asha", "tpe_asha", "moasha", "moasha_syne")
+"""Arms that stop trials early: for tables with curves."""
 
 
 def make(name: str, task: Task) -> Arm:
@@ -99,39 +156,74 @@ def make(name: str, task: Task) -> Arm:
     return maker(task)
 
 
-def task_of(table: Table, seed: int, trials: int, starts: int = STARTS) -> Task:
+def task_of(table: Table, seed: int, trials: int, starts: int = STARTS, *, cache: bool = True) -> Task:
     """The task that every arm of a (table, seed) gets."""
     rows = table.starts(seed, min(starts, trials))
     seen = float(table.observe(table.configs[table.dense], seed))
     corner = (float(np.log(table.costs[table.dense])), seen + table.tolerance)
-    return Task(table, seed, trials, tuple(table.configs[r] for r in rows), corner)
+    return Task(table, seed, trials, tuple(table.configs[r] for r in rows), corner, Meter(table, cache))
 
 
-def run(arm: str, table: Table, seed: int, trials: int, starts: int = STARTS) -> Run:
+def run(
+    arm: str | Callable[[Task], Arm],
+    table: Table,
+    seed: int,
+    trials: int,
+    starts: int = STARTS,
+    *,
+    cache: bool = True,
+    epochs: float = math.inf,
+) -> Run:
     """Let an arm search a table.
 
     Args:
-        arm: One of `ARMS`.
+        arm: One of `ARMS`, or what makes another.
         table: The table.
         seed: Which seed the arm sees, and the seed of all it draws.
-        trials: Different recipes to try, starts included.
-        starts: How many of them are the common start.
+        trials: Different recipes to try, starts included, those that are stopped too.
+        starts: How many of them are the common start. They are never stopped.
+        cache: Whether shared phases are paid once.
+        epochs: No trial begins once so many weighted epochs are paid.
+
+    Raises:
+        InputError: If there is no such arm, or it stops trials and the table has no curves.
     """
-    task = task_of(table, seed, trials, starts)
-    player, out = make(arm, task), Run()
+    task = task_of(table, seed, trials, starts, cache=cache)
+    player, out = make(arm, task) if isinstance(arm, str) else arm(task), Run()
+    stopper = player if isinstance(player, Stopper) else None
+    if stopper is not None and table.curves is None:
+        raise InputError(f"arm {arm!r} stops trials early; table {table.name} has no curves")
     taken: set[int] = set()
     fallback = np.random.default_rng([seed, 0xFA11])
 
+    def heard(config: Config, start: bool) -> int:
+        """Report the steps of a trial; the one after which it is stopped, or 0."""
+        curve = table.curve(config, seed)
+        if stopper is None or curve is None:
+            return 0
+        for step, error in enumerate(curve[:-1], start=1):
+            if stopper.report(config, step, len(curve), float(error)) and not start:
+                return step
+        return 0
+
     def note(config: Config, began: float | None) -> None:
-        row = table.row(config)
+        row, curve = table.row(config), table.curve(config, seed)
         taken.add(row)
-        player.tell(config, table.observe(config, seed), float(table.costs[row]))
+        step = heard(config, began is None)
+        bill = task.meter.pay(row, step)
+        if step and stopper is not None and curve is not None:
+            stopper.stopped(config, float(curve[step - 1]), float(table.costs[row]))
+        else:
+            player.tell(config, table.observe(config, seed), float(table.costs[row]))
         out.rows.append(row)
+        out.steps.append(step)
+        out.epochs.append(bill.epochs)
+        out.trained.append(bill.seconds)
         out.seconds.append(0.0 if began is None else time.perf_counter() - began)
 
     for config in task.starts:
         note(config, None)
-    while len(out.rows) < min(trials, len(table)):
+    while len(out.rows) < min(trials, len(table)) and sum(out.epochs) < epochs:
         began = time.perf_counter()
         found: Config | None = None
         for _ in range(TRIES):
@@ -147,6 +239,8 @@ def run(arm: str, table: Table, seed: int, trials: int, starts: int = STARTS) ->
             free = np.setdiff1d(np.arange(len(table)), np.fromiter(taken, dtype=int))
             found = table.configs[int(fallback.choice(free))]
         note(found, began)
+    if isinstance(player, Chooser):
+        out.chosen = [int(row) for row in table.rows(player.chosen())]
     return out
 
 
@@ -158,6 +252,10 @@ class Base:
         self.rng = np.random.default_rng([task.seed, 0xA2])
         self.rows: list[int] = []
         self.errors: list[float] = []
+
+    def ask(self) -> Config | None:
+        """The next recipe."""
+        raise NotImplementedError
 
     def tell(self, config: Config, error: float, cost: float) -> None:
         """Remember a result."""

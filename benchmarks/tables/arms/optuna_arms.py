@@ -63,14 +63,17 @@ class _Optuna(Base):
     def tell(self, config: Config, error: float, cost: float) -> None:
         """Tell Optuna, and close what else is open; a start is enqueued first, so that it counts as the sampler's."""
         super().tell(config, error, cost)
+        self.known[key_of(config)] = [error, float(np.log(cost))]
+        self._close(config, values=self.known[key_of(config)])
+
+    def _close(self, config: Config, **ended: Any) -> None:
         key = key_of(config)
         if all(key != other for other, _ in self.open):
             self.study.enqueue_trial(dict(self.task.table.space.flatten(config)))
             self.draw()
-        self.known[key] = [error, float(np.log(cost))]
         for other, trial in self.open:
             if other == key:
-                self.study.tell(trial, self.known[key])
+                self.study.tell(trial, **ended)
                 key = ()  # the first only
             else:
                 self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -114,6 +117,14 @@ class NSGA2(_Optuna):
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         """NSGA-II."""
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+
+
+class OptunaGP(_Optuna):
+    """Optuna's Gaussian process with expected hypervolume improvement; conditional parameters are drawn evenly."""
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        """The Gaussian process with Optuna's defaults."""
+        return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 class FilteredTPE(TPE):

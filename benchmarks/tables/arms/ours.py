@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from autoreg.search import Budget, Engine, Normalizer, Result
+from autoreg.search import Budget, Engine, Halving, Normalizer, Result
 from autoreg.search.front import Axis
 from benchmarks.tables.arms import Task
-from benchmarks.tables.table import Config, key_of
+from benchmarks.tables.table import Config, Key, key_of
 
 
 class Ours:
-    """Our engine with sampler auto and the cost known. Trials are not stopped: the tables have no curves."""
+    """Our engine with sampler auto and the cost known; where trials share phases, also what each has yet to pay."""
 
     sampler = "auto"
     known = True
+    prune: bool | Halving = False
     more: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, task: Task) -> None:
@@ -32,6 +34,10 @@ class Ours:
         def costs(config: Config) -> dict[str, float]:
             return {"cost": float(table.cost([config])[0])}
 
+        shared: dict[str, Any] = {}
+        if table.phases is not None:
+            shared["group"] = functools.partial(_luck, task)
+            shared |= {"price": task.bill} if task.meter.cache else {}
         self.engine = Engine(
             table.space,
             {"error": "min", "cost": "min"},
@@ -42,10 +48,13 @@ class Ours:
             seed=task.seed,
             sampler=self.sampler,
             starters=[("start", config) for config in task.starts],
-            prune=False,
+            prune=self.prune,
+            replicate=False,
+            **shared,
             **self.more,
         )
-        self.pending: dict[Any, int] = {}
+        self.task = task
+        self.pending: dict[Key, int] = {}
 
     def ask(self) -> Config | None:
         """The engine's next recipe."""
@@ -60,10 +69,24 @@ class Ours:
         raise AssertionError(f"the engine asked twice for {config}")
 
     def tell(self, config: Config, error: float, cost: float) -> None:
-        """Tell the engine; the starts are its starters and come in their order."""
+        """Tell the engine."""
+        self.engine.tell(self._number(config), Result("COMPLETE", {"error": error, "cost": cost}))
+        del self.pending[key_of(config)]
+
+    def chosen(self) -> list[Config]:
+        """The front of what the engine believes."""
+        return [self.engine.state.records[number].config for number in self.engine.incumbents()]
+
+    def _number(self, config: Config) -> int:
+        """Number of the trial; the starts are the engine's starters and come in their order."""
         if key_of(config) not in self.pending:
             self.ask()
-        self.engine.tell(self.pending.pop(key_of(config)), Result("COMPLETE", {"error": error, "cost": cost}))
+        return self.pending[key_of(config)]
+
+
+def _luck(task: Task, config: Config) -> str:
+    """What shares luck: the longest of its phases, which is its training."""
+    return max(task.bill(config), key=lambda phase: phase[1], default=("", 0.0))[0]
 
 
 class OursLearned(Ours):
@@ -77,3 +100,26 @@ class OursRandomFilter(Ours):
 
     sampler = "random"
     more = {"known_cost_filter": True}  # noqa: RUF012
+
+
+class OursHalving(Ours):
+    """Our engine with its stopping as it is by default: by the optimistic bound and by rank, at rungs 1, 3, 9, ..."""
+
+    prune: bool | Halving = True
+
+    def report(self, config: Config, step: int, steps: int, error: float) -> bool:
+        """Report to the engine."""
+        return self.engine.report(self._number(config), step, {"error": error}) == "stop"
+
+    def stopped(self, config: Config, error: float, cost: float) -> None:
+        """Tell the engine that the trial ended early."""
+        done = self.task.meter.finished(self.task.table.row(config))
+        told = Result("PRUNED", {"error": error, "cost": cost}, {"finished": done})
+        self.engine.tell(self._number(config), told)
+        del self.pending[key_of(config)]
+
+
+class OursBound(OursHalving):
+    """Stopping as built-in tasks have it: by the optimistic bound alone, at every step."""
+
+    prune = Halving(every=True)

@@ -1,0 +1,186 @@
+"""What all arms of "joint against sequential" share: the clock, a fresh store, trials as they end, the test at the end.
+
+Seconds are those of work (`premise_clock.py`), so that neighbours on the machine distort them little. Reading data,
+looking at the network and importing libraries is not counted; training, scoring, reading and writing stored phases,
+and whatever an engine thinks between two trials, is. No trial begins after the seconds are over; the one that runs
+is finished and counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoreg.search.trial import Trial
+from autoreg.trial.chain import Chain
+from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.reference import Reference
+from autoreg.trial.setup import Options
+from benchmarks.premise_clock import WorkClock
+from benchmarks.premise_tasks import Case
+from benchmarks.tables.staircase import staircase
+
+Recipe = dict[str, Any]
+COSTS = ("bytes", "flops", "bops", "effective_flops", "weights")
+
+
+@dataclass(frozen=True)
+class Done:
+    """One trial that ended.
+
+    Attributes:
+        recipe: what was carried out, complete.
+        width: of the network that it was applied to.
+        stage: which part of its arm asked for it.
+        at: seconds into the arm when it ended.
+        state: COMPLETE, PRUNED or FAIL.
+        error: on validation; NaN unless complete.
+        costs: by name.
+        notes: of the trial, such as a cost that was foretold wrongly.
+    """
+
+    recipe: Recipe
+    width: int
+    stage: str
+    at: float
+    state: str
+    error: float
+    costs: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+
+class Objective(TaskObjective):
+    """Evaluates recipes; once a training is `tuned`, levels are resolved on the network that it gave."""
+
+    tuned: Mapping[str, Any] | None = None
+    _own: Reference | None = None
+
+    @property
+    def reference(self) -> Reference:
+        """The dense network that allocations look at: by the task's own training, or by the tuned one."""
+        if self.tuned is None:
+            return super().reference
+        if self._own is None:
+            model = self.dense_chain(self.tuned).trained().model
+            self._own = Reference(self.setup, lambda: model)
+        return self._own
+
+    def dense_chain(self, recipe: Mapping[str, Any]) -> Chain:
+        """The chain of a recipe that removes nothing, on the first fold."""
+        seed, fold = self.options.reference_seed, self.setup.task.folds[0]
+        return Chain(self.setup, self._reference_unasked(), recipe, seed=seed, fold=fold)
+
+
+@dataclass
+class Bench:
+    """One arm at work on one seed.
+
+    Args:
+        case: the task.
+        files: parameters of the task that say where its data is.
+        seed: of the search and of every trial.
+        seconds: that the arm may spend.
+        folder: for the store; empty.
+        clock: of the arm's work.
+    """
+
+    case: Case
+    files: Mapping[str, str]
+    seed: int
+    seconds: float
+    folder: Path
+    clock: WorkClock = field(default_factory=WorkClock)
+    done: list[Done] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._objectives: dict[int, Objective] = {}
+
+    def now(self) -> float:
+        """Seconds that the arm has spent."""
+        return self.clock()
+
+    def over(self, until: float = math.inf) -> bool:
+        """Whether the arm's seconds, or those until some moment, are over."""
+        return self.now() >= min(until, self.seconds)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note what a part of the arm spent."""
+        begun = self.now()
+        try:
+            yield
+        finally:
+            self.spent[name] = round(self.spent.get(name, 0.0) + self.now() - begun, 3)
+
+    def ref(self, width: int) -> TaskRef:
+        """The task with a network of some width."""
+        return TaskRef(self.case.task, {**self.case.params, **self.files, "width": width})
+
+    def options(self) -> Options:
+        """Everything is kept in this arm's own store; one thread on the CPU."""
+        return Options(str(self.folder / "store"), device="cpu", threads=1, reference_seed=self.seed)
+
+    def objective(self, width: int | None = None) -> Objective:
+        """The objective for a network of some width (the dense one by default), made ready once."""
+        width = width or self.case.width
+        if width not in self._objectives:
+            with self.clock.uncounted():
+                made = Objective(self.ref(width), self.options(), latency=False)
+                make_ready(made)
+            self._objectives[width] = made
+        return self._objectives[width]
+
+    def watched(self, objective: TaskObjective, stage: str, width: int) -> Callable[[Recipe, Trial], dict[str, float]]:
+        """An objective whose trials are noted as they end."""
+
+        def evaluate(recipe: Recipe, trial: Trial) -> dict[str, float]:
+            state, metrics = "FAIL", {}
+            try:
+                metrics = objective(recipe, trial)
+                state = "PRUNED" if trial.should_stop() else "COMPLETE"
+            finally:
+                error = metrics["error"] if state == "COMPLETE" else math.nan
+                costs = {name: metrics[name] for name in COSTS if name in metrics}
+                notes = tuple(trial.info.get("notes", ()))
+                self.done.append(Done(recipe, width, stage, round(self.now(), 3), state, error, costs, notes))
+            return metrics
+
+        return evaluate
+
+    def carry_out(self, recipe: Recipe, stage: str, width: int | None = None) -> Done:
+        """Carry a recipe out to its end; a training that diverges is noted as failed."""
+        objective = self.objective(width)
+        with contextlib.suppress(ArithmeticError):
+            self.watched(objective, stage, width or self.case.width)(recipe, Trial(seed=self.seed))
+        return self.done[-1]
+
+    def tested(self, member: Done) -> dict[str, float]:
+        """Error of a finished trial's models by test set; for the end of an arm, with the store warm."""
+        objective = self.objective(member.width)
+        objective.rungs = False
+        trial = Trial(seed=self.seed)
+        metrics = objective.carry_out(member.recipe, trial, test=True)
+        if metrics["error"] != member.error:
+            raise AssertionError(f"validation error {metrics['error']} is not {member.error}, as it was in the search")
+        return {name: found["error"] for name, found in trial.info["test"].items()}
+
+
+def make_ready(objective: TaskObjective) -> None:
+    """Read the data and look at the network."""
+    setup = objective.setup
+    for fold in setup.task.folds:
+        setup.loaders(fold)
+    _ = setup.profile, setup.base, setup.dense
+
+
+def front(done: list[Done], cost: str) -> list[Done]:
+    """The complete trials that no other one dominates by validation error and a cost, by rising cost."""
+    whole = [d for d in done if d.state == "COMPLETE"]
+    steps = zip(*staircase([d.costs[cost] for d in whole], [d.error for d in whole]), strict=True)
+    first = {(d.costs[cost], d.error): d for d in reversed(whole)}
+    return [first[(float(c), float(e))] for c, e in steps]

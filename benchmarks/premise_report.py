@@ -1,0 +1,285 @@
+"""Measures of "joint against sequential", fixed before any result was seen; the page and the figure.
+
+All are taken on test error of the very models that a search trained; which of them are handed over was decided by
+validation. The corner is the dense network's test error (mean over seeds) plus the task's tolerance, and its cost.
+
+hypervolume
+    of a front below the corner on log cost. The unit is that of a network with the dense one's test error at a
+    hundredth of its cost, so that values may exceed 1.
+as chosen
+    the same area where at each cost the network is taken that validation prefers there, instead of the best on test.
+cheapest
+    cost of the cheapest member within `near` of the dense network's test error, as a share of the dense cost; 1, the
+    dense network itself, where there is none.
+error at
+    test error of the member that validation prefers among those of at most some share of the dense cost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoreg.files import write_whole
+from autoreg.report.style import MUTED, SERIES, heading, legend_below, new_axes, new_figure, save, scale_axis
+from benchmarks.premise_tasks import Case
+from benchmarks.tables.measures import half_width, holm, paired
+from benchmarks.tables.staircase import hypervolume
+
+UNIT = math.log(100)
+LEVELS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+"""Shares of the dense cost at which the error is read."""
+SHOWN = {
+    "joint": "joint",
+    "sequential": "sequential",
+    "dense": "dense, tuned",
+    "small": "small, 32 bits",
+    "small_bits": "small, quantized",
+}
+Point = tuple[float, float, float]
+"""Cost, validation error, test error of a member."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What members are measured against: the dense network's cost and mean test error, and the two margins."""
+
+    cost: float
+    error: float
+    tolerance: float
+    near: float
+
+    @property
+    def corner(self) -> tuple[float, float]:
+        """Log cost and error from which on nothing counts."""
+        return math.log(self.cost), self.error + self.tolerance
+
+
+def points_of(row: Mapping[str, Any], on: str) -> list[Point]:
+    """The members of a run's front by a cost (`bytes`, or `bytes32` of 32-bit networks alone), by rising cost."""
+    name = on.removesuffix("32")
+    members = [m for m in row["members"] if on in m["on"]]
+    return sorted((m["costs"][name], m["error"], m["error_test"]) for m in members)
+
+
+def volume(points: Sequence[Point], scale: Scale) -> float:
+    """Hypervolume by test error in the unit of the page."""
+    found = hypervolume([math.log(c) for c, _, _ in points], [t for _, _, t in points], scale.corner)
+    return found / (UNIT * scale.tolerance)
+
+
+def chosen_volume(points: Sequence[Point], scale: Scale) -> float:
+    """The area where validation chooses at each cost; what it chooses beyond the corner counts nothing."""
+    top, limit = scale.corner
+    inside = [(math.log(c), t) for c, _, t in points if math.log(c) < top]
+    ends = [*(c for c, _ in inside), top][1:]
+    found = sum((end - c) * max(0.0, limit - t) for (c, t), end in zip(inside, ends, strict=True))
+    return found / (UNIT * scale.tolerance)
+
+
+def cheapest(points: Sequence[Point], scale: Scale) -> float:
+    """Least share of the dense cost within `near` of the dense test error; at most 1."""
+    return min([1.0, *(c / scale.cost for c, _, t in points if t <= scale.error + scale.near)])
+
+
+def error_at(points: Sequence[Point], cost: float) -> float:
+    """Test error of the member that validation prefers among those of at most that cost; NaN where there is none."""
+    within = [p for p in points if p[0] <= cost]
+    return min(within, key=lambda p: p[1])[2] if within else math.nan
+
+
+def measures(points: Sequence[Point], scale: Scale) -> dict[str, float]:
+    """All measures of one run."""
+    return {
+        "hypervolume": volume(points, scale),
+        "as chosen": chosen_volume(points, scale),
+        "cheapest": cheapest(points, scale),
+        **{f"error at {level:.0%}": error_at(points, level * scale.cost) for level in LEVELS},
+        "members": float(len(points)),
+    }
+
+
+def scale_of(rows: Sequence[Mapping[str, Any]], case: Case, cost: str) -> Scale:
+    """The scale of a case by the runs of its dense arm; by the only dense cost there is."""
+    dense = [p for row in rows if row["arm"] == "dense" for p in points_of(row, cost)]
+    return Scale(dense[0][0], float(np.mean([t for _, _, t in dense])), case.tolerance, case.near)
+
+
+def fronts_of(rows: Sequence[Mapping[str, Any]], cost: str) -> dict[str, dict[int, list[Point]]]:
+    """By arm as it is shown and by seed, the members of its front."""
+    found: dict[str, dict[int, list[Point]]] = {arm: {} for arm in SHOWN}
+    for row in rows:
+        small = row["arm"] == "small"
+        found[row["arm"]][row["seed"]] = points_of(row, f"{cost}32" if small else cost)
+        if small:
+            found["small_bits"][row["seed"]] = points_of(row, cost)
+    return {arm: by_seed for arm, by_seed in found.items() if by_seed}
+
+
+def compared(found: Mapping[str, Mapping[int, Mapping[str, float]]], name: str, first: str) -> dict[str, Any]:
+    """One arm against all others in a measure, over the seeds that both have.
+
+    Returns:
+        By arm: pairs, mean difference (of logarithms for `cheapest`), half of its 95 % interval (Student), how often
+        the first was better, p of Wilcoxon's test, and p by Holm over the arms.
+    """
+    sign = 1 if name in ("hypervolume", "as chosen") else -1
+    rows: dict[str, Any] = {}
+    for arm, by_seed in found.items():
+        seeds = sorted(set(by_seed) & set(found[first]))
+        if arm == first or not seeds:
+            continue
+        ours, other = (np.array([found[a][seed][name] for seed in seeds]) for a in (first, arm))
+        if name == "cheapest":
+            ours, other = np.log(ours), np.log(other)
+        gain = ours - other
+        rows[arm] = {"pairs": len(seeds), "difference": float(gain.mean()), "half": half_width(gain)}
+        rows[arm] |= {"better": int((sign * gain > 0).sum()), "p": paired(ours, other) if len(seeds) > 1 else math.nan}
+    adjusted = holm({arm: row["p"] for arm, row in rows.items() if not math.isnan(row["p"])})
+    return {arm: {**row, "holm": adjusted.get(arm, math.nan)} for arm, row in rows.items()}
+
+
+def report(case: Case, rows: Sequence[dict[str, Any]], stem: Path, seconds: float) -> None:
+    """Write `STEM.md`, `.json` and `.png`; a page without runs of the dense arm cannot be written."""
+    if not any(row["arm"] == "dense" for row in rows):
+        print("premise: no runs of the arm `dense` yet, which all is measured against", file=sys.stderr)
+        return
+    judged = {}
+    for cost in ("bytes", "flops"):
+        scale, fronts = scale_of(rows, case, cost), fronts_of(rows, cost)
+        found = {a: {s: measures(p, scale) for s, p in by_seed.items()} for a, by_seed in fronts.items()}
+        first = "joint" if "joint" in found else next(a for a in found if a != "dense")
+        tests = {name: compared(found, name, first) for name in ("hypervolume", "as chosen", "cheapest")}
+        judged[cost] = {"scale": scale, "fronts": fronts, "found": found, "first": first, "tests": tests}
+    write_whole(stem.with_suffix(".md"), page(case, rows, judged, seconds).encode())
+    kept = {
+        cost: {"scale": vars(j["scale"]), "measures": j["found"], "first": j["first"], "tests": j["tests"]}
+        for cost, j in judged.items()
+    }
+    about = {"task": case.name, "case": case.digest, "seconds": seconds, "joint state": joint_state(rows)}
+    write_whole(stem.with_suffix(".json"), json.dumps({**about, **kept}, indent=1).encode())
+    picture(case, judged, stem.with_suffix(".png"), seconds)
+
+
+def joint_state(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The state of the source of the joint arm's runs."""
+    return next((str(row["state"]) for row in rows if row["arm"] == "joint"), "")
+
+
+def page(case: Case, rows: Sequence[Mapping[str, Any]], judged: Mapping[str, Any], seconds: float) -> str:
+    """The report as Markdown."""
+    scale = judged["bytes"]["scale"]
+    lines = [
+        f"# Joint against sequential: {case.name}",
+        "",
+        f"`python -m benchmarks.premise {case.name} ... --seconds {seconds:g}`",
+        f"Sizes and choices {case.digest}, engine {joint_state(rows) or 'not run'}.",
+        f"{seconds:g} seconds of work per arm and seed (`benchmarks/premise_clock.py`), one thread.",
+        f"The dense network: {scale.cost:,.0f} bytes, test error {scale.error:.4f}; "
+        f"corner {scale.error + scale.tolerance:.4f}; chance {rows[0]['chance']:.3f}.",
+        "Measures are explained in `benchmarks/premise_report.py`. Mean over seeds ± half of its 95 % interval.",
+    ]
+    for cost, part in judged.items():
+        lines += ["", f"## By {cost}" + ("" if cost == "bytes" else " (no arm sought it)"), "", *_table(part["found"])]
+        lines += ["", f"{SHOWN[part['first']]} less the other, paired by seed:", "", *_tests(part["tests"])]
+    lines += ["", "## What was spent", "", *_spent(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> list[str]:
+    names = list(next(iter(next(iter(found.values())).values())))
+    lines = [f"| arm | seeds | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    for arm, by_seed in found.items():
+        cells = [_cell(name, [m[name] for m in by_seed.values()]) for name in names]
+        lines.append(f"| {SHOWN[arm]} | {len(by_seed)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(name: str, values: Sequence[float]) -> str:
+    there = [v for v in values if not math.isnan(v)]
+    if not there:
+        return "-"
+    if name == "cheapest":
+        return f"{math.exp(float(np.mean(np.log(there)))):.2%}"
+    if name == "members":
+        return f"{np.mean(there):.1f}"
+    half, digits = half_width(there), 4 if name.startswith("error") else 3
+    fewer = f" ({len(there)} seeds)" if len(there) < len(values) else ""
+    return f"{np.mean(there):.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}") + fewer
+
+
+def _tests(tests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = ["| measure | against | difference | better | Wilcoxon p | Holm p |", "|---|---|---|---|---|---|"]
+    for name, by_arm in tests.items():
+        for arm, row in by_arm.items():
+            low, high = row["difference"] - row["half"], row["difference"] + row["half"]
+            shown = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+            if name == "cheapest":
+                shown = f"× {math.exp(row['difference']):.2f} [{math.exp(low):.2f}, {math.exp(high):.2f}]"
+            lines.append(
+                f"| {name} | {SHOWN[arm]} | {shown} | {row['better']} of {row['pairs']} | {row['p']:.4f} "
+                f"| {row['holm']:.4f} |"
+            )
+    return lines
+
+
+def _spent(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = ["| arm | seconds of work | speed | trials that ended | stopped | failed | by stage |", "|---" * 7 + "|"]
+    for arm in SHOWN:
+        own = [row for row in rows if row["arm"] == arm]
+        if not own:
+            continue
+        states = [[trial[2] for trial in row["trials"]] for row in own]
+        counts = [np.mean([s.count(n) if n else len(s) for s in states]) for n in ("", "PRUNED", "FAIL")]
+        stages = {name: np.mean([row["stages"].get(name, 0.0) for row in own]) for name in own[0]["stages"]}
+        told = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
+        seconds, speed = (np.mean([row[name] for row in own]) for name in ("spent", "speed"))
+        numbers = " | ".join(f"{value:.1f}" for value in counts)
+        lines.append(f"| {SHOWN[arm]} | {seconds:.1f} | {speed:.2f} | {numbers} | {told} |")
+    return lines
+
+
+def attained(by_seed: Mapping[int, Sequence[Point]], grid: Sequence[float]) -> np.ndarray:
+    """Error as chosen [seeds, costs] at each cost of a grid; NaN where a seed has no member yet."""
+    return np.array([[error_at(points, cost) for cost in grid] for points in by_seed.values()])
+
+
+def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -> None:
+    """Test error reached at each cost: the median over seeds and the middle half, by bytes and by flops."""
+    figure = new_figure(10.0, 4.6)
+    colors = dict(zip(SHOWN, SERIES, strict=False))
+    for place, (cost, part) in enumerate(judged.items(), 1):
+        ax = new_axes(figure, 1, 2, place)
+        scale: Scale = part["scale"]
+        lowest = min(p[0] for by_seed in part["fronts"].values() for points in by_seed.values() for p in points)
+        grid = np.geomspace(lowest, scale.cost, 300)
+        bottom = [scale.error]
+        for arm, by_seed in part["fronts"].items():
+            if arm == "dense":
+                continue
+            errors = attained(by_seed, grid)
+            there = np.isfinite(errors).mean(axis=0) >= 0.5
+            held = np.where(np.isfinite(errors), errors, np.inf)[:, there]
+            low, middle, high = (np.quantile(held, q, axis=0, method="lower") for q in (0.25, 0.5, 0.75))
+            x, color = grid[there], colors[arm]
+            bottom.append(float(low.min()))
+            ax.step(x, middle, where="post", color=color, linewidth=1.8, label=SHOWN[arm])
+            ax.fill_between(x, low, np.minimum(high, 1.0), step="post", color=color, alpha=0.13, linewidth=0)
+        ax.plot([scale.cost], [scale.error], "o", color=colors["dense"], label=SHOWN["dense"], zorder=5)
+        ax.axhline(scale.error + scale.tolerance, color=MUTED, linewidth=0.8, linestyle=":")
+        ax.set_ylim(min(bottom) - 0.1 * scale.tolerance, scale.error + 1.6 * scale.tolerance)
+        scale_axis(ax, "x", cost, list(grid), log=True)
+        scale_axis(ax, "y", "error", [scale.error], log=False)
+        ax.set_ylabel("test error")
+        below = f"{seconds:g} seconds per arm and seed; median and middle half" if place == 1 else ""
+        heading(ax, f"{case.name}: error at a cost" if place == 1 else "by flops, which no arm sought", below)
+        if place == 1:
+            legend_below(figure, ax, columns=5)
+    save(figure, path)

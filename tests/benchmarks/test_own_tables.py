@@ -1,0 +1,118 @@
+"""Tables by real training: equal to the package's own trials, resumed without loss, and read back as tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoreg.errors import InputError
+from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.setup import Options
+from benchmarks.tables.build import Column, build_column, part, read_part
+from benchmarks.tables.grids import GRIDS, QUANTIZATION, UNCOMPRESSED, Grid
+
+PARAMS = {"train_images": 40, "width": 4}
+TRAINING = {"epochs": 6, "finetune_epochs": 1, "qat_epochs": 1, "lr": 0.1}
+CHANNEL = {"criterion": "taylor", "allocation": "global", "amount": 0.4, "schedule": "one_shot", "round_to": 1}
+WEIGHT = {"criterion": "wanda", "allocation": "lamp", "amount": 0.7, "schedule": "gradual"}
+FOUR_BITS = {"quantizer": "lsq", "weights": {"bits": 4}, "activations": {"bits": 8}}
+SMALL = Grid(
+    name="small",
+    task="digits",
+    params=PARAMS,
+    data=(),
+    space={
+        "regularizer": ["none", {"sam": {"rho": 0.05}}],
+        "training": TRAINING | {"finetune_epochs": [0, 1], "start": "scratch"},
+        "sparsity": ["none", {"weight": WEIGHT}],
+        "layers": {"drop": "none"},
+        "quantization": UNCOMPRESSED["quantization"],
+        "forbidden": ["sparsity == 'none' and training.finetune_epochs != 0"],
+    },
+    dense={"regularizer": "none", "training": TRAINING | {"finetune_epochs": 0, "start": "scratch"}, **UNCOMPRESSED},
+    seeds=(0, 1),
+)
+
+
+class Trial:
+    """Takes reports and never stops."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.info, self.reports = seed, dict[str, Any](), dict[int, float]()
+
+    def report(self, step: int, metrics: Any) -> None:
+        self.reports[step] = metrics["error"]
+
+    def should_stop(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def column(tmp_path: Path) -> Column:
+    return Column(SMALL, {}, 1, str(tmp_path / "scratch"))
+
+
+def test_results_are_those_of_the_packages_own_trials(tmp_path: Path, column: Column) -> None:
+    objective = TaskObjective(
+        TaskRef("digits", PARAMS), Options(str(tmp_path / "store"), device="cpu"), latency=False, rungs=True
+    )
+    own = {"training": TRAINING}
+    recipes: list[dict[str, Any]] = [
+        own | {"training": TRAINING | {"finetune_epochs": 0}},
+        own | {"sparsity": {"weight": WEIGHT}, "quantization": FOUR_BITS},
+        own | {"sparsity": {"weight": WEIGHT}, "quantization": FOUR_BITS | {"quantizer": "rtn"}},
+        own | {"sparsity": {"channel": CHANNEL}, "layers": {"drop": {"last": {"count": 1}}}},
+        own | {"sparsity": {"channel": CHANNEL}, "quantization": FOUR_BITS, "regularizer": {"sam": {"rho": 0.05}}},
+        {"training": TRAINING | {"start": "pretrained"}, "quantization": FOUR_BITS | {"weights": {"bits": 8}}},
+    ]
+    for recipe in [*recipes, *recipes[:2]]:
+        config = column.setup.complete(recipe)
+        trial = Trial(seed=1)
+        metrics = objective.carry_out(config, trial, test=True)
+        found = column.chain(config).found()
+        assert found.validation == metrics["error"]
+        assert found.test == trial.info["test"]["test"]["error"]
+        assert len(found.curve) == 7
+        assert found.curve[-1] == found.validation
+        assert sorted(trial.reports) == [2, 6]
+        assert {epoch: found.curve[epoch - 1] for epoch in trial.reports} == trial.reports
+        assert sum(epochs for _, epochs, _ in found.phases) == trial.info["epochs_asked"]
+        assert min(seconds for _, _, seconds in found.phases) > 0
+        assert not found.diverged
+
+
+def test_a_kill_loses_one_recipe_and_the_rest_is_kept(tmp_path: Path) -> None:
+    job = (SMALL, {}, 0, tmp_path)
+    build_column(job)
+    path = part(tmp_path, SMALL, 0)
+    whole = read_part(path, SMALL)
+    lines = path.read_text().splitlines()
+    assert len(whole) == len(SMALL.configs()) == len(lines) == 6
+    path.write_text("\n".join([*lines[:3], lines[3][:40]]))
+    build_column(job)
+    again = read_part(path, SMALL)
+    for row, found in whole.items():
+        assert {**found, "phases": 0, "rung_seconds": 0} == {**again[row], "phases": 0, "rung_seconds": 0}
+        assert [p[:2] for p in found["phases"]] == [p[:2] for p in again[row]["phases"]]
+    assert sum(line in path.read_text().splitlines() for line in lines) == 3
+    with pytest.raises(InputError, match="another state"):
+        read_part(path, replace(SMALL, seeds=(5,)))
+
+
+def test_grids_hold_their_dense_recipe_and_are_large_enough() -> None:
+    for name, least in (("digits", 2000), ("speech", 1000), ("adult", 1000)):
+        configs = GRIDS[name].configs()
+        assert len(configs) >= least
+        assert GRIDS[name].dense in configs
+        assert len({json.dumps(config, sort_keys=True) for config in configs}) == len(configs)
+
+
+def test_recipes_that_do_the_same_are_refused(tmp_path: Path) -> None:
+    space = {**SMALL.space, "quantization": QUANTIZATION, "sparsity": "none", "forbidden": []}
+    column = Column(replace(SMALL, space=space), {}, 0, str(tmp_path))
+    with pytest.raises(InputError, match="do the same"):
+        column.costs()

@@ -1,0 +1,103 @@
+"""The allocation `sensitivity`: measured on the dense reference, kept in the store, exact in what it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoreg.costs.predict import groups_after, predict
+from autoreg.methods.sparsity.counts import kept_count
+from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.reference import Reference, Untrained
+from autoreg.trial.resolve import resolve
+from autoreg.trial.setup import Options
+from tests.trial.conftest import TinyTask, evaluate
+
+
+def sparse(structure: str, amount: float, **more: Any) -> dict[str, Any]:
+    return {"sparsity": {structure: {"allocation": "sensitivity", "amount": amount, **more}}}
+
+
+def total(objective: TaskObjective) -> int:
+    return sum(layer.weights for layer in objective.setup.profile.layers)
+
+
+@pytest.mark.parametrize("amount", [0.3, 0.77, 0.95])
+def test_weights_that_stay_are_exactly_what_was_asked_and_cost_what_was_predicted(
+    objective: TaskObjective, amount: float
+) -> None:
+    _, trial = evaluate(objective, sparse("weight", amount))
+    config = objective.setup.complete(sparse("weight", amount))
+    levels = resolve(config, objective.setup, objective.reference)
+    assert sum(levels.kept.values()) == kept_count(total(objective), amount)
+    assert not [note for note in trial.info["notes"] if "predicted" in note]
+    rows = {row["name"]: row for row in trial.info["layers"]}
+    for name, kept in levels.kept.items():
+        assert rows[name]["density"] == kept / int(np.prod(rows[name]["shape"]))
+
+
+def test_channels_and_dropped_blocks(objective: TaskObjective) -> None:
+    recipe = {**sparse("channel", 0.4, round_to=1), "layers": {"drop": {"last": {"count": 1}}}}
+    _, trial = evaluate(objective, recipe)
+    levels = resolve(objective.setup.complete(recipe), objective.setup, objective.reference)
+    sizes = {g.id: g.size for g in groups_after(objective.setup.profile, levels.dropped) if g.removable}
+    assert levels.dropped
+    assert sum(levels.channels.values()) == kept_count(sum(sizes.values()), 0.4)
+    assert not [note for note in trial.info["notes"] if "predicted" in note]
+
+
+def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObjective) -> None:
+    """Head layer: half of its weights masked by magnitude; statistics of batch norm do not depend on it."""
+    reference, setup = objective.reference, objective.setup
+    parameters = setup.complete(sparse("weight", 0.5))["sparsity"]["weight"]
+    curves = reference.curves("weight", parameters)
+    from autoreg.trial.loop import re_estimate
+    from autoreg.trial.reference import calibration_batches
+
+    batches = calibration_batches(setup, setup.task.folds[0])
+    name = setup.profile.layers[-1].name
+    model = re_estimate(reference.model, setup.task, batches, setup.device)
+    with torch.no_grad():
+        before = torch.cat([model(x) for x, _ in batches])
+        weight = model.get_parameter(f"{name}.weight")
+        curve = curves[name]
+        kept = curve.levels[2]
+        limit = weight.abs().flatten().sort(descending=True)[0][kept - 1]
+        weight *= weight.abs() >= limit
+        after = torch.cat([model(x) for x, _ in batches])
+    assert curve.mse[2] == pytest.approx(float((after - before).square().mean()), rel=1e-4)
+    assert curve.levels[0] == weight.numel()
+    assert curve.levels[-1] == 1
+    assert curve.mse[0] == curve.kl[0] == 0.0
+
+
+def test_measured_once_and_then_taken_from_the_store(tmp_path: Path) -> None:
+    def made() -> TaskObjective:
+        return TaskObjective(TaskRef(TinyTask(), {}), Options(str(tmp_path)), latency=False)
+
+    first, second = made(), made()
+    recipes = [sparse("weight", 0.5), sparse("weight", 0.9, schedule="gradual"), sparse("channel", 0.5)]
+    for recipe in recipes:
+        assert first.costs(first.setup.complete(recipe)) == second.costs(second.setup.complete(recipe))
+    assert first.reference.spent["seconds"] > 0
+    assert 0 < first.reference.spent["epochs"] < 100
+    assert second.reference.spent == {"seconds": 0.0, "epochs": 0.0}
+
+
+def test_before_anything_trains_levels_are_guessed_and_what_was_asked_for_is_noted(objective: TaskObjective) -> None:
+    setup = objective.setup
+    untrained = Untrained(setup)
+    for recipe in (sparse("weight", 0.5), sparse("weight", 0.8), sparse("channel", 0.5, round_to=1)):
+        costs = predict(setup.profile, resolve(setup.complete(recipe), setup, untrained))
+        assert costs.params < predict(setup.profile).params or costs.bytes < predict(setup.profile).bytes
+    assert [asked[0] for asked in untrained.asked] == ["weight", "channel"]
+    trained = Reference(setup, lambda: setup.fresh_model(0))
+    for asked in untrained.asked:
+        trained.curves(*asked)
+    before = dict(trained.spent)
+    trained.curves("weight", setup.complete(sparse("weight", 0.7))["sparsity"]["weight"])
+    assert trained.spent == before
