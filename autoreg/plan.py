@@ -100,7 +100,8 @@ def compile_plan(
         seed: the replicate's seed.
         fold: the fold of the task's data that is trained and scored.
         dense: the task's dense recipe; its training is the `pretrain` phase of a recipe that starts pretrained.
-        resolved: the explicit levels of the recipe (JSON), where its allocation looked at a reference.
+        resolved: the explicit levels of the recipe (JSON), where its allocation looked at a reference; `weight_bits`
+            among them where one divides the bits.
         given: digest of the trained weights that the task brings, so that none need be trained; empty for none.
 
     Returns:
@@ -109,6 +110,8 @@ def compile_plan(
     """
     training = config["training"]
     pretrained = training["start"] == "pretrained"
+    resolved = dict(resolved or {})
+    weight_bits = resolved.pop("weight_bits", None)
     phases: list[Phase] = []
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
@@ -124,7 +127,7 @@ def compile_plan(
         settings = {
             **_train(config, registry)[1],
             "epochs": training["finetune_epochs"],
-            "resolved": dict(resolved or {}),
+            "resolved": resolved,
         }
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
         del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are ever live together
@@ -132,7 +135,8 @@ def compile_plan(
     if is_quantized(config):
         quantizer = registry.methods["quantizer"][method_of(config["quantization"]["quantizer"])[0]]
         epochs = training["qat_epochs"] if quantizer.trains else 0
-        settings = {name: training[name] for name in TRAINING_KEYS} if epochs else {}
+        settings = _rates(training) if epochs else {}
+        settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
         add("quantize", epochs, {**settings, "epochs": epochs, "quantization": config["quantization"]})
     add("measure", 0, {})
     return tuple(phases)
@@ -141,9 +145,16 @@ def compile_plan(
 def _train(config: Config, registry: Registry) -> tuple[float, dict[str, Any]]:
     training = config["training"]
     settings = {name: config[name] for name in ("regularizer", "noise", "reparam")}
-    settings |= {name: training[name] for name in TRAINING_KEYS}
+    settings |= _rates(training)
     settings |= {"epochs": training["epochs"], "train": config["layers"]["train"]}
     return training["epochs"] * passes(config, registry), settings
+
+
+def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What the optimizer of a phase is made from; the default schedule is not named, as in recipes without one."""
+    found = {name: training[name] for name in TRAINING_KEYS}
+    schedule = training.get("schedule", "cosine")
+    return found if schedule == "cosine" else {**found, "schedule": schedule}
 
 
 def epochs_asked(phases: Sequence[Phase]) -> float:

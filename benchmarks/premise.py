@@ -7,7 +7,7 @@
 Arms: `joint` (our engine over the whole space), `sequential` (training tuned, then weights, channels or blocks
 removed by sensitivity, LAMP and others, then quantized), `dense` (training tuned) and `small` (narrow networks from
 scratch, training tuned, then quantized). What each may do is in `premise_tasks.py`, how it goes about it in
-`premise_arms.py`, how seconds are counted in `premise_clock.py`, what is measured in `premise_report.py`.
+`premise_arms.py`, how seconds are counted in `premise_clock.py`, what is measured in `premise_measures.py`.
 
 Runs are appended to `premise_TASK.jsonl`, one line each, and never repeated, so that a second call adds only what is
 missing. Runs of `joint` belong to a digest of `autoreg/search` and `autoreg/space`: after a change of the source they

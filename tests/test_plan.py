@@ -54,6 +54,17 @@ def test_settings_without_effect_make_no_new_recipe() -> None:
     assert identity(recipe(training={"lr": 0.03}), REGISTRY) != identity(DENSE, REGISTRY)
 
 
+def test_the_schedule_is_in_the_keys_of_what_trains_and_its_default_is_not_named() -> None:
+    """So recipes that were written before there was a choice keep their keys."""
+    cosine, cooled = (recipe(training={"schedule": name}) for name in ("cosine", "constant_cooldown"))
+    assert not {key for _, key in keys(cosine)} & {key for _, key in keys(cooled)}
+    older = copy.deepcopy(cosine)
+    del older["training"]["schedule"]
+    assert keys(older) == keys(cosine)
+    phases = compile_plan(cooled, REGISTRY, base="b", seed=0, fold="f", dense=DENSE)
+    assert [p.settings.get("schedule") for p in phases] == ["constant_cooldown"] * (len(phases) - 1) + [None]
+
+
 def test_levels_of_a_reference_are_in_the_key() -> None:
     sparse = recipe(sparsity={"weight": {"allocation": "lamp"}})
     one, other = (keys(sparse, resolved={"kept": {"a": kept}}) for kept in (3, 4))

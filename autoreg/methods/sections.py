@@ -29,6 +29,13 @@ QUANTIZATION = Section(
                 "bits": _bits(2, 4, 8, 32, doc="bits of a weight; 32 leaves it as it is"),
                 "granularity": choice("tensor", "channel", default="channel", doc="one scale per tensor or per output"),
                 "symmetric": choice(True, False, doc="zero point 0, or an integer zero point"),
+                "allocation": slot(
+                    "allocation",
+                    "uniform",
+                    "sensitivity",
+                    default="uniform",
+                    doc="how the bits are divided among layers: `bits` is what a weight has on average",
+                ),
             },
             doc="how weights are quantized",
         ),
@@ -61,6 +68,11 @@ TRAINING = Section(
         "qat_epochs": _epochs(0, 5, 2, "epochs of the quantize phase, where the quantizer learns"),
         "optimizer": choice("sgd", "adam", "adamw", doc="optimizer of every phase"),
         "momentum": uniform(0.8, 0.99, default=0.9, min=0.0, max=0.999, doc="momentum of sgd, first beta of adam"),
+        "schedule": choice(
+            "cosine",
+            "constant_cooldown",
+            doc="learning rate of every phase: half a cosine, or constant with a last fifth that cools down",
+        ),
     },
     doc="how the network is trained",
 )

@@ -33,7 +33,7 @@ HOLD_LINEAR = 1000
 """Trials that the linear expert and the null model hold, at most."""
 DECAY = 0.96
 """How much less a foretelling counts with each that follows."""
-PRIOR = {"gp": 0.0, "ridge": -1.0, "trees": -1.0}
+PRIOR = {"gp": 0.0, "ridge": -3.0, "trees": -3.0}
 """Logarithm of the weight of an expert before it has foretold anything."""
 WORST = -6.0
 """A log-score is worth no less than this: one surprise must not silence an expert for ever."""
@@ -316,6 +316,11 @@ class Scoreboard:
         sums_by_group = np.bincount(labels, leads - leads.mean())
         error = math.sqrt(float((sums_by_group**2).sum())) / len(leads)
         return float(leads.mean()), error * math.sqrt(len(leads) / max(len(leads) - 1, 1)), rival
+
+    def scores(self) -> tuple[float, float]:
+        """Mean log-score of the weighted experts and of the better null model, none below `WORST`."""
+        own = float(np.mean([max(o, WORST) for o in self.own[-RECENT:]])) if self.own else 0.0
+        return own, own - self.lead()[0]
 
 
 def spread_out(mean: ArrayLike, spread: ArrayLike, warp: HalfRank, parts: int = 8) -> Gaussian:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from autoreg.search.front import Floats, nondominated
 from autoreg.search.problem import Problem
@@ -69,6 +68,8 @@ def covariance(runs: Runs, prior: Floats, noise: Noise) -> Floats:
 
 def log_likelihood(runs: Runs, prior: Floats, noise: Noise) -> float:
     """Logarithm of the density of the scores, up to a constant; -inf where the covariance has no factor."""
+    from scipy.linalg import cho_factor, cho_solve
+
     off = runs.scores - runs.scores.mean()
     try:
         factor = cho_factor(covariance(runs, prior, noise), lower=True)
@@ -91,6 +92,8 @@ def learn_noise(runs: Runs, prior: Floats, total: float) -> Noise:
 
 def posterior(runs: Runs, prior: Floats, noise: Noise) -> tuple[Floats, Floats]:
     """Mean [k] and covariance [k, k] of recipes' scores over seeds, given runs of them."""
+    from scipy.linalg import cho_factor, cho_solve
+
     center = float(runs.scores.mean())
     whole = prior + noise.quirk * np.eye(len(prior))
     factor = cho_factor(covariance(runs, prior, noise), lower=True)

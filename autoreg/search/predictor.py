@@ -1,9 +1,6 @@
-"""Predictors of quality from encoded configs: scikit-learn regressors that read NaN as "not active".
+"""Boosted trees and the null model, as scikit-learn regressors that read NaN as "not active".
 
-All learn ranks: targets are mapped to normal scores first, predictions mapped back. Measured on
-tables of trials: rank correlation on NAS-Bench-201 rises from .57/.69/.79 to .66/.80/.88 at
-50/100/400 trials, and it costs nothing elsewhere. Ridge wins below about 50 trials, boosted trees above; their
-mean is the best default throughout.
+Both learn ranks: targets are mapped to normal scores first, predictions mapped back.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import Ridge
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 Floats = NDArray[np.float64]
@@ -81,33 +77,6 @@ class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
-def masked(X: Floats, has_gap: NDArray[np.bool_]) -> Floats:
-    """Return X [n, p] with NaN as 0, and an indicator column for each column that has gaps."""
-    return np.hstack([np.nan_to_num(X, nan=0.0), ~np.isnan(X[:, has_gap])])
-
-
-class RidgePredictor(_Ranked):
-    """Linear in the encoded config and in what is active.
-
-    Args:
-        alpha: Strength of the ridge; columns are standardized.
-    """
-
-    def __init__(self, alpha: float = 3.0) -> None:
-        self.alpha = alpha
-
-    def _fit(self, X: Floats, scores: Floats) -> None:
-        self.has_gap_: NDArray[np.bool_] = np.asarray(np.isnan(X).any(axis=0))
-        wide = masked(X, self.has_gap_)
-        self.center_, spread = wide.mean(axis=0), wide.std(axis=0)
-        self.spread_ = np.where(spread > 1e-12, spread, 1.0)
-        self.ridge_ = Ridge(alpha=self.alpha).fit((wide - self.center_) / self.spread_, scores)
-
-    def _scores(self, X: Floats) -> Floats:
-        wide = (masked(X, self.has_gap_) - self.center_) / self.spread_
-        return np.asarray(self.ridge_.predict(np.clip(wide, -10, 10)), dtype=float)
-
-
 class BoostPredictor(_Ranked):
     """XGBoost: shallow, slow, sub-sampled trees, which win below 200 trials.
 
@@ -140,29 +109,6 @@ class BoostPredictor(_Ranked):
         import xgboost
 
         return np.asarray(self.booster_.predict(xgboost.DMatrix(X, nthread=1)), dtype=float)
-
-
-class MeanPredictor(_Ranked):
-    """The mean of ridge and XGBoost on the same warped target: the default.
-
-    Args:
-        alpha: Strength of the ridge.
-        rounds: Number of trees.
-        seed: Seed of XGBoost's sub-sampling.
-    """
-
-    def __init__(self, alpha: float = 3.0, rounds: int = 300, seed: int = 0) -> None:
-        self.alpha = alpha
-        self.rounds = rounds
-        self.seed = seed
-
-    def _fit(self, X: Floats, scores: Floats) -> None:
-        self.experts_ = [RidgePredictor(self.alpha), BoostPredictor(self.rounds, seed=self.seed)]
-        for expert in self.experts_:
-            expert.fit(X, scores)
-
-    def _scores(self, X: Floats) -> Floats:
-        return np.asarray(np.mean([expert._scores(X) for expert in self.experts_], axis=0))
 
 
 class CostNull(_Ranked):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from autoreg.search.front import Floats
 from autoreg.search.records import Record, State
@@ -118,7 +117,7 @@ def log_worth(log_gains: Floats, unpaid: Sequence[Bill]) -> Floats:
     Reference: a memoized prefix is free, Lin et al., "EEIPU", 2024, arXiv 2411.03731 (there each candidate is divided
     by its own remaining cost; sets are ours).
     """
-    alone = logsumexp(log_gains, axis=1) if log_gains.shape[1] else np.full(len(log_gains), -np.inf)
+    alone = np.logaddexp.reduce(log_gains, axis=1)
     worth = alone - np.log([total(bill) for bill in unpaid])
     top = float(alone.max(initial=-math.inf))
     if not math.isfinite(top):

@@ -167,7 +167,8 @@ class Problem:
     def encoded(self, config: dict[str, Any]) -> Floats | None:
         """Encoded config [p], or None for a baseline from outside of the space."""
         try:
-            return self._encode([config])[0]
+            encoded: Floats = self._encode([config])[0]
+            return encoded
         except (InputError, KeyError, ValueError, TypeError):
             return None
 

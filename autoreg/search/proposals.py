@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from autoreg.errors import AutoregError, InputError
 from autoreg.search import screening
@@ -18,7 +17,7 @@ from autoreg.search.posterior import Believer, means
 from autoreg.search.price import CUTS, VARIANTS, Ledger, Price, Siblings, costliest, log_worth
 from autoreg.search.problem import Interval, Problem
 from autoreg.search.records import State
-from autoreg.search.replicas import best_replica, kept
+from autoreg.search.replicas import best_replica, due, kept
 from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, even, vary
 from autoreg.search.seen import Seen
 
@@ -271,27 +270,31 @@ class Proposer:
                 fresh += self._variants(state, [p for p, _ in best[:KEEP]], parents, rng)
         if not best or best[0][1] == -math.inf:
             return None
-        promise = float(np.exp(logsumexp(pool[best[0][0].key][1])))
-        return self._again(state, learned, pool, *best[0]) or replace(best[0][0], gain=promise)
+        promised = self._promise(state, learned, best[0][0])
+        chosen = replace(best[0][0], gain=math.exp(promised))
+        return self._again(state, learned, chosen, best[0][1] + promised - _total(pool[chosen.key][1])) or chosen
 
-    def _again(
-        self,
-        state: State,
-        learned: screening.Learned,
-        pool: Mapping[str, tuple[Proposal, Floats]],
-        best: Proposal,
-        worth: float,
-    ) -> Proposal | None:
-        """A recipe to run again, where that is worth more than the best candidate; None where it is not."""
-        belief = None if self._believer is None or not self._replicate else self._believer.look(state)
-        if belief is None:
+    def _promise(self, state: State, learned: screening.Learned, proposal: Proposal, luck: float = 0.0) -> float:
+        encoded = self._problem.encoded(proposal.config)
+        assert encoded is not None
+        about = (self._problem, state, self._frontier, learned, encoded, proposal.costs, proposal.expected)
+        return screening.promise(*about, luck=luck)
+
+    def _again(self, state: State, learned: screening.Learned, best: Proposal, worth: float) -> Proposal | None:
+        """A recipe to run again, where that is worth more than the best candidate; None where it is not.
+
+        Args:
+            best: The best candidate.
+            worth: Logarithm of the hypervolume that is expected of it, per epoch.
+        """
+        belief = self._believer.look(state) if self._believer and self._replicate and due(state) else None
+        if belief is None or best.gain is None:
             return None
         replica = best_replica(self._problem, state, belief, self._seed, self.ledger)
         if replica is None:
             return None
-        ((_, believed),) = self._judged(state, learned, {best.key: best}, luck=belief.noise.luck).values()
-        held = math.log(kept(self._problem, state)) + logsumexp(believed) - logsumexp(pool[best.key][1])
-        if worth + held >= replica.log_worth:
+        lasting = self._promise(state, learned, best, luck=belief.noise.luck) - math.log(max(best.gain, 1e-300))
+        if worth + math.log(kept(self._problem, state)) + lasting >= replica.log_worth:
             return None
         record = replica.record
         intervals = {n: Interval(*i) for n, i in record.intervals.items()}
@@ -299,7 +302,7 @@ class Proposer:
         return Proposal(config, "replicate", key, record.costs, None, intervals, record.number, replica.seed)
 
     def _judged(
-        self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal], luck: float = 0.0
+        self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal]
     ) -> dict[str, tuple[Proposal, Floats]]:
         """Logarithm of the expected improvement of proposals, in parts; those that cannot be encoded are left out."""
         found = self._problem.encoded_many([p.config for p in proposals.values()])
@@ -315,7 +318,6 @@ class Proposer:
             np.array(list(rows.values())),
             [p.costs for p in held],
             [p.expected for p in held],
-            luck=luck,
             cuts=() if self.ledger is None else CUTS,
         )
         return {k: (p, g) for k, p, g in zip(rows, held, gains, strict=True)}
@@ -326,7 +328,7 @@ class Proposer:
             return []
         held, gains = [p for p, _ in pool.values()], np.array([g for _, g in pool.values()])
         if self.ledger is None:
-            worth = logsumexp(gains, axis=1)
+            worth = _total(gains)
         else:
             ledger = self.ledger.look(state)
             worth = log_worth(gains, [ledger.unpaid(p.config, self._seed, p.key) for p in held])
@@ -363,3 +365,8 @@ class Proposer:
             child = dict(mother) if k % 2 else self._problem.flat(cross(space, mother, father, rng))
             drawn.append(vary(space, child, rng, int(rng.integers(1, 4))))
         return [c for c in drawn if c is not None]
+
+
+def _total(log_parts: Floats) -> Any:
+    """Logarithm of the sum over the last axis."""
+    return np.logaddexp.reduce(log_parts, axis=-1)

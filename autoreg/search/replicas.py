@@ -16,7 +16,6 @@ import numpy as np
 
 from autoreg.search import figures
 from autoreg.search.front import Floats, contributions, nondominated
-from autoreg.search.improvement import MOST, Region
 from autoreg.search.posterior import Belief
 from autoreg.search.price import OVERHEAD, Ledger, total
 from autoreg.search.problem import Problem
@@ -24,6 +23,8 @@ from autoreg.search.records import Record, State
 
 SHARE = 0.12
 """Replicates are at most this share of all trials."""
+EVERY = 4
+"""Only with every so many trials is a replicate thought of: what is believed takes longer than a proposal."""
 RUNS = 5
 """A recipe is run no more often than this."""
 MEMBERS = 24
@@ -57,6 +58,12 @@ def replica_seed(seed: int, run: int) -> int:
     return drawn
 
 
+def due(state: State) -> bool:
+    """Whether a replicate may be asked now."""
+    asked = len(state.records)
+    return state.normalizer is not None and asked % EVERY == 0 and _count(state) + 1 <= SHARE * (asked + 1)
+
+
 def best_replica(problem: Problem, state: State, belief: Belief, seed: int, ledger: Ledger | None) -> Replica | None:
     """The recipe of which one more run gains most per epoch; None where none may be run again.
 
@@ -67,7 +74,7 @@ def best_replica(problem: Problem, state: State, belief: Belief, seed: int, ledg
         seed: The study's seed.
         ledger: What is paid; None where all runs cost the same.
     """
-    if state.normalizer is None or _count(state) + 1 > SHARE * (len(state.records) + 1):
+    if not due(state):
         return None
     runs = _runs(state)
     gains = log_gains(problem, state, belief)
@@ -119,6 +126,7 @@ def log_gains(problem: Problem, state: State, belief: Belief) -> Floats:
     Recipes on the front beyond the `MEMBERS` that bring most count -inf.
     """
     from autoreg.search.experts import spread_out
+    from autoreg.search.improvement import MOST, Region
 
     assert state.normalizer is not None
     column = problem.names.index(problem.quality)

@@ -29,7 +29,7 @@ TRAINING: dict[str, Any] = {
     "qat_epochs": 2,
     "optimizer": "sgd",
 }
-OPTIONAL_TRAINING = ("start", "momentum", "batch_size")
+OPTIONAL_TRAINING = ("start", "momentum", "batch_size", "schedule")
 
 
 class Task:

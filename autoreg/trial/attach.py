@@ -115,6 +115,12 @@ def _refuse(config: Mapping[str, Any]) -> None:
             f"attach: reparam: {reparam} is baked before anything is sparsified or quantized, which one loop cannot "
             "do; train with it first, then attach a recipe without it"
         )
+    divides = method_of(config["quantization"]["weights"]["allocation"])[0]
+    if divides != "uniform":
+        raise InputError(
+            f"attach: quantization.weights.allocation: {divides} looks at a trained network; say what each layer gets "
+            "with bits: {per_layer: ...}"
+        )
     if method_of(config["layers"]["train"])[0] != "all":
         raise InputError("attach: layers.train: choose the trained parameters when the optimizer is made; use all here")
 

@@ -94,7 +94,7 @@ class Chain:
             seed=seed,
             fold=fold,
             dense=setup.dense,
-            resolved={name: self.levels.to_dict()[name] for name in ("dropped", "channels", "ranks", "kept")},
+            resolved=_resolved(config, self.levels),
             given=setup.given_digest,
         )
         self.on_rung = on_rung
@@ -254,11 +254,13 @@ class Chain:
 
     def _fit(self, run: Run, phase: Phase, epochs: range) -> list[float]:
         setup, loader = self.setup, self.loaders["train"]
+        schedule = phase.settings.get("schedule", "cosine")
         curve: list[float] = []
         for epoch in epochs:  # seeded epoch by epoch, so that what happens between epochs changes nothing
             seed_loaders(loader, phase_seed(self.seed, self.fold, phase.name, epoch))
             one = range(epoch, epoch + 1)
-            curve += fit(run, setup.task, loader, epochs=one, device=setup.device, between=setup.lock.shared)
+            fixed = {"device": setup.device, "between": setup.lock.shared, "schedule": schedule}
+            curve += fit(run, setup.task, loader, epochs=one, **fixed)
             self.paid.paid += phase.epochs / int(phase.settings["epochs"])
         return curve
 
@@ -378,3 +380,11 @@ class Chain:
         with seeded(phase_seed(self.seed, self.fold, "repair")):
             seed_loaders(self.loaders["train"], phase_seed(self.seed, self.fold, "repair"))
             return re_estimate(model, self.setup.task, self.loaders["train"], self.setup.device)
+
+
+def _resolved(config: Mapping[str, Any], levels: Levels) -> dict[str, Any]:
+    """The levels that phases are keyed by, beside what the recipe says: those that rules were resolved to."""
+    names = ["dropped", "channels", "ranks", "kept"]
+    if method_of(config["quantization"]["weights"]["allocation"])[0] != "uniform":
+        names.append("weight_bits")
+    return {name: levels.to_dict()[name] for name in names}

@@ -218,9 +218,7 @@ class TaskObjective:
             epochs_paid=sum(chain.paid.paid for chain in chains) / len(folds),
             seconds=time.perf_counter() - begun,
             phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
-            finished=[
-                sum(i < chain.finished for chain in chains) / len(folds) for i in range(len(chains[0].phases))
-            ],
+            finished=[sum(i < chain.finished for chain in chains) / len(folds) for i in range(len(chains[0].phases))],
         )
         if len(outcomes) > 1:
             quality = self.setup.task.quality

@@ -64,21 +64,21 @@ class Reference:
                 self._spectra[name] = spectrum(weight_of(self.model.get_submodule(name)))
         return {name: self._spectra[name] for name in names}
 
-    def curves(self, structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
-        """Distortion of the outputs by layer (`weight`), or by channel group when `dropped` is gone (`channel`).
+    def curves(self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
+        """Distortion of the outputs by layer (`weight`, `bits`), or by group when `dropped` is gone (`channel`).
 
         Measured when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
         """
-        key, asked = _what_is_measured(structure, parameters, dropped)
+        key, asked = _what_is_measured(subject, parameters, dropped)
         if key not in self._curves:
             self._curves[key] = self._measure(*asked)
         return self._curves[key]
 
-    def _measure(self, structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
+    def _measure(self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
         setup = self._setup
-        scores = self.scores(method_of(parameters["criterion"]))
+        scores = self.scores(method_of(parameters.get("criterion", "magnitude")))
         batches = calibration_batches(setup, setup.task.folds[0])
-        found, spent = measured_curves(self.model, setup, batches, (structure, parameters), scores, dropped)
+        found, spent = measured_curves(self.model, setup, batches, (subject, parameters), scores, dropped)
         self.spent = {name: self.spent[name] + value for name, value in spent.items()}
         return found
 
@@ -105,16 +105,20 @@ class Untrained(Reference):
         super().__init__(setup, lambda: setup.fresh_model(0))
         self.asked: list[Asked] = []
 
-    def _measure(self, structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
-        self.asked.append((structure, parameters, dropped))
-        scores = self.scores(method_of(parameters["criterion"]))
-        return guessed_curves(self._setup, (structure, parameters), scores, dropped)
+    def _measure(self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
+        self.asked.append((subject, parameters, dropped))
+        scores = self.scores(method_of(parameters.get("criterion", "magnitude")))
+        return guessed_curves(self._setup, (subject, parameters), scores, dropped)
 
 
-def _what_is_measured(structure: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> tuple[str, Asked]:
-    """A key of what curves depend on, and the arguments that measure them: amount and schedule change nothing."""
-    known = {name: value for name, value in parameters.items() if name in ("criterion", "round_to")}
-    asked = (structure, known, dropped if structure == "channel" else ())
+MATTERS = ("criterion", "round_to", "granularity", "symmetric")
+"""Parameters that curves depend on: amount, allocation and schedule change nothing."""
+
+
+def _what_is_measured(subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> tuple[str, Asked]:
+    """A key of what curves depend on, and the arguments that measure them."""
+    known = {name: value for name, value in parameters.items() if name in MATTERS}
+    asked = (subject, known, dropped if subject == "channel" else ())
     return repr(asked), asked
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from autoreg.costs.factors import saves
+from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
 from autoreg.costs.shapes import ChannelGroup, LayerProfile
@@ -68,16 +69,34 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
         }
         for part in names
     }
+    divided = _bits(quantization["weights"], [layer for layer in layers if not layer.shared], kept, reference)
     return Levels(
         dropped=dropped,
         channels=channels,
         kept=kept,
-        weight_bits=bits["weights"],
+        weight_bits=bits["weights"] if divided is None else divided,
         activation_bits=bits["activations"],
         granularity=quantization["weights"]["granularity"],
         symmetric=quantization["weights"]["symmetric"],
         ranks=ranks,
     )
+
+
+def _bits(
+    weights: Mapping[str, Any], layers: Sequence[LayerProfile], kept: Mapping[str, int], reference: Reference
+) -> dict[str, int] | None:
+    """Bits by layer where an allocation divides them, None where every layer has what the recipe says."""
+    name, parameters = method_of(weights["allocation"])
+    if name == "uniform" or weights["bits"] == FLOAT_BITS:
+        return None
+    allocation = create("allocation", name, parameters)
+    if not hasattr(allocation, "bits"):
+        raise InputError(f"quantization.weights.allocation: {name} divides no bits; allowed here: uniform, sensitivity")
+    if isinstance(weights["bits"], Mapping):
+        raise InputError(f"quantization.weights: {name} divides one number of bits; bits per layer go with uniform")
+    sizes = {layer.name: kept.get(layer.name, layer.weights) for layer in layers}
+    found: dict[str, int] = allocation.bits(sizes, weights["bits"], reference.curves("bits", weights))
+    return found
 
 
 def _dropped(config: Mapping[str, Any], setup: Setup, reference: Reference) -> tuple[str, ...]:

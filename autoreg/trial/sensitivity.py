@@ -6,7 +6,9 @@ import contextlib
 import copy
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,9 +18,10 @@ from torch import Tensor, nn
 from autoreg.costs.predict import groups_after
 from autoreg.costs.structure import drop_blocks, remove_channels
 from autoreg.methods import create
+from autoreg.methods.functional.quantizers import WeightQuantizer
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.structures import group_scores
-from autoreg.methods.state import weight_of
+from autoreg.methods.state import is_transposed, weight_of
 from autoreg.plan import content_hash
 from autoreg.sensitivity.curve import Curve
 from autoreg.sensitivity.curves import Dense, Variant, curves, weights_set
@@ -32,19 +35,21 @@ SHARES = (0.0, 0.3, 0.5, 0.65, 0.75, 0.82, 0.88, 0.92, 0.95, 0.97, 0.985, 1.0)
 FORWARD = 1 / 3
 """What a sample costs that is only looked at, in samples that are trained on: no gradient is taken."""
 
-Scored = Mapping[str, Sequence[float]]
-Variants = dict[str, dict[int, Variant | None]]
+BITS = (8, 7, 6, 5, 4, 3, 2)
+
+Subject = tuple[str, Mapping[str, Any]]
+"""What is measured: `weight` or `channel` with the structure's parameters, or `bits` with how weights are quantized."""
 
 
 def measured_curves(
     model: nn.Module,
     setup: Setup,
     batches: list[Any],
-    structure: tuple[str, Mapping[str, Any]],
+    subject: Subject,
     scores: Mapping[str, Tensor],
     dropped: tuple[str, ...] = (),
 ) -> tuple[dict[str, Curve], dict[str, float]]:
-    """Distortion curves of a trained network for a structure that an allocation shares out.
+    """Distortion curves of a trained network for what an allocation shares out.
 
     Outputs are compared on the calibration split; batch-norm statistics are estimated on it, of the dense network as of
     every compressed one. What is measured is kept in the store under the content of weights, batches and levels.
@@ -53,109 +58,120 @@ def measured_curves(
         model: the dense network; left as it is.
         setup: task and store.
         batches: the calibration split, on the device.
-        structure: name and parameters: `weight` or `channel`.
-        scores: of every weight by the structure's criterion, by layer.
+        subject: what is measured.
+        scores: of every weight by the criterion, by layer.
         dropped: blocks that are gone when channels are removed.
 
     Returns:
-        By layer (`weight`) or channel group (`channel`) its curve; and what was paid now: `seconds`, and `epochs`,
-        passes over the training split that would take as much work. Nothing where the store had it.
+        By layer, or by channel group, its curve; and what was paid now: `seconds`, and `epochs`, passes over the
+        training split that would take as much work. Nothing where the store had it.
     """
-    counts = _counts(setup, structure, dropped)
-    key = content_hash(["curves", setup.base, _digest(model, scores, batches), structure[0], list(dropped), counts])
+    ladder = _ladder(setup, subject, scores, dropped)
+    key = content_hash(["curves", setup.base, _digest(model, scores, batches), *subject, list(dropped), ladder.levels])
     found = setup.store.get(key) if setup.options.cache else None
     spent = {"seconds": 0.0, "epochs": 0.0}
-    if found is None or found.tensors.keys() != counts.keys():
-        if dropped and structure[0] == "channel":
+    if found is None or found.tensors.keys() != ladder.levels.keys():
+        if dropped:
             model = copy.deepcopy(model)
             drop_blocks(model, dropped, setup.example_input)
-        variants = _variants(setup, structure, counts, scores, dropped)
-        found, spent = _measured(model, setup, batches, variants)
+        found, spent = _measured(model, setup, batches, ladder)
         if setup.options.cache:
             setup.store.put(key, found)
-    rows = {name: found.tensors[name].tolist() for name in counts}
-    return {
-        name: Curve(tuple(int(n) for n in at), tuple(mse), tuple(kl)) for name, (at, mse, kl) in rows.items()
-    }, spent
+    by_name: dict[str, Curve] = {}
+    for name, levels in ladder.levels.items():
+        _, mse, kl = found.tensors[name].tolist()
+        by_name[name] = Curve(tuple(levels), tuple(mse), tuple(kl))
+    return by_name, spent
 
 
 def guessed_curves(
-    setup: Setup, structure: tuple[str, Mapping[str, Any]], scores: Mapping[str, Tensor], dropped: tuple[str, ...] = ()
+    setup: Setup, subject: Subject, scores: Mapping[str, Tensor], dropped: tuple[str, ...] = ()
 ) -> dict[str, Curve]:
-    """Curves without a look at any output: the share of squared scores that goes, times the layer's share of them.
+    """Curves without a look at any output: the squared scores that go, or a quarter of them for each further bit.
 
     For checks before anything trains, which need levels that could be, at no cost.
     """
+    ladder = _ladder(setup, subject, scores, dropped)
     found: dict[str, Curve] = {}
-    for name, counts in _counts(setup, structure, dropped).items():
-        values = _score_of(name, setup, structure, scores, dropped).flatten().double().square().sort(descending=True)[0]
-        tail = values.sum() - values.cumsum(0)
-        gone = tuple(max(0.0, float(tail[kept - 1])) for kept in counts)
-        found[name] = Curve(tuple(counts), gone, gone)
+    for name, levels in ladder.levels.items():
+        values = ladder.scores[name].flatten().double().square().sort()[0]
+        if subject[0] == "bits":
+            gone = tuple(float(values.sum()) * 4.0**-level for level in levels)
+        else:
+            gone = tuple(float(values[: len(values) - level].sum()) for level in levels)
+        found[name] = Curve(tuple(levels), gone, gone)
     return found
 
 
-def _counts(setup: Setup, structure: tuple[str, Mapping[str, Any]], dropped: tuple[str, ...]) -> dict[str, list[int]]:
-    """How many weights of each layer, or channels of each group, stay at the levels that are measured, all first."""
+@dataclass(frozen=True)
+class _Ladder:
+    """By layer or group its levels, from most to least, its scores, and what compresses it to a level."""
+
+    levels: Mapping[str, list[int]]
+    scores: Mapping[str, Tensor]
+    compress: Callable[..., AbstractContextManager[nn.Module]]
+    whole: bool
+    """Whether the first level is the dense network."""
+
+    def variants(self) -> dict[str, dict[int, Variant | None]]:
+        """How every layer is brought to every level."""
+        return {
+            name: {
+                level: None
+                if self.whole and level == levels[0]
+                else partial(self.compress, name=name, score=self.scores[name], level=level)
+                for level in levels
+            }
+            for name, levels in self.levels.items()
+        }
+
+
+def _ladder(setup: Setup, subject: Subject, scores: Mapping[str, Tensor], dropped: tuple[str, ...]) -> _Ladder:
+    kind, parameters = subject
+    layers = {layer.name: layer for layer in setup.profile.layers if not layer.shared}
     shares = [min(share, 1 - 1e-9) for share in SHARES]
-    if structure[0] != "channel":
-        layers = [layer for layer in setup.profile.layers if not layer.shared]
-        found = {layer.name: {kept_count(layer.weights, share) for share in shares} for layer in layers}
+    if kind == "bits":
+        return _Ladder({name: list(BITS) for name in layers}, scores, partial(_rounded, **parameters), whole=False)
+    rule = create("structure", kind, parameters)
+    if kind == "channel":
+        groups = {group.id: group for group in groups_after(setup.profile, dropped) if group.removable}
+        counts = {name: {rule.kept(g.size, share, g.width) for share in shares} for name, g in groups.items()}
+        scores = {name: group_scores(scores, g.members, g.size, spans=g.spans) for name, g in groups.items()}
+        compress: Any = partial(_without, example_input=setup.example_input)
     else:
-        rule = create("structure", *structure)
-        groups = [group for group in groups_after(setup.profile, dropped) if group.removable]
-        found = {group.id: {rule.kept(group.size, share, group.width) for share in shares} for group in groups}
-    return {name: sorted(counts, reverse=True) for name, counts in found.items()}
+        counts = {name: {kept_count(layer.weights, share) for share in shares} for name, layer in layers.items()}
+        compress = partial(_masked, rule=rule)
+    levels = {name: sorted(found, reverse=True) for name, found in counts.items()}
+    return _Ladder(levels, scores, compress, whole=True)
 
 
-def _score_of(
-    name: str,
-    setup: Setup,
-    structure: tuple[str, Mapping[str, Any]],
-    scores: Mapping[str, Tensor],
-    dropped: tuple[str, ...],
-) -> Tensor:
-    if structure[0] != "channel":
-        return scores[name]
-    (group,) = [group for group in groups_after(setup.profile, dropped) if group.id == name]
-    return group_scores(scores, group.members, group.size, spans=group.spans)
+@contextlib.contextmanager
+def _masked(model: nn.Module, *, rule: Any, name: str, score: Tensor, level: int) -> Iterator[nn.Module]:
+    weight = weight_of(model.get_submodule(name)).detach()
+    with weights_set(model, {name: weight * rule.mask(score, level)}):
+        yield model
 
 
-def _variants(
-    setup: Setup,
-    structure: tuple[str, Mapping[str, Any]],
-    counts: Mapping[str, Sequence[int]],
-    scores: Mapping[str, Tensor],
-    dropped: tuple[str, ...],
-) -> Variants:
-    rule = create("structure", *structure)
-
-    @contextlib.contextmanager
-    def masked(model: nn.Module, *, layer: str, score: Tensor, kept: int) -> Iterator[nn.Module]:
-        weight = weight_of(model.get_submodule(layer)).detach()
-        with weights_set(model, {layer: weight * rule.mask(score, kept)}):
-            yield model
-
-    @contextlib.contextmanager
-    def removed(model: nn.Module, *, group: str, score: Tensor, kept: int) -> Iterator[nn.Module]:
-        small = copy.deepcopy(model)
-        lowest = torch.argsort(score, stable=True)[: len(score) - kept]
-        remove_channels(small, setup.example_input, {group: sorted(lowest.tolist())})
-        yield small
-
-    found: Variants = {}
-    for name, levels in counts.items():
-        score = _score_of(name, setup, structure, scores, dropped)
-        one = (
-            partial(removed, group=name, score=score)
-            if structure[0] == "channel"
-            else partial(masked, layer=name, score=score)
-        )
-        found[name] = {kept: None if kept == levels[0] else partial(one, kept=kept) for kept in levels}
-    return found
+@contextlib.contextmanager
+def _without(model: nn.Module, *, example_input: Any, name: str, score: Tensor, level: int) -> Iterator[nn.Module]:
+    small = copy.deepcopy(model)
+    lowest = torch.argsort(score, stable=True)[: len(score) - level]
+    remove_channels(small, example_input, {name: sorted(lowest.tolist())})
+    yield small
 
 
-def _measured(model: nn.Module, setup: Setup, batches: list[Any], variants: Variants) -> tuple[Entry, dict[str, float]]:
+@contextlib.contextmanager
+def _rounded(
+    model: nn.Module, *, granularity: str, symmetric: bool, name: str, score: Tensor, level: int
+) -> Iterator[nn.Module]:
+    module = model.get_submodule(name)
+    axis = None if granularity == "tensor" else 1 if is_transposed(module) else 0
+    weight = weight_of(module).detach()
+    with weights_set(model, {name: WeightQuantizer(weight, level, axis, symmetric=symmetric, learned=False)(weight)}):
+        yield model
+
+
+def _measured(model: nn.Module, setup: Setup, batches: list[Any], ladder: _Ladder) -> tuple[Entry, dict[str, float]]:
     task = setup.task
     looked = 0
 
@@ -167,7 +183,7 @@ def _measured(model: nn.Module, setup: Setup, batches: list[Any], variants: Vari
     begun = time.perf_counter()
     with setup.lock.shared():
         dense = Dense(repair(model), batches, lambda m, b: logits_of(forward(m, task, b)))
-        found = curves(model, dense, variants, repair=repair)
+        found = curves(model, dense, ladder.variants(), repair=repair)
     tensors = {
         name: torch.tensor([curve.levels, curve.mse, curve.kl], dtype=torch.float64) for name, curve in found.items()
     }

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autoreg.errors import InputError
+from autoreg.tasks.digits import DigitsTask
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
-from benchmarks.tables.build import Column, build_column, part, read_part
+from benchmarks.tables.build import Column, build, build_column, part, read_part
 from benchmarks.tables.grids import GRIDS, QUANTIZATION, UNCOMPRESSED, Grid
+from benchmarks.tables.own import load, read
 
 PARAMS = {"train_images": 40, "width": 4}
 TRAINING = {"epochs": 6, "finetune_epochs": 1, "qat_epochs": 1, "lr": 0.1}
@@ -116,3 +119,40 @@ def test_recipes_that_do_the_same_are_refused(tmp_path: Path) -> None:
     column = Column(replace(SMALL, space=space), {}, 0, str(tmp_path))
     with pytest.raises(InputError, match="do the same"):
         column.costs()
+
+
+def test_table_read_back_says_what_the_columns_say(tmp_path: Path) -> None:
+    path = build(SMALL, {}, tmp_path / "out", tmp_path)
+    table = read(path, "small", "bytes")
+    parts = [read_part(part(tmp_path / "out", SMALL, number), SMALL) for number in (0, 1)]
+    configs = SMALL.configs()
+    assert list(table.configs) == configs
+    assert configs[table.dense] == SMALL.dense
+    assert table.curves is not None
+    assert table.curve_epochs is not None
+    assert table.phases is not None
+    for row, config in enumerate(configs):
+        assert table.observe(config, 1) == parts[1][row]["validation"]
+        assert table.truth(config, 1) == parts[0][row]["test"]
+        np.testing.assert_allclose(table.curves[row, 0], parts[0][row]["curve"], rtol=1e-6)
+        passes = 1 if config["regularizer"] == "none" else 2
+        tuned = passes * config["training"]["finetune_epochs"]
+        assert table.curve_epochs[row].tolist() == [passes * k for k in range(1, 7)] + [passes * 6 + tuned]
+        assert [key for key, _, _ in table.phases[row]] == [key for key, _, _ in parts[0][row]["phases"]]
+        both = [[took for _, _, took in found[row]["phases"]] for found in parts]
+        np.testing.assert_allclose([took for _, _, took in table.phases[row]], np.mean(both, axis=0), rtol=1e-6)
+    assert len({phases[0][0] for phases in table.phases}) == 2
+    assert table.costs[table.dense] == table.costs.max() == 4 * _parameters()
+    assert table.tolerance == pytest.approx((0.9 - table.validation[table.dense].mean()) / 8)
+    assert build(SMALL, {}, tmp_path / "out", tmp_path).read_bytes() == path.read_bytes()
+
+
+def _parameters() -> int:
+    return sum(p.numel() for p in DigitsTask(**PARAMS).build_model().parameters())
+
+
+def test_only_built_tables_are_loaded() -> None:
+    with pytest.raises(InputError, match="not known"):
+        load("own-nothing")
+    with pytest.raises(InputError, match="as NAME=PATH"):
+        build(GRIDS["adult"], {}, Path(), Path())

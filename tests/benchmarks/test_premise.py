@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from autoreg.search.trial import Trial
-from benchmarks import premise, premise_report
+from benchmarks import premise, premise_measures, premise_report
 from benchmarks.premise_allocation import largest, sensitive_amounts
 from benchmarks.premise_arms import quantizers, with_bits
 from benchmarks.premise_bench import Bench, Done, front
 from benchmarks.premise_clock import WorkClock
-from benchmarks.premise_report import Scale, cheapest, chosen_volume, error_at, volume
+from benchmarks.premise_measures import Scale, cheapest, chosen_volume, error_at, volume
 from benchmarks.premise_tasks import CASES, TABULAR, case_of
 
 SCALE = Scale(cost=1000.0, error=0.3, tolerance=0.1, near=0.01)
@@ -68,12 +68,12 @@ def test_pairs_are_seeds_that_both_arms_have() -> None:
         return {seed: {"hypervolume": v, "cheapest": v} for seed, v in enumerate(values)}
 
     found = {"joint": measured(0.5, 0.7, 0.9), "small": measured(0.4, 0.4)}
-    row = premise_report.compared(found, "hypervolume", "joint")["small"]
+    row = premise_measures.compared(found, "hypervolume", "joint")["small"]
     # differences .1 and .3: mean .2, deviation sqrt(.02), Student's 97.5 % quantile with 1 degree of freedom 12.7062
     assert (row["pairs"], row["better"]) == (2, 2)
     assert row["difference"] == pytest.approx(0.2)
     assert row["half"] == pytest.approx(12.7062 * math.sqrt(0.02) / math.sqrt(2), rel=1e-4)
-    logs = premise_report.compared(found, "cheapest", "joint")["small"]
+    logs = premise_measures.compared(found, "cheapest", "joint")["small"]
     assert logs["difference"] == pytest.approx((math.log(0.5 / 0.4) + math.log(0.7 / 0.4)) / 2)
     assert logs["better"] == 0
 

@@ -34,6 +34,7 @@ def test_recipe_has_the_sections_of_the_design() -> None:
         "quantization.weights.bits",
         "quantization.weights.granularity",
         "quantization.weights.symmetric",
+        "quantization.weights.allocation",
         "quantization.activations.bits",
         "quantization.activations.symmetric",
         "layers.train",
@@ -46,6 +47,7 @@ def test_recipe_has_the_sections_of_the_design() -> None:
         "training.qat_epochs",
         "training.optimizer",
         "training.momentum",
+        "training.schedule",
     }
 
 

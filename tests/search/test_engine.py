@@ -361,15 +361,16 @@ def test_screening_is_used_once_the_predictor_is_trusted() -> None:
     assert all(p["low"] <= p["error"] <= p["high"] and p["trusted"] for p in foretold)
 
 
-def test_shuffled_labels_are_never_trusted_and_never_screened() -> None:
-    """Errors that have nothing to do with the recipe: the predictor earns nothing, whatever the seed."""
-    for seed in range(3):
+def test_with_shuffled_labels_the_search_is_no_worse_than_random() -> None:
+    """Errors that have nothing to do with the recipe: there is only cost to be won, and no wrong lesson to follow."""
+    reached: dict[str, list[float]] = {"auto": [], "random": []}
+    for sampler, seed in itertools.product(reached, range(6)):
         rng = np.random.default_rng(seed)
-        engine = toy(45, seed=seed)
+        engine = toy(45, seed=seed, sampler=sampler)
         while (ask := engine.ask()) is not None:
             engine.tell(ask.number, Result("COMPLETE", {"error": float(rng.uniform(0.1, 0.8))}))
-        assert [r["source"] for r in engine.trials()].count("screened") == 0
-        assert not engine.predictor()["trusted"]
+        reached[sampler].append(engine.hypervolume() or 0.0)
+    assert np.mean(reached["auto"]) >= np.mean(reached["random"])
 
 
 def test_engine_without_known_costs_or_scale_still_searches() -> None:

@@ -192,6 +192,15 @@ def test_reporting_changes_nothing_of_the_training(objective: TaskObjective) -> 
     assert evaluate(objective, RECIPES["everything"])[0] == evaluate(silent, RECIPES["everything"])[0]
 
 
+def test_the_schedule_changes_the_training(objective: TaskObjective) -> None:
+    cosine, cooled = (
+        evaluate(objective, {"training": {"schedule": name}})[1].info["curve"]
+        for name in ("cosine", "constant_cooldown")
+    )
+    assert cosine != cooled
+    assert evaluate(objective, {})[1].info["curve"] == cosine
+
+
 def test_seeds_give_different_networks(objective: TaskObjective) -> None:
     losses = {evaluate(objective, {}, seed)[0]["loss"] for seed in (0, 1, 2)}
     assert len(losses) == 3

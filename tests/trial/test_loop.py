@@ -20,6 +20,15 @@ def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
     assert all(a >= b for a, b in pairwise(rates[50:]))
 
 
+def test_a_constant_rate_cools_down_in_the_last_fifth_by_one_minus_the_root() -> None:
+    rates = [learning_rate(step / 1000, "constant_cooldown") for step in range(1001)]
+    assert rates[:50] == [learning_rate(step / 1000) for step in range(50)]
+    assert set(rates[50:801]) == {1.0}
+    assert abs(rates[850] - 0.5) < 1e-9  # a quarter of the way
+    assert rates[-1] == 0.01
+    assert all(a >= b for a, b in pairwise(rates[50:]))
+
+
 def test_phase_seeds_differ_by_every_part_and_are_fixed() -> None:
     seeds = {phase_seed(0, "a", 1), phase_seed(1, "a", 1), phase_seed(0, "b", 1), phase_seed(0, "a", 2)}
     assert len(seeds) == 4

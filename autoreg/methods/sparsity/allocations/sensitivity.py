@@ -13,6 +13,11 @@ from autoreg.sensitivity.curve import Curve
 from autoreg.sensitivity.program import program
 from autoreg.space.spec import Paper
 
+_NO_CURVES = (
+    "allocation 'sensitivity' needs the curves of a task's dense network; in a loop of your own say what each layer "
+    "gets (allocation: each_layer, or bits: {per_layer: ...})"
+)
+
 
 @method(
     "sensitivity",
@@ -52,10 +57,7 @@ class Sensitivity:
         """
         share = one_amount("sensitivity", amount)
         if curves is None:
-            raise InputError(
-                "allocation 'sensitivity' needs the curves of a reference; in a loop of your own give "
-                "each layer its amount with allocation: each_layer"
-            )
+            raise InputError(_NO_CURVES)
         missing = [layer.name for layer in layers if layer.name not in curves]
         if missing:
             raise InputError(f"allocation 'sensitivity': no curves for {', '.join(missing)}")
@@ -67,6 +69,26 @@ class Sensitivity:
         chosen = program([curve.distortion for curve in held], [curve.levels for curve in held], budget)
         kept = _filled(held, list(chosen.levels), budget)
         return {layer.name: (size - stay) / size for layer, size, stay in zip(layers, sizes, kept, strict=True)}
+
+    def bits(self, sizes: Mapping[str, int], bits: int, curves: Mapping[str, Curve] | None = None) -> dict[str, int]:
+        """Bits by layer name, from `curves`; all layers together take no more than at `bits` each.
+
+        Args:
+            sizes: weights that are stored, by layer.
+            bits: of a weight on average, 2 to 8.
+            curves: by layer, distortion over the bits of its weight.
+
+        Raises:
+            InputError: without curves.
+        """
+        if not sizes:
+            return {}
+        if curves is None:
+            raise InputError(_NO_CURVES)
+        held = [curves[name] for name in sizes]
+        costs = [[size * level for level in curve.levels] for size, curve in zip(sizes.values(), held, strict=True)]
+        chosen = program([curve.distortion for curve in held], costs, bits * sum(sizes.values()))
+        return {name: curve.levels[at] for name, curve, at in zip(sizes, held, chosen.levels, strict=True)}
 
 
 def _filled(curves: Sequence[Curve], at: list[int], budget: int) -> list[int]:
