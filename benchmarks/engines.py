@@ -29,7 +29,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import autoreg  # noqa: E402
 from benchmarks.tables.arms import ARMS, SLOW, STARTS, STOPPING, VERY_SLOW, run  # noqa: E402
 from benchmarks.tables.engines_report import report  # noqa: E402
-from benchmarks.tables.names import GROUPS, judge_of, load  # noqa: E402
+from benchmarks.tables.names import GROUPS, OWN, judge_of, load  # noqa: E402
 from benchmarks.tables.paying import whole  # noqa: E402
 
 QUICK = ("random", "isotonic", "tpe", "tpe_multivariate", "tpe_filter", "nsga2", "linas", "ours", "ours_learned")
@@ -113,7 +113,7 @@ def jobs_of(given: argparse.Namespace, source: str) -> list[Job]:
     arms = list(dict.fromkeys(a for name in given.arms.split(",") for a in ROOMS.get(name, (name,))))
     jobs = []
     for table in tables:
-        shares = table in GROUPS["own"]
+        shares = table in OWN
         for seed in range(given.seeds):
             for arm in arms:
                 if (arm in SLOW and seed >= SLOW_SEEDS) or (arm in STOPPING and not shares):

@@ -132,6 +132,7 @@ class Engine:
             known_cost_filter=auto if known_cost_filter is None else known_cost_filter,
             learner=self._learner if (auto if screen is None else screen) else None,
             price=price,
+            counted=self.budget.minutes is None and self.budget.epochs is None,
             believer=self._believer if auto else None,
             replicate=again,
         )

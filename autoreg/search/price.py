@@ -27,6 +27,8 @@ CUTS = tuple(k / 16 for k in range(1, 17))
 """Gains are told apart along the first cost, as it lies in the unit cube, at these places."""
 OVERHEAD = 0.5
 """Epochs' worth of work that every trial costs, shared phases or not."""
+LOOKED_AT = 200
+"""Latest trials over which the mean bill is taken."""
 FROM_DONOR = 0.8
 """How often a variant takes what it does not share from another config, and each parameter of that; else drawn."""
 KEPT = 100_000
@@ -41,10 +43,14 @@ class Ledger:
 
     Args:
         price: The bill of a config. It depends on the config alone; what of it is paid is kept here.
+        counted: Whether trials are what is limited, and not epochs or minutes. Then each costs the mean of all bills
+            too, so that one that is free of training is worth at most about twice another.
     """
 
-    def __init__(self, price: Price) -> None:
+    def __init__(self, price: Price, *, counted: bool = False) -> None:
         self._price = price
+        self._counted = counted
+        self._bill: list[float] = []
         self._heard = 0
         self._paid: dict[tuple[int, str], float] = {}
         self._bills: dict[str, Bill] = {}
@@ -52,11 +58,19 @@ class Ledger:
     def look(self, state: State) -> Ledger:
         """Bring it up to date with a state."""
         for record in state.ended()[self._heard :]:
+            if self._counted:
+                self._bill.append(sum(epochs for _, epochs in self._price(record.config)))
             for (key, _), share in zip(self._price(record.config), _finished(record), strict=False):
                 at = (record.seed, key)
                 self._paid[at] = max(self._paid.get(at, 0.0), share)
         self._heard = len(state.told)
         return self
+
+    @property
+    def overhead(self) -> float:
+        """Epochs' worth that a trial costs beside its bill."""
+        latest = self._bill[-LOOKED_AT:]
+        return OVERHEAD + (sum(latest) / len(latest) if latest else 0.0)
 
     def unpaid(self, config: dict[str, Any], seed: int, identity: str = "") -> Bill:
         """The bill of a config with what is still to be paid of each phase; all before a finished phase is free.
@@ -92,12 +106,12 @@ def _finished(record: Record) -> Iterable[float]:
     return [min(max(float(s), 0.0), 1.0) for s in said if isinstance(s, int | float)] if isinstance(said, list) else []
 
 
-def total(unpaid: Bill) -> float:
+def total(unpaid: Bill, overhead: float = OVERHEAD) -> float:
     """Epochs' worth of one trial: what is unpaid and the overhead."""
-    return sum(epochs for _, epochs in unpaid) + OVERHEAD
+    return sum(epochs for _, epochs in unpaid) + overhead
 
 
-def log_worth(log_gains: Floats, unpaid: Sequence[Bill]) -> Floats:
+def log_worth(log_gains: Floats, unpaid: Sequence[Bill], overhead: float = OVERHEAD) -> Floats:
     """Logarithm [n] of what candidates are worth: joint gain per epoch of the best set of variants each belongs to.
 
     Sets are formed among the candidates that share an unpaid phase: the best 1, 4 and 16 of them, each next one
@@ -113,18 +127,19 @@ def log_worth(log_gains: Floats, unpaid: Sequence[Bill]) -> Floats:
     Args:
         log_gains: Logarithms of the candidates' gains in parts, [n, j], as from `Region.log_parts`.
         unpaid: Their bills, with what is still to be paid.
+        overhead: Epochs' worth that each costs beside it.
 
     Reference: a memoized prefix is free, Lin et al., "EEIPU", 2024, arXiv 2411.03731 (there each candidate is divided
     by its own remaining cost; sets are ours).
     """
     alone = np.logaddexp.reduce(log_gains, axis=1)
-    worth = alone - np.log([total(bill) for bill in unpaid])
+    worth = alone - np.log([total(bill, overhead) for bill in unpaid])
     top = float(alone.max(initial=-math.inf))
     if not math.isfinite(top):
         return np.asarray(worth)
     gains = np.exp(log_gains - top)
     for group in _sharing(unpaid):
-        rates = _by_sets(gains[group.members], [unpaid[i] for i in group.members], group.phase)
+        rates = _by_sets(gains[group.members], [unpaid[i] for i in group.members], group.phase, overhead)
         with np.errstate(divide="ignore"):
             worth[group.members] = np.maximum(worth[group.members], np.log(rates) + top)
     return np.asarray(worth)
@@ -149,9 +164,9 @@ def _sharing(unpaid: Sequence[Bill]) -> list[_Group]:
     return [group for group in found.values() if len(group.members) > 1]
 
 
-def _by_sets(gains: Floats, bills: Sequence[Bill], phase: int) -> Floats:
+def _by_sets(gains: Floats, bills: Sequence[Bill], phase: int, overhead: float) -> Floats:
     """Worth [n] of the candidates of one group, from gains [n, j]."""
-    own = np.array([sum(e for _, e in bill[phase + 1 :]) + OVERHEAD for bill in bills])
+    own = np.array([sum(e for _, e in bill[phase + 1 :]) + overhead for bill in bills])
     yields = gains.sum(axis=1) / own
     out = np.zeros(len(gains))
     reached, chosen, due = np.zeros(gains.shape[1]), list[int](), dict[str, float]()
@@ -164,7 +179,7 @@ def _by_sets(gains: Floats, bills: Sequence[Bill], phase: int) -> Floats:
         chosen.append(best)
         due.update(bills[best])
         if size in VARIANTS or size == len(gains):
-            rate = float(reached.sum()) / (sum(due.values()) + OVERHEAD * size)
+            rate = float(reached.sum()) / (sum(due.values()) + overhead * size)
             most = max(yields[chosen])
             if most > 0:
                 out[chosen] = np.maximum(out[chosen], rate * yields[chosen] / most)

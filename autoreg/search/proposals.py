@@ -78,6 +78,7 @@ class Proposer:
         plain: Share of proposals that a trusted predictor has no say in: even draws, as an audit.
         price: The bill of a config; the improvement sought is that per epoch still to be paid, see
             `autoreg.search.price`. None: all cost alike.
+        counted: Whether trials are what is limited, and not epochs or minutes.
         believer: What is believed of recipes over seeds; the front to be extended is made of what was observed.
         replicate: Whether recipes may be run again, see `autoreg.search.replicas`; needs a believer.
     """
@@ -93,6 +94,7 @@ class Proposer:
         pool: int = 128,
         plain: float = 0.1,
         price: Price | None = None,
+        counted: bool = False,
         believer: Believer | None = None,
         replicate: bool = False,
     ) -> None:
@@ -104,7 +106,7 @@ class Proposer:
         self._learner = learner
         self._pool = pool
         self._plain = plain
-        self.ledger = None if price is None else Ledger(price)
+        self.ledger = None if price is None else Ledger(price, counted=counted)
         self._siblings = None if price is None else Siblings(problem.space, price)
         self._believer, self._replicate = believer, replicate
         self._frontier = screening.Frontier(problem, lambda state: means(state, problem.quality))
@@ -331,7 +333,8 @@ class Proposer:
             worth = _total(gains)
         else:
             ledger = self.ledger.look(state)
-            worth = log_worth(gains, [ledger.unpaid(p.config, self._seed, p.key) for p in held])
+            unpaid = [ledger.unpaid(p.config, self._seed, p.key) for p in held]
+            worth = log_worth(gains, unpaid, ledger.overhead)
         return sorted(zip(held, worth.tolist(), strict=True), key=lambda pair: -pair[1])
 
     def _variants(

@@ -17,7 +17,7 @@ import numpy as np
 from autoreg.search import figures
 from autoreg.search.front import Floats, contributions, nondominated
 from autoreg.search.posterior import Belief
-from autoreg.search.price import OVERHEAD, Ledger, total
+from autoreg.search.price import Ledger, total
 from autoreg.search.problem import Problem
 from autoreg.search.records import Record, State
 
@@ -85,8 +85,8 @@ def best_replica(problem: Problem, state: State, belief: Belief, seed: int, ledg
         if gain == -math.inf or len(done) + 1 >= RUNS or any(r.state == "RUNNING" for r in done):
             continue
         again = replica_seed(seed, len(done) + 1)
-        cost = 1.0 if ledger is None else total(ledger.unpaid(record.config, again))
-        worth = float(gain) - math.log(max(cost, OVERHEAD))
+        cost = 1.0 if ledger is None else total(ledger.unpaid(record.config, again), ledger.overhead)
+        worth = float(gain) - math.log(cost)
         if best is None or worth > best.log_worth:
             best = Replica(record, again, worth)
     probes = sum(len(state.complete()) >= p for p in PROBES)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from functools import lru_cache
 
 from autoreg.errors import InputError
-from benchmarks.tables import published
+from benchmarks.tables import own, published
 from benchmarks.tables.measures import Judge, judge
 from benchmarks.tables.table import Table
 
-OWN = ("digits", "speech", "adult")
-"""Tables by real training with autoreg; they have learning curves and shared phases."""
+OWN = (*own.NAMES, *own.VARIANTS)
+"""Tables by real training with autoreg, and the same at other costs; they have learning curves and shared phases."""
 GROUPS = {
     "tune": published.TUNE,
     "read": published.NAMES[len(published.TUNE) :],
-    "own": OWN,
+    "own": own.NAMES,
     "all": (*published.NAMES, *OWN),
 }
-"""An engine may be tuned on `tune` and on digits alone; the others are read at the end."""
+"""An engine may be tuned on `tune` and on `own-digits` alone; the others are read at the end."""
 
 
 def load(name: str) -> Table:
@@ -28,11 +28,7 @@ def load(name: str) -> Table:
     """
     if name not in GROUPS["all"]:
         raise InputError(f"table {name!r} is not known; allowed: {', '.join(GROUPS['all'])}")
-    if name in OWN:
-        from benchmarks.tables import own
-
-        return own.load(name)
-    return published.load(name)
+    return own.load(name) if name in OWN else published.load(name)
 
 
 @lru_cache(maxsize=64)

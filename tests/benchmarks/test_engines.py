@@ -309,7 +309,7 @@ def test_figures_against_epochs_and_seconds() -> None:
 
 def test_which_runs_are_asked_for() -> None:
     given = argparse.Namespace(
-        tables="hpolib-naval,digits",
+        tables="hpolib-naval,own-digits",
         arms="tpe,optuna_gp,qlognehvi,ours,stopping",
         seeds=20,
         trials=100,
@@ -318,7 +318,7 @@ def test_which_runs_are_asked_for() -> None:
     )
     jobs = jobs_of(given, "abc")
     assert Job("ours", "hpolib-naval", 19, 100, "abc") in jobs
-    assert Job("ours_halving", "digits", 19, 100, "abc", "off", 40.0) in jobs
+    assert Job("ours_halving", "own-digits", 19, 100, "abc", "off", 40.0) in jobs
     assert not any(job.arm in STOPPING and job.table == "hpolib-naval" for job in jobs)
     assert max(job.seed for job in jobs if job.arm == "optuna_gp") == 4
     assert {job.trials for job in jobs if job.arm == "qlognehvi"} == {50}

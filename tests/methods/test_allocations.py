@@ -133,9 +133,24 @@ def test_sensitivity_by_hand() -> None:
     assert rule.levels(layers, 0.99, curves) == {"a": 0.75, "b": 0.75}  # never less than one in each
 
 
+def test_sensitivity_divides_bits_by_hand() -> None:
+    """At 3 bits on average of 10 and 30 weights, 120 in all: 6·10 + 2·30 loses 0 + 2, 3·10 + 3·30 loses 4 + 1."""
+    levels = (6, 3, 2)
+    curves = {
+        "a": Curve(levels, (0.0, 4.0, 9.0), (0.0, 4.0, 9.0)),
+        "b": Curve(levels, (0.0, 1.0, 2.0), (0.0, 1.0, 2.0)),
+    }
+    rule = create("allocation", "sensitivity")
+    assert rule.bits({"a": 10, "b": 30}, 3, curves) == {"a": 6, "b": 2}
+    assert rule.bits({"a": 10, "b": 30}, 2, curves) == {"a": 2, "b": 2}
+    assert rule.bits({}, 3, curves) == {}
+    with pytest.raises(InputError, match="needs the curves"):
+        rule.bits({"a": 10}, 3)
+
+
 def test_sensitivity_needs_curves_of_every_layer() -> None:
     rule = create("allocation", "sensitivity")
-    with pytest.raises(InputError, match="needs the curves of a reference"):
+    with pytest.raises(InputError, match="needs the curves of a task's dense network"):
         rule.levels(LAYERS, 0.5)
     with pytest.raises(InputError, match="no curves for conv, head"):
         rule.levels(LAYERS, 0.5, {"stem": Curve((36, 1), (0.0, 1.0), (0.0, 1.0))})

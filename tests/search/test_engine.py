@@ -543,7 +543,7 @@ def test_trials_that_all_end_alike_do_no_harm() -> None:
     engine = toy(32, costs=lambda c: {"flops": 100.0})
     while (ask := engine.ask()) is not None:
         engine.tell(ask.number, Result("COMPLETE", {"error": 0.5}))
-    assert not engine.predictor()["trusted"]
+    assert math.isfinite(engine.predictor()["log_score"])
     assert len(engine.front()) == 32
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 import torch
 
 from autoreg.costs.predict import groups_after, predict
+from autoreg.errors import InputError
 from autoreg.methods.sparsity.counts import kept_count
+from autoreg.trial.loop import re_estimate
 from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.reference import Reference, Untrained
+from autoreg.trial.reference import Reference, Untrained, calibration_batches
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from tests.trial.conftest import TinyTask, evaluate
@@ -55,9 +58,6 @@ def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObj
     reference, setup = objective.reference, objective.setup
     parameters = setup.complete(sparse("weight", 0.5))["sparsity"]["weight"]
     curves = reference.curves("weight", parameters)
-    from autoreg.trial.loop import re_estimate
-    from autoreg.trial.reference import calibration_batches
-
     batches = calibration_batches(setup, setup.task.folds[0])
     name = setup.profile.layers[-1].name
     model = re_estimate(reference.model, setup.task, batches, setup.device)
@@ -73,6 +73,60 @@ def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObj
     assert curve.levels[0] == weight.numel()
     assert curve.levels[-1] == 1
     assert curve.mse[0] == curve.kl[0] == 0.0
+
+
+def mixed(bits: Any, allocation: str = "sensitivity", **more: Any) -> dict[str, Any]:
+    return {"quantization": {"weights": {"bits": bits, "allocation": allocation}}, **more}
+
+
+@pytest.mark.parametrize("recipe", [mixed(3), mixed(4, **sparse("weight", 0.6)), mixed(5, **sparse("channel", 0.4))])
+def test_bits_are_divided_within_their_mean_and_cost_what_was_predicted(
+    objective: TaskObjective, recipe: dict[str, Any]
+) -> None:
+    setup = objective.setup
+    _, trial = evaluate(objective, recipe)
+    config = setup.complete(recipe)
+    levels = resolve(config, setup, objective.reference)
+    sizes = {layer.name: levels.kept.get(layer.name, layer.weights) for layer in setup.profile.layers}
+    asked = config["quantization"]["weights"]["bits"]
+    spent = sum(levels.weight_bits[name] * size for name, size in sizes.items())
+    assert asked - 0.5 < spent / sum(sizes.values()) <= asked
+    assert len(set(levels.weight_bits.values())) > 1
+    assert {row["name"]: row["weight_bits"] for row in trial.info["layers"]} == dict(levels.weight_bits)
+    assert not [note for note in trial.info["notes"] if "predicted" in note]
+
+
+def test_bits_divided_by_sensitivity_lose_no_more_outputs_than_even_ones_in_sum(objective: TaskObjective) -> None:
+    setup = objective.setup
+    curves = objective.reference.curves("bits", setup.complete(mixed(3))["quantization"]["weights"])
+    chosen = resolve(setup.complete(mixed(3)), setup, objective.reference).weight_bits
+
+    def lost(bits: Mapping[str, int]) -> float:
+        return sum(curve.distortion[curve.levels.index(bits[name])] for name, curve in curves.items())
+
+    assert lost(chosen) <= lost(dict.fromkeys(curves, 3))
+    for curve in curves.values():
+        assert curve.levels == (8, 7, 6, 5, 4, 3, 2)
+        assert 0 < curve.kl[0] < curve.kl[-1]
+
+
+def test_what_cannot_divide_bits_is_refused(objective: TaskObjective) -> None:
+    setup, reference = objective.setup, Untrained(objective.setup)
+    with pytest.raises(InputError, match="erk divides no bits; allowed here: uniform, sensitivity"):
+        resolve(setup.complete(mixed(4, "erk")), setup, reference)
+    with pytest.raises(InputError, match="divides one number of bits"):
+        resolve(setup.complete(mixed({"per_layer": {"*": 4}})), setup, reference)
+    even = resolve(setup.complete(mixed(32)), setup, reference)
+    assert set(even.weight_bits.values()) == {32}
+    assert not reference.asked
+
+
+def test_recipes_that_get_other_bits_never_share_a_phase(objective: TaskObjective) -> None:
+    keys = [
+        objective.chain(objective.setup.complete(mixed(4, rule)), seed=0, fold="all").phases[-1].key
+        for rule in ("uniform", "sensitivity")
+    ]
+    assert keys[0] != keys[1]
 
 
 def test_measured_once_and_then_taken_from_the_store(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ ARMS: dict[str, str] = {
     "linas": "linas:Linas",
     "ours": "ours:Ours",
     "ours_learned": "ours:OursLearned",
+    "ours_unpriced": "ours:OursUnpriced",
     "ours_random_filter": "ours:OursRandomFilter",
     "ours_halving": "ours:OursHalving",
     "ours_bound": "ours:OursBound",

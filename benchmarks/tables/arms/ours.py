@@ -50,8 +50,7 @@ class Ours:
             starters=[("start", config) for config in task.starts],
             prune=self.prune,
             replicate=False,
-            **shared,
-            **self.more,
+            **{**shared, **self.more},
         )
         self.task = task
         self.pending: dict[Key, int] = {}
@@ -85,14 +84,20 @@ class Ours:
 
 
 def _luck(task: Task, config: Config) -> str:
-    """What shares luck: the longest of its phases, which is its training."""
-    return max(task.bill(config), key=lambda phase: phase[1], default=("", 0.0))[0]
+    """What shares luck: the last of its longest phases, which is its own training (before it the dense network's)."""
+    return max(reversed(task.bill(config)), key=lambda phase: phase[1], default=("", 0.0))[0]
 
 
 class OursLearned(Ours):
     """Our engine with the cost hidden: it has to learn it from results, as other samplers do."""
 
     known = False
+
+
+class OursUnpriced(Ours):
+    """Our engine without the price of shared phases: all trials cost alike."""
+
+    more = {"price": None}  # noqa: RUF012
 
 
 class OursRandomFilter(Ours):
