@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr
 
 from autoreg.search.front import Floats
 from autoreg.search.samplers import even, uniform, vary
@@ -74,6 +73,8 @@ def _filled(space: Space, flat: Mapping[str, Any], rng: np.random.Generator) -> 
 
 def _places(prior: Prior, problem: Problem, held: Sequence[tuple[dict[str, Any], Mapping[str, float]]]) -> Floats:
     """Mean rank and mean scaled log cost [n, 2], both in [0, 1]."""
+    from scipy.special import ndtr
+
     ranks = ndtr(prior.scores([c for c, _ in held]))
     names = [n for n in problem.names if n != problem.quality and all(n in costs for _, costs in held)]
     signs = dict(zip(problem.names, problem.signs, strict=True))

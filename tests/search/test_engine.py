@@ -540,7 +540,7 @@ def test_a_full_disk_loses_one_event_and_nothing_else(tmp_path: Path, monkeypatc
 
 def test_trials_that_all_end_alike_do_no_harm() -> None:
     """One error for all, one cost for all: nothing to learn, nothing to divide by."""
-    engine = toy(32, costs=lambda c: {"flops": 100.0})
+    engine = toy(32, costs=lambda c: {"flops": 100.0}, replicate=False)
     while (ask := engine.ask()) is not None:
         engine.tell(ask.number, Result("COMPLETE", {"error": 0.5}))
     assert math.isfinite(engine.predictor()["log_score"])
