@@ -48,16 +48,25 @@ def hypervolume(problem: Problem, state: State) -> float | None:
     return state.normalizer.hypervolume(problem.table(problem.counted(state)))
 
 
-def history(problem: Problem, state: State) -> list[float]:
-    """Hypervolume after each trial that ended, in that order; empty until the scale is fixed."""
+def history(problem: Problem, state: State, since: int = 0) -> list[float]:
+    """Hypervolume after each trial that ended, in that order; empty until the scale is fixed.
+
+    Args:
+        problem: The study.
+        state: What happened.
+        since: How many trials are passed over at the beginning: those after them are told.
+    """
     if state.normalizer is None:
         return []
-    ended = state.ended()
-    counts = [r.state == "COMPLETE" and r.feasible is not False and r.replicate_of is None for r in ended]
+    before = problem.table([r for r in state.ended()[:since] if problem.counts(r)])
+    before = before[front.nondominated(before * problem.signs)] if len(before) else before
+    ended = state.ended()[since:]
+    counts = [True] * len(before) + [problem.counts(r) for r in ended]
     blank = (math.nan,) * len(problem.names)
-    values = [problem.values(r.metrics) if on else None for r, on in zip(ended, counts, strict=True)]
-    found: list[float] = front.hypervolume_history([v or blank for v in values], state.normalizer, counts).tolist()
-    return found
+    values = [problem.values(r.metrics) if on else None for r, on in zip(ended, counts[len(before) :], strict=True)]
+    rows = [*before, *(v or blank for v in values)]
+    found: list[float] = front.hypervolume_history(rows, state.normalizer, counts).tolist()
+    return found[len(before) :]
 
 
 def audit(problem: Problem, state: State) -> dict[str, int]:

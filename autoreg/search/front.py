@@ -300,12 +300,10 @@ def hypervolume_history(values: ArrayLike, normalizer: Normalizer, counts: Array
     rows = np.asarray(values, dtype=float).reshape(-1, len(normalizer.axes))
     mask = np.ones(len(rows), dtype=bool) if counts is None else np.asarray(counts, dtype=bool)
     out, front, current = np.zeros(len(rows)), np.zeros((0, rows.shape[1])), 0.0
-    corner = normalizer.corner
-    for k, (row, takes_part) in enumerate(zip(rows, mask, strict=True)):
-        if takes_part:
-            point = normalizer.transform(row)
-            if np.all(point < corner) and not np.any(np.all(front <= point, axis=1)):
-                front = np.vstack([front[~np.all(point <= front, axis=1)], point])
-                current = hypervolume(front, corner) / float(np.prod(corner))
+    corner, cube = normalizer.corner, normalizer.transform(rows)
+    for k, (point, takes_part) in enumerate(zip(cube, mask, strict=True)):
+        if takes_part and np.all(point < corner) and not np.any(np.all(front <= point, axis=1)):
+            front = np.vstack([front[~np.all(point <= front, axis=1)], point])
+            current = hypervolume(front, corner) / float(np.prod(corner))
         out[k] = current
     return out

@@ -130,7 +130,11 @@ class Problem:
 
     def counted(self, state: State) -> list[Record]:
         """Trials that may be on the front: complete, within the constraints, and no run of a recipe but its first."""
-        return [r for r in state.complete() if r.feasible is not False and r.replicate_of is None]
+        return [r for r in state.ended() if self.counts(r)]
+
+    def counts(self, record: Record) -> bool:
+        """Whether a trial may be on the front."""
+        return record.state == "COMPLETE" and record.feasible is not False and record.replicate_of is None
 
     def table(self, records: Sequence[Record]) -> Floats:
         """Objectives of complete trials [n, m], in their own units."""

@@ -97,15 +97,21 @@ def kept(problem: Problem, state: State) -> float:
     """Share, in (0, 1], of the promised hypervolume (`predicted["gain"]`) that the latest screened trials brought."""
     if state.normalizer is None:
         return 1.0
-    reached = np.array(figures.history(problem, state)) * float(np.prod(state.normalizer.corner))
-    came = dict(zip(state.told, np.diff(reached, prepend=0.0).tolist(), strict=True))
-    promised = [(n, float(g)) for n in state.told if (g := (state.records[n].predicted or {}).get("gain")) is not None]
-    recent = promised[-WINDOW:]
+    recent: list[tuple[int, float]] = []
+    for place in range(len(state.told) - 1, -1, -1):
+        gain = (state.records[state.told[place]].predicted or {}).get("gain")
+        if gain is not None:
+            recent.append((place, float(gain)))
+        if len(recent) == WINDOW:
+            break
     if not recent:
         return 1.0
+    since = max(recent[-1][0] - 1, 0)  # one more, from which the first of them is a gain
+    reached = np.array(figures.history(problem, state, since)) * float(np.prod(state.normalizer.corner))
+    came = np.diff(reached, prepend=reached[0] if since else 0.0)
     hoped = sum(g for _, g in recent)
     spare = DOUBT * hoped / len(recent)
-    return min((sum(came[n] for n, _ in recent) + spare) / (hoped + spare), 1.0) if hoped > 0 else 1.0
+    return min((sum(float(came[n - since]) for n, _ in recent) + spare) / (hoped + spare), 1.0) if hoped > 0 else 1.0
 
 
 def _count(state: State) -> int:

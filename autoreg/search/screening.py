@@ -55,6 +55,9 @@ class Frontier:
         self.region: Region | None = None
         self._cautious: Region | None = None
         self._reached: Floats = self.seen
+        self._told = 0
+        self._counted: list[Record] = []
+        self._rows: list[list[float]] = []
         self._warped: tuple[HalfRank, Region] | None = None
 
     def look(self, state: State) -> Frontier:
@@ -62,9 +65,9 @@ class Frontier:
         running = [r for r in state.running() if self._believed(r)]
         at = (len(state.told), state.normalizer is not None, tuple(r.number for r in running))
         if at != self._at:
-            counted = self._problem.counted(state)
+            counted = self._heard(state)
             believed = {} if self._believed_of is None else self._believed_of(state)
-            rows = self._with(self._problem.table(counted), counted, believed)
+            rows = self._with(np.array(self._rows).reshape(-1, len(self._problem.names)), counted, believed)
             self.seen = self._problem.scaled(rows, state)
             on = nondominated(self.seen)
             self.members = [r for r, member in zip(counted, on, strict=True) if member]
@@ -106,9 +109,19 @@ class Frontier:
             self._warped = warp, Region.of(points, corner, self._column, floor=-math.inf)
         return self._warped[1]
 
+    def _heard(self, state: State) -> list[Record]:
+        """Trials that may be on the front; only those that ended since the last look are read."""
+        fresh = [r for n in state.told[self._told :] if self._problem.counts(r := state.records[n])]
+        self._told = len(state.told)
+        self._counted += fresh
+        self._rows += self._problem.table(fresh).tolist()
+        return self._counted
+
     def _with(self, rows: Floats, records: Sequence[Record], believed: Mapping[int, float]) -> Floats:
         """Objectives [n, m] of trials with the believed quality in place of the observed, where there is one."""
-        rows[:, self._column] = [believed.get(r.number, v) for r, v in zip(records, rows[:, self._column], strict=True)]
+        if believed:
+            seen = rows[:, self._column]
+            rows[:, self._column] = [believed.get(r.number, v) for r, v in zip(records, seen, strict=True)]
         return rows
 
     def _believed(self, record: Record) -> bool:

@@ -11,6 +11,7 @@ there they are written to one parquet file in `--into`, with the grid in its met
 from __future__ import annotations
 
 import argparse
+import fcntl
 import io
 import json
 import multiprocessing
@@ -129,16 +130,23 @@ def read_part(path: Path, grid: Grid) -> dict[int, dict[str, Any]]:
 
 
 def build_column(job: tuple[Grid, Mapping[str, str], int, Path]) -> None:
-    """Carry out what is missing of one column."""
+    """Carry out what is missing of one column.
+
+    Raises:
+        InputError: another process is at it.
+    """
     grid, data, number, out = job
-    path, digest = part(out, grid, number), grid.digest
-    done = set(read_part(path, grid))
-    total = len(grid.configs())
-    if len(done) == total:
-        return
+    path, digest, total = part(out, grid, number), grid.digest, len(grid.configs())
     begun = shown = time.perf_counter()
     count = 0
     with tempfile.TemporaryDirectory() as scratch, path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{path}: another process is building this column") from error
+        done = set(read_part(path, grid))
+        if len(done) == total:
+            return
         if file.tell():
             file.seek(-1, os.SEEK_END)
             file.write(b"" if file.read() == b"\n" else b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,10 @@ def test_a_kill_loses_one_recipe_and_the_rest_is_kept(tmp_path: Path) -> None:
         assert {**found, "phases": 0, "rung_seconds": 0} == {**again[row], "phases": 0, "rung_seconds": 0}
         assert [p[:2] for p in found["phases"]] == [p[:2] for p in again[row]["phases"]]
     assert sum(line in path.read_text().splitlines() for line in lines) == 3
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process"):
+            build_column(job)
     with pytest.raises(InputError, match="another state"):
         read_part(path, replace(SMALL, seeds=(5,)))
 
@@ -142,13 +147,15 @@ def test_table_read_back_says_what_the_columns_say(tmp_path: Path) -> None:
         both = [[took for _, _, took in found[row]["phases"]] for found in parts]
         np.testing.assert_allclose([took for _, _, took in table.phases[row]], np.mean(both, axis=0), rtol=1e-6)
     assert len({phases[0][0] for phases in table.phases}) == 2
-    assert table.costs[table.dense] == table.costs.max() == 4 * _parameters()
+    assert table.costs[table.dense] == table.costs.max() == 4 * _floats()
     assert table.tolerance == pytest.approx((0.9 - table.validation[table.dense].mean()) / 8)
     assert build(SMALL, {}, tmp_path / "out", tmp_path).read_bytes() == path.read_bytes()
 
 
-def _parameters() -> int:
-    return sum(p.numel() for p in DigitsTask(**PARAMS).build_model().parameters())
+def _floats() -> int:
+    """Weights, biases and running statistics."""
+    state = DigitsTask(**PARAMS).build_model().state_dict()
+    return sum(value.numel() for value in state.values() if value.is_floating_point())
 
 
 def test_only_built_tables_are_loaded() -> None:

@@ -20,6 +20,7 @@ from autoreg.search import (
     Interval,
     Normalizer,
     Result,
+    figures,
     read_events,
     read_state,
     screening,
@@ -558,3 +559,11 @@ def test_parallel_workers_get_different_recipes() -> None:
     rows = engine.trials()
     assert len(set(keys([r["config"] for r in rows]))) == 24
     assert all(r["state"] == "COMPLETE" for r in rows)
+
+
+def test_the_history_from_some_trial_on_is_the_end_of_the_whole() -> None:
+    engine = toy(30)
+    run(engine)
+    whole = engine.history()
+    for since in (0, 1, 7, 29):
+        assert figures.history(engine.problem, engine.state, since) == pytest.approx(whole[since:])
