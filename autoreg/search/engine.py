@@ -52,8 +52,8 @@ class Engine:
         normalizer: Scale of hypervolume. Without one it is fixed by the first complete trials.
         budget: When to stop asking.
         seed: Seed of the study. Every trial gets it too, so that trials share their common phases.
-        sampler: "auto", "tpe", "nsga2", "random", "grid" or "evolution". "auto" is TPE with candidates passed
-            over that could not extend the front at their known cost, and screening by the predictor once it is trusted.
+        sampler: "auto", "tpe", "nsga2", "random", "grid" or "evolution". "auto" passes over what could not extend the
+            front at its known cost; it is TPE for the first trials, and from eight complete ones on experts choose.
         starters: (source, config) pairs that are asked first, whatever the constraints say: baselines. They are
             never stopped early.
         identity: Key under which configs count as the same; the digest of the config by default.
@@ -67,8 +67,8 @@ class Engine:
         price: The bill of a config: key and epochs of each of its phases, in order; trials with a key in common share
             all up to that phase. Screening then seeks improvement per epoch still to be paid, see
             `autoreg.search.price`. None: all cost alike.
-        replicate: Whether a recipe may be run again with another seed, see `autoreg.search.replicas`: once the
-            predictor is trusted. None: with sampler "auto". Off for a table that has one value for each recipe.
+        replicate: Whether a recipe may be run again with another seed, see `autoreg.search.replicas`: once there
+            are experts. None: with sampler "auto". Off for a table that has one value for each recipe.
         prior: What earlier studies say of configs, see `autoreg.search.warm`: the best by it are asked after
             `warm_start`, and the experts see it until new trials contradict it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autoreg.search.pruner import Halving
 from autoreg.search.replicas import SHARE
+from autoreg.search.screening import LEAST
 
 
 def explain(sampler: str, drawer: str, halving: Halving | None, replicate: bool) -> str:
@@ -18,9 +19,10 @@ def explain(sampler: str, drawer: str, halving: Halving | None, replicate: bool)
     text = drawer
     if sampler == "auto":
         text += (
-            " auto: candidates that could not extend the front at their known cost are passed over; once the experts"
-            " foretell trials better than cost alone does, the candidate of largest expected improvement of the"
-            " hypervolume at its known cost is taken, and one in ten is drawn evenly as an audit."
+            " auto: candidates that could not extend the front at their known cost are passed over. From"
+            f" {LEAST} complete trials on the candidate is taken of which experts expect the largest improvement of the"
+            " hypervolume at its known cost, unless they are seen to foretell worse than cost alone does; one in ten is"
+            " drawn evenly as an audit."
         )
     if replicate:
         text += (

@@ -165,7 +165,7 @@ def crowding(values: front.Floats) -> front.Floats:
 
 
 SAMPLERS: dict[str, str] = {
-    "auto": "tpe at first; once the experts foretell better than cost alone, the largest expected improvement",
+    "auto": "tpe for the first trials, then the largest improvement that experts expect at the known cost",
     "tpe": "Optuna's multi-objective TPE",
     "nsga2": "crossovers and mutations of the best recorded trials",
     "random": "evenly from the space",

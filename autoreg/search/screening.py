@@ -28,6 +28,8 @@ SLACK_SHARE = 0.1
 NOTHING = 1e-5
 """A candidate that could add no more than this share of the unit cube cannot extend the front."""
 
+LEAST = 8
+"""Fewest complete trials that the experts learn from."""
 SCORED = 12
 """Fewest trials that must have been foretold before the experts can lose trust."""
 MARGIN = 0.05
@@ -211,7 +213,7 @@ class Learner:
         self,
         problem: Problem,
         seed: int = 0,
-        least: int = 8,
+        least: int = LEAST,
         every: int = 3,
         group: Callable[[dict[str, Any]], str] | None = None,
     ) -> None:
