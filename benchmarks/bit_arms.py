@@ -28,6 +28,7 @@ from autoreg.space import Space
 BITS = (2, 3, 4, 5, 6, 8)
 PARTS = 11  # of the calibration text; each is spread over all of it
 OFFSPRING, SURVIVORS = 32, ((1, 8), (3, 2), (PARTS, 1))  # children of a generation; (parts, how many stay) by stage
+MOST_DRAWS = 20 * OFFSPRING
 CURVE_PARTS = 2
 MOST = 0.5  # factors on a layer's sensitivity are searched from e^-0.5 to e^0.5: 0.6 to 1.65
 
@@ -192,11 +193,15 @@ def evopress(purse: Purse, bits: int, rng: np.random.Generator, start: Levels | 
         fitness = purse.look(parent)[1]
         while True:
             children: set[Levels] = set()
-            while len(children) < OFFSPRING:
+            for _ in range(MOST_DRAWS):  # a small network may not have so many
+                if len(children) == OFFSPRING:
+                    break
                 child = parent
                 for _ in range(min(rng.integers(1, 4, 2))):
                     child = switched(ward.costs, child, budget, rng)
                 children |= {child} - {parent}
+            if not children:
+                return
             left, scores = sorted(children), {}
             for count, stay in SURVIVORS:
                 parts = rng.permutation(PARTS)[:count].tolist()

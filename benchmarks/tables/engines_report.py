@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tables import engines_figures, measures
-from benchmarks.tables.engines_summary import Runs, summary
+from benchmarks.tables.engines_summary import IN_EPOCHS, Runs, summary
 from benchmarks.tables.measures import Judge, at_spent, spent_to, trials_to
 from benchmarks.tables.paying import whole
 from benchmarks.tables.table import Floats
@@ -62,7 +62,7 @@ def figures(row: Row, judge: Judge) -> dict[str, Any]:
         "drawn": float(row["drawn"]),
     }
     if row.get("epochs_paid"):
-        out |= {f"tight at {k} epochs": v for k in MARKS if np.isfinite(v := at_spent(tight, paid["epochs"], k))}
+        out |= {f"tight at {k} epochs": v for k in IN_EPOCHS if np.isfinite(v := at_spent(tight, paid["epochs"], k))}
         for unit, amounts in paid.items():
             out |= {f"{unit} to {t:.0%} tight": spent_to(tight, amounts, t) for t in (0.25, 0.5, 0.75)}
             out |= {f"{unit} to 95% naive": spent_to(naive, amounts, 0.95)}
@@ -101,7 +101,7 @@ def page(runs: Runs, rows: Sequence[Row], source: str, against: str) -> list[str
     marks = [k for k in MARKS if k <= trials]
     for k in marks:
         text += table(runs, f"tight {k}", f"Tight hypervolume after {k} trials (start 0, whole table 1)")
-    for k in marks if units else ():
+    for k in IN_EPOCHS if units else ():
         text += table(runs, f"tight at {k} epochs", f"Tight hypervolume after the epochs of {k} whole trials")
     text += table(runs, "kept", "The front that an arm hands over (chosen on the seed it saw), tight measure")
     text += table(runs, "naive 50", "Naive hypervolume after 50 trials, share of the whole table")

@@ -15,6 +15,8 @@ Runs = Mapping[tuple[str, str], Mapping[int, dict[str, Any]]]
 OPTUNA = ("tpe", "tpe_multivariate", "nsga2", "optuna_gp")
 """Optuna's samplers, the best of which is the bar."""
 BUDGETS = (30, 50, 100)
+IN_EPOCHS = (10, 15, 20)
+"""Budgets of the summary: in trials, and in the epochs of so many trials that share nothing."""
 FIFTH = 5.0
 """How many times as many trials the best of Optuna's samplers should take to 95 % of the naive hypervolume."""
 
@@ -88,7 +90,7 @@ def summary(runs: Runs, against: str, trials: int, units: bool) -> list[str]:
     measures = [(f"tight {k}", f"after {k} trials") for k in marks]
     measures += [("mean of the curve", "on the mean of the first 50 trials")]
     if units:
-        measures += [(f"tight at {k} epochs", f"after the epochs of {k} whole trials") for k in marks]
+        measures += [(f"tight at {k} epochs", f"after the epochs of {k} whole trials") for k in IN_EPOCHS]
     lines, tables = ["## Summary", ""], []
     for measure, budget in measures:
         found = gains(runs, against, measure)
