@@ -180,7 +180,7 @@ def _reached(row: Mapping[str, Any], goal: float, curves: Mapping[str, Any], arm
 def figure(runs: Runs, sizes: Sequence[int], path: Path) -> None:
     """Held-out loss by arm, a panel a size: networks as dots, means with their intervals."""
     arms = [arm for arm in SHOWN if any((arm, bits) in runs for bits in sizes)]
-    drawn = new_figure(4.6 * len(sizes), 3.6)
+    drawn = new_figure(5.2 * len(sizes), 3.6)
     for k, bits in enumerate(sizes):
         ax = new_axes(drawn, 1, len(sizes), k + 1)
         for place, arm in enumerate(arms):
@@ -192,5 +192,5 @@ def figure(runs: Runs, sizes: Sequence[int], path: Path) -> None:
         ax.set_yticks(range(len(arms)), [SHOWN[arm] for arm in arms] if k == 0 else [""] * len(arms))
         ax.invert_yaxis()
         ax.set_xlabel("held-out loss, bits per character")
-        heading(ax, f"{bits} bits on average", "above floating point; dots: networks; bars: 95 % of the mean")
+        heading(ax, f"{bits} bits on average", "above float; dots: networks; bars: 95 % of the mean")
     save(drawn, path)

@@ -77,7 +77,7 @@ def test_numpy_numbers_become_numbers_and_foreign_byte_orders_our_own() -> None:
 @pytest.mark.parametrize(
     "value",
     [(1, 2), {1: "integer key"}, {"$array": "0"}, object(), np.array(["a"]), torch.ones(2).to_sparse(), 1j],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_a_file_would_change_stays_in_memory(tmp_path: Path, value: Any) -> None:
     assert Trial(cache=tmp_path).cached("k", lambda: value) is value
