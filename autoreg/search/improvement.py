@@ -25,9 +25,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erfcx, logsumexp, ndtr
+from scipy.special import erfcx, ndtr
 
 from autoreg.search.front import Floats, nondominated
+from autoreg.search.log_sum import log_sum
 
 FAR = 100.0
 """Standard deviations below which the asymptotic series of the tail is exact to 1e-13."""
@@ -64,12 +65,11 @@ def _log_density(x: Floats) -> Floats:
 def log_expected(threshold: ArrayLike, mean: ArrayLike, spread: ArrayLike) -> Floats:
     """Logarithm of E[(threshold - q)+] for q ~ N(mean, spread^2), by broadcasting; a spread of 0 is a known q."""
     gap, spread = np.subtract(threshold, mean), np.asarray(spread, dtype=float)
-    gap, spread = np.broadcast_arrays(gap, spread)
     sure = spread <= 0
+    if not sure.any():
+        return np.asarray(np.log(spread) + log_shortfall(gap / spread))
     with np.errstate(divide="ignore"):
         known = np.log(np.maximum(gap, 0.0))
-        if not sure.any():
-            return np.asarray(np.log(spread) + log_shortfall(gap / spread))
         safe = np.where(sure, 1.0, spread)
         return np.where(sure, known, np.log(safe) + log_shortfall(gap / safe))
 
@@ -157,7 +157,7 @@ class Region:
         Returns:
             -inf where nothing can be gained.
         """
-        return np.asarray(logsumexp(self.log_parts(costs, mean, spread, weights), axis=1))
+        return log_sum(self.log_parts(costs, mean, spread, weights))
 
     def log_parts(
         self,
@@ -202,7 +202,7 @@ class Region:
                 less = gain + np.log1p(-np.exp(np.minimum(lost - gain, 0.0)))
             gain = np.where((gain == -np.inf) | (self.levels <= self.floor)[None, :, None], -np.inf, less)
         with np.errstate(divide="ignore"):
-            mixed = logsumexp(gain + np.log(weights), axis=2)
+            mixed = log_sum(gain + np.log(weights)) if gain.shape[2] > 1 else gain[:, :, 0]
             return np.concatenate([mixed + np.log(volumes) for volumes in self._slabs(costs, cuts)], axis=1)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.search.front import Floats
+from autoreg.search.log_sum import log_sum
 from autoreg.search.records import Record, State
 
 Bill = Sequence[tuple[str, float]]
@@ -132,7 +133,7 @@ def log_worth(log_gains: Floats, unpaid: Sequence[Bill], overhead: float = OVERH
     Reference: a memoized prefix is free, Lin et al., "EEIPU", 2024, arXiv 2411.03731 (there each candidate is divided
     by its own remaining cost; sets are ours).
     """
-    alone = np.logaddexp.reduce(log_gains, axis=1)
+    alone = log_sum(log_gains)
     worth = alone - np.log([total(bill, overhead) for bill in unpaid])
     top = float(alone.max(initial=-math.inf))
     if not math.isfinite(top):

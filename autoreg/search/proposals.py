@@ -13,6 +13,7 @@ import numpy as np
 from autoreg.errors import AutoregError, InputError
 from autoreg.search import screening
 from autoreg.search.front import Floats
+from autoreg.search.log_sum import log_sum
 from autoreg.search.posterior import Believer, means
 from autoreg.search.price import CUTS, VARIANTS, Ledger, Price, Siblings, costliest, log_worth
 from autoreg.search.problem import Interval, Problem
@@ -274,7 +275,9 @@ class Proposer:
             return None
         promised = self._promise(state, learned, best[0][0])
         chosen = replace(best[0][0], gain=math.exp(promised))
-        return self._again(state, learned, chosen, best[0][1] + promised - _total(pool[chosen.key][1])) or chosen
+        return (
+            self._again(state, learned, chosen, best[0][1] + promised - float(log_sum(pool[chosen.key][1]))) or chosen
+        )
 
     def _promise(self, state: State, learned: screening.Learned, proposal: Proposal, luck: float = 0.0) -> float:
         encoded = self._problem.encoded(proposal.config)
@@ -330,7 +333,7 @@ class Proposer:
             return []
         held, gains = [p for p, _ in pool.values()], np.array([g for _, g in pool.values()])
         if self.ledger is None:
-            worth = _total(gains)
+            worth = log_sum(gains)
         else:
             ledger = self.ledger.look(state)
             unpaid = [ledger.unpaid(p.config, self._seed, p.key) for p in held]
@@ -368,8 +371,3 @@ class Proposer:
             child = dict(mother) if k % 2 else self._problem.flat(cross(space, mother, father, rng))
             drawn.append(vary(space, child, rng, int(rng.integers(1, 4))))
         return [c for c in drawn if c is not None]
-
-
-def _total(log_parts: Floats) -> Any:
-    """Logarithm of the sum over the last axis."""
-    return np.logaddexp.reduce(log_parts, axis=-1)

@@ -408,8 +408,7 @@ def one_thread() -> Any:
 def verdict(lead: float, error: float, rival: str, scored: int) -> tuple[bool, str]:
     """Whether experts with such a lead are listened to, and why: they are, unless they are seen to be worse.
 
-    Waiting for a lead that is beyond doubt costs more than it saves: on HPOLib, twenty trials in, the tight measure was
-    .46 without and .27 with a wait.
+    Waiting for a lead that is beyond doubt cost more than it saved on HPOLib (`benchmarks/results/README.md`).
     """
     if scored < SCORED:
         return True, f"listened to until {SCORED} trials were foretold; {scored} were"

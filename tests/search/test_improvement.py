@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import logsumexp
 from scipy.stats import norm
 
 from autoreg.search import front as fronts
 from autoreg.search.improvement import Region, log_expected, log_gains, log_shortfall
+from autoreg.search.log_sum import log_sum
 
 
 def made(count: int, costs: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -134,3 +136,9 @@ def test_a_huge_front_is_rounded_and_close() -> None:
     got = np.exp(region.log_gain(candidates[:, 1:], candidates[:, 0], np.zeros(30)))
     assert not region.exact
     assert np.corrcoef(exact, got)[0, 1] > 0.99
+
+
+def test_sums_of_logarithms_are_scipys() -> None:
+    logs = np.array([[-1000.0, -1001.0, -np.inf], [3.0, 700.0, 700.0], [-np.inf, -np.inf, -np.inf]])
+    assert log_sum(logs) == pytest.approx(logsumexp(logs, axis=1))
+    assert log_sum(np.zeros((2, 0))).tolist() == [-np.inf, -np.inf]
