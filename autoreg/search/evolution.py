@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoreg.search import front
-from autoreg.search.samplers import cross, crowding, uniform
+from autoreg.search.moves import cross, crowding, uniform
 from autoreg.search.seen import Config, Domain, Seen, Value
 from autoreg.space import ranges
 from autoreg.space.nodes import Range

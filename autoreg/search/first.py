@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoreg.search.front import Floats
-from autoreg.search.samplers import even, uniform, vary
+from autoreg.search.moves import even, uniform, vary
 from autoreg.search.seen import Domain, Value
 
 if TYPE_CHECKING:

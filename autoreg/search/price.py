@@ -221,7 +221,7 @@ class Siblings:
             count: How many to try; those that come out with another key are left out.
             rng: Draws donors and values.
         """
-        from autoreg.search.samplers import uniform
+        from autoreg.search.moves import uniform
 
         fixed = {path for path in flat if self._fixes(flat, path, phase)}
         found: list[dict[str, Any]] = []
@@ -246,7 +246,7 @@ class Siblings:
         return self._decides[at]
 
     def _moves(self, flat: Mapping[str, Any], path: str, key: str) -> bool:
-        from autoreg.search.samplers import uniform
+        from autoreg.search.moves import uniform
 
         rng = np.random.default_rng(len(self._decides))
 

@@ -14,12 +14,13 @@ from autoreg.errors import AutoregError, InputError
 from autoreg.search import screening
 from autoreg.search.front import Floats
 from autoreg.search.log_sum import log_sum
+from autoreg.search.moves import cross, even, vary
 from autoreg.search.posterior import Believer, means
 from autoreg.search.price import CUTS, VARIANTS, Ledger, Price, Siblings, costliest, log_worth
 from autoreg.search.problem import Interval, Problem
 from autoreg.search.records import State
 from autoreg.search.replicas import best_replica, due, kept
-from autoreg.search.samplers import GridSampler, RandomSampler, Sampler, cross, even, vary
+from autoreg.search.samplers import GridSampler, RandomSampler, Sampler
 from autoreg.search.seen import Seen
 
 DRAWS = 500

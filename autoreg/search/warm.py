@@ -19,7 +19,7 @@ from scipy.special import ndtri
 
 from autoreg.errors import InputError
 from autoreg.search.front import Floats
-from autoreg.search.samplers import even
+from autoreg.search.moves import even
 from autoreg.search.sources import KEPT, Source, experts_of, foretold, keep, kept, rank_correlation, read_source
 from autoreg.space.encoding import encode
 

@@ -10,7 +10,8 @@ import optuna
 import pytest
 
 from autoreg.errors import InputError
-from autoreg.search.samplers import SAMPLERS, cross, crowding, make_sampler, uniform, vary
+from autoreg.search.moves import cross, crowding, uniform, vary
+from autoreg.search.samplers import SAMPLERS, make_sampler
 from autoreg.search.seen import Seen
 from autoreg.search.tpe import TPESampler, contains, distribution, on_grid
 from autoreg.space import digest
