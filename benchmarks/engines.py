@@ -12,21 +12,20 @@ Measures are computed from that file and written beside it as Markdown and PNG. 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before numpy is imported, and for the processes that are begun here
 
-import autoreg  # noqa: E402
+from benchmarks.runs import read, state  # noqa: E402
 from benchmarks.tables.arms import ARMS, SLOW, STARTS, STOPPING, VERY_SLOW, run  # noqa: E402
 from benchmarks.tables.engines_report import report  # noqa: E402
 from benchmarks.tables.names import GROUPS, OWN, judge_of, load  # noqa: E402
@@ -51,13 +50,6 @@ class Job(NamedTuple):
     epochs: float = 0.0
 
 
-def state() -> str:
-    """Eight hex digits over the source of the engine and the space: runs of ours belong to it."""
-    root = Path(autoreg.__file__).parent
-    text = b"".join(p.read_bytes() for room in ("search", "space") for p in sorted((root / room).glob("*.py")))
-    return hashlib.sha256(text).hexdigest()[:8]
-
-
 def play(job: Job) -> dict[str, Any]:
     """Carry out one run; a failure is a row too."""
     row: dict[str, Any] = {**job._asdict(), "starts": STARTS}
@@ -79,15 +71,6 @@ def play(job: Job) -> dict[str, Any]:
 def key(row: dict[str, Any]) -> Job:
     """What makes a run the same."""
     return Job(**{name: row[name] for name in Job._fields if name in row})
-
-
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Runs of a file; a line that was cut off by a kill is passed over."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            continue
 
 
 def carry_out(jobs: Iterable[Job], out: Path, workers: int) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from autoreg.errors import AutoregError, InputError
 from autoreg.search import screening
 from autoreg.search.front import Floats
+from autoreg.search.frontier import Frontier
 from autoreg.search.log_sum import log_sum
 from autoreg.search.moves import cross, even, vary
 from autoreg.search.posterior import Believer, means
@@ -111,7 +112,7 @@ class Proposer:
         self.ledger = None if price is None else Ledger(price, counted=counted)
         self._siblings = None if price is None else Siblings(problem.space, price)
         self._believer, self._replicate = believer, replicate
-        self._frontier = screening.Frontier(problem, lambda state: means(state, problem.quality))
+        self._frontier = Frontier(problem, lambda state: means(state, problem.quality))
         self._taken: set[str] = set()
         self._heard = 0
         self._flats: dict[int, dict[str, Any]] = {}

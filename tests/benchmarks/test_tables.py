@@ -11,7 +11,8 @@ import pytest
 
 from autoreg.errors import InputError
 from autoreg.space import Space
-from benchmarks.engines import Job, key, play, read
+from benchmarks.engines import Job, key, play
+from benchmarks.runs import read
 from benchmarks.tables import measures, staircase
 from benchmarks.tables.arms import run, task_of
 from benchmarks.tables.published import cell_size, load, parameters

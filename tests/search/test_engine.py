@@ -23,8 +23,8 @@ from autoreg.search import (
     figures,
     read_events,
     read_state,
-    screening,
 )
+from autoreg.search.frontier import Frontier
 from autoreg.space import Expression, digest
 
 from .problems import DENSE, OBJECTIVES, evaluate, keys, run, small_space, toy_costs, toy_error, toy_space
@@ -323,7 +323,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
     record = engine.state.records[0]
     assert record.metrics["flops"] == 200.0
     assert record.intervals == {"flops": [100.0, 200.0, 400.0]}
-    frontier = screening.Frontier(engine.problem)
+    frontier = Frontier(engine.problem)
     assert frontier.could_extend(engine.state, [{"flops": f} for f in (100.0, 300.0, 500.0)]).tolist() == [
         True,
         True,
@@ -331,7 +331,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
     ]
     second = engine.ask()
     engine.tell(second.number, Result("COMPLETE", {"error": 0.0, "flops": 150.0}))
-    assert screening.Frontier(engine.problem).could_extend(engine.state, [{"flops": 160.0}]).tolist() == [False], (
+    assert Frontier(engine.problem).could_extend(engine.state, [{"flops": 160.0}]).tolist() == [False], (
         "what was measured is exact"
     )
 
