@@ -9,7 +9,7 @@ stores results under these keys and the engine prices what is still unpaid.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Phase:
 
     `key` is the content hash of the recipe up to and with this phase, the task, the seed and the code;
     `epochs` is what it costs in passes over the training data (a pass that computes the gradient twice
-    counts twice); `settings` is the part of the recipe that this phase reads.
+    counts twice, one over a share of the data that share); `settings` is the part of the recipe that this phase reads.
     """
 
     name: str
@@ -78,6 +78,21 @@ def is_compressed(config: Config) -> bool:
     """Whether the recipe sparsifies, drops or quantizes anything."""
     drops = method_of(config["layers"]["drop"])[0] != "none"
     return drops or method_of(config["sparsity"])[0] != "none" or is_quantized(config)
+
+
+def uncompressed(config: Config, dense: Config) -> Iterator[dict[str, Any]]:
+    """Recipes that end where a complete one has been trained and nothing was taken from it yet.
+
+    All do the same; they differ in settings without effect, of which a space may hold one and not another: a quantizer
+    that has nothing to do, and fine-tuning (which the last of them does have, for spaces that fix it).
+    """
+    quantization = config["quantization"]
+    idle = {part: {**quantization[part], "bits": 32} for part in ("weights", "activations")}
+    plain = {**config, "sparsity": "none", "layers": {**config["layers"], "drop": "none"}}
+    for epochs in dict.fromkeys((0, config["training"]["finetune_epochs"])):
+        training = {**config["training"], "finetune_epochs": epochs}
+        for settings in ({**quantization, **idle}, dense["quantization"]):
+            yield {**plain, "training": training, "quantization": settings}
 
 
 def compile_plan(
@@ -131,13 +146,14 @@ def compile_plan(
         }
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
         del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are ever live together
-        add("sparsify", training["finetune_epochs"] * passes(config, registry), settings)
+        add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
     if is_quantized(config):
         quantizer = registry.methods["quantizer"][method_of(config["quantization"]["quantizer"])[0]]
         epochs = training["qat_epochs"] if quantizer.trains else 0
         settings = _rates(training) if epochs else {}
         settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
-        add("quantize", epochs, {**settings, "epochs": epochs, "quantization": config["quantization"]})
+        settings |= {"epochs": epochs, "quantization": config["quantization"]}
+        add("quantize", epochs * share_of(training), settings)
     add("measure", 0, {})
     return tuple(phases)
 
@@ -147,14 +163,24 @@ def _train(config: Config, registry: Registry) -> tuple[float, dict[str, Any]]:
     settings = {name: config[name] for name in ("regularizer", "noise", "reparam")}
     settings |= _rates(training)
     settings |= {"epochs": training["epochs"], "train": config["layers"]["train"]}
-    return training["epochs"] * passes(config, registry), settings
+    return training["epochs"] * share_of(training) * passes(config, registry), settings
+
+
+def share_of(settings: Mapping[str, Any]) -> float:
+    """Share of the training data that an epoch uses, of a recipe's section `training` or of a phase's settings."""
+    share: float = settings.get("share", 1)
+    return share
 
 
 def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What the optimizer of a phase is made from; the default schedule is not named, as in recipes without one."""
+    """What the optimizer of a phase is made from, and on which share of the data it works.
+
+    The default schedule and the whole of the data are not named, as in recipes that have no such setting.
+    """
     found = {name: training[name] for name in TRAINING_KEYS}
-    schedule = training.get("schedule", "cosine")
-    return found if schedule == "cosine" else {**found, "schedule": schedule}
+    schedule, share = training.get("schedule", "cosine"), share_of(training)
+    found |= {} if schedule == "cosine" else {"schedule": schedule}
+    return found if share == 1 else {**found, "share": share}
 
 
 def epochs_asked(phases: Sequence[Phase]) -> float:

@@ -23,6 +23,7 @@ from autoreg.search.events import EventLog
 from autoreg.search.front import Normalizer
 from autoreg.search.problem import Interval
 from autoreg.search.pruner import Halving
+from autoreg.plan import uncompressed
 from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
@@ -269,6 +270,10 @@ class TaskStudy:
                 found.append((name, recipe))
         return found
 
+    def uncompressed(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """The recipe of the same training with nothing removed or quantized, None where the space has none."""
+        return next((c for c in uncompressed(config, self.objective.setup.dense) if c in self.space), None)
+
     def costs(self, config: dict[str, Any]) -> dict[str, float | Interval]:
         """What is known of a recipe before it trains: exactly, but latency by a table, which is an interval."""
         costs, latency = self.objective.costs_and_latency(config)
@@ -298,6 +303,7 @@ class TaskStudy:
             "screen": None if self.options.screen else False,
             "group": self.objective.prefix,
             "price": self.objective.price if self.options.cache else None,
+            "uncompressed": self.uncompressed,
             "log": log,
         }
         return Engine(self.space, dict(spec.objectives), **{**settings, **changes})

@@ -19,6 +19,7 @@ from autoreg.search.events import EventLog, finite
 from autoreg.search.explain import explain
 from autoreg.search.front import Normalizer
 from autoreg.search.posterior import Believer
+from autoreg.search.prefixes import Uncompressed
 from autoreg.search.price import Price
 from autoreg.search.problem import Costs, Problem
 from autoreg.search.proposals import Proposal, Proposer
@@ -71,6 +72,8 @@ class Engine:
             are experts. None: with sampler "auto". Off for a table that has one value for each recipe.
         prior: What earlier studies say of configs, see `autoreg.search.warm`: the best by it are asked after
             `warm_start`, and the experts see it until new trials contradict it.
+        uncompressed: The uncompressed prefix of a config. Trials whose info has its quality as "uncompressed" tell the
+            experts of it too, see `autoreg.search.prefixes`.
 
     Raises:
         InputError: If an argument is wrong.
@@ -102,6 +105,7 @@ class Engine:
         price: Price | None = None,
         replicate: bool | None = None,
         prior: Prior | None = None,
+        uncompressed: Uncompressed | None = None,
     ) -> None:
         if normalizer is not None and normalizer.names != tuple(objectives):
             raise InputError(
@@ -123,7 +127,7 @@ class Engine:
         drawer = make_sampler(sampler, space, len(objectives), self.problem.excess)
         auto = sampler == "auto"
         again = auto if replicate is None else replicate
-        self._learner = screening.Learner(self.problem, seed=self.seed, group=group)
+        self._learner = screening.Learner(self.problem, seed=self.seed, group=group, uncompressed=uncompressed)
         self._believer = Believer(self.problem, self._learner)
         self._proposer = Proposer(
             self.problem,
@@ -280,12 +284,11 @@ class Engine:
         return figures.history(self.problem, self.state)
 
     def predictor(self) -> dict[str, Any]:
-        """How well the predictor foretells, and whether screening listens to it."""
-        quality = self._learner.quality(self.state)
-        if quality is None:
-            return {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
-        prior = self.problem.prior
-        return quality.to_dict() | ({} if prior is None else {"prior": prior.to_dict()})
+        """How well the predictor foretells, whether screening listens to it, and what became of a warm start."""
+        quality, prior = self._learner.quality(self.state), self.problem.prior
+        few = {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
+        found = few if quality is None else quality.to_dict()
+        return found if prior is None else {**found, "prior": prior.to_dict()}
 
     def audit(self) -> dict[str, int]:
         """Stops that were not carried out: how many, how many of them are complete, how many on the front."""

@@ -95,10 +95,13 @@ class Settings:
     trees: tuple[BoostPredictor, float] | None = None
 
 
-def settle(encoded: Floats, quality: Floats, costs: Floats, seed: int = 0) -> Settings:
-    """Learn what is costly from encoded configs [n, p], their quality [n], to be minimized, and log costs [n, k]."""
+def settle(encoded: Floats, quality: Floats, costs: Floats, seed: int = 0, warp: HalfRank | None = None) -> Settings:
+    """Learn what is costly from encoded configs [n, p], their quality [n], to be minimized, and log costs [n, k].
+
+    The warp is learned from the quality, unless one is given.
+    """
     encoded = np.hstack([encoded, costs])
-    warp, features = HalfRank(quality), Features.of(encoded, costs.shape[1])
+    warp, features = warp or HalfRank(quality), Features.of(encoded, costs.shape[1])
     scores = warp.forward(quality)
     columns = features(encoded)
     kept = chosen(scores, LEARN_FROM)

@@ -11,6 +11,7 @@ import numpy as np
 
 from autoreg.search.front import Floats
 from autoreg.search.frontier import Frontier
+from autoreg.search.prefixes import Prefixes, Uncompressed
 from autoreg.search.problem import Problem
 from autoreg.search.records import Record, State
 
@@ -79,6 +80,7 @@ class Learner:
         least: Fewest complete trials to learn from.
         every: Complete trials between two times that costly settings are learned; grows to an eighth of the trials.
         group: Label of the trials that share luck (their trained prefix, say).
+        uncompressed: The uncompressed prefix of a config, see `autoreg.search.prefixes`.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Learner:
         least: int = LEAST,
         every: int = 3,
         group: Callable[[dict[str, Any]], str] | None = None,
+        uncompressed: Uncompressed | None = None,
     ) -> None:
         from autoreg.search.experts import Scoreboard
 
@@ -96,6 +99,7 @@ class Learner:
         self._least = least
         self._every = every
         self._group = group or problem.identity
+        self._prefixes = Prefixes(problem, uncompressed)
         self._rows: dict[int, Floats | None] = {}
         self._groups: dict[int, str] = {}
         self._usable: list[Record] = []
@@ -115,6 +119,7 @@ class Learner:
             record = state.records[number]
             if record.state == "COMPLETE" and self._row(record) is not None:
                 self._usable.append(record)
+                self._prefixes.hear(record, len(self._usable))
                 self._check_prior(record)
         self._heard = len(state.told)
         if len(self._usable) < self._least:
@@ -175,6 +180,7 @@ class Learner:
         if not prior.active:
             self._rows, self._matrix, self._logged = {}, np.zeros((0, 0)), np.zeros((0, 0))
             self._settings, self._learned, self._scored = None, None, 0
+            self._prefixes.forget_rows()
             self.board = type(self.board)()
 
     def _count(self, available: int) -> int:
@@ -200,6 +206,19 @@ class Learner:
         elif fresh:
             self._matrix, self._logged = self._table(fresh), self._logs(fresh)
         return self._matrix, self._logged
+
+    def _with_prefixes(
+        self, encoded: Floats, quality: Floats, logs: Floats, count: int
+    ) -> tuple[Floats, Floats, Floats]:
+        """The first `count` trials and the prefixes that they told of, each before the trial that told of it."""
+        free = self._prefixes.known(count)
+        if not free:
+            return encoded, quality, logs
+        order = np.argsort([*(f.after - 1.5 for f, _ in free), *range(count)], kind="stable")
+        rows = np.vstack([*(row for _, row in free), encoded])
+        values = np.concatenate([[self._sign * f.value for f, _ in free], quality])
+        costs = np.vstack([logs_of(self._cost_names(), [f.costs for f, _ in free]), logs])
+        return rows[order], values[order], costs[order]
 
     def _values(self, name: str, records: Sequence[Record]) -> Floats:
         sign = float(self._problem.signs[self._problem.names.index(name)])
@@ -249,13 +268,14 @@ class Learner:
         known = self._cost_names()
         unknown = [n for n in problem.names if n not in known]
         encoded, logs = self._grown(records)
+        told = {n: (encoded, self._values(n, records), logs) for n in unknown}
         if self._settings is None or self._settings[0] != count:
-            first = records[:count]
-            self._settings = (
-                count,
-                {n: settle(encoded[:count], self._values(n, first), logs[:count], self._seed) for n in unknown},
-            )
-        panels = {n: Panel(self._settings[1][n], encoded, self._values(n, records), logs) for n in unknown}
+            first = {n: (e[:count], v[:count], c[:count]) for n, (e, v, c) in told.items()}
+            first[problem.quality] = self._with_prefixes(*first[problem.quality], count)
+            warps = {problem.quality: self._warp(count)}
+            self._settings = count, {n: settle(*t, self._seed, warps.get(n)) for n, t in first.items()}
+        told[problem.quality] = self._with_prefixes(*told[problem.quality], len(records))
+        panels = {n: Panel(self._settings[1][n], *t) for n, t in told.items()}
         lead, error, rival = self.board.lead()
         trusted, reason = verdict(lead, error, rival, len(self.board.own))
         weights = self.board.weights(panels[problem.quality].names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.layers.selectors import select_parameters
-from autoreg.plan import Phase, compile_plan, epochs_asked, method_of, rung_epochs
+from autoreg.plan import Phase, compile_plan, content_hash, epochs_asked, method_of, rung_epochs, share_of
 from autoreg.tasks.splits import seed_loaders
+from autoreg.tasks.subset import EASY_PART
 from autoreg.trial.carried import Carried, baked_copy, freeze_except, pack, unpack
 from autoreg.trial.compress import Masker, drop, factor, quantize, remove_to
 from autoreg.trial.loop import (
@@ -38,6 +40,8 @@ from autoreg.trial.store import Entry
 
 FINETUNE_RATE = 0.3  # of the training rate: weights that are already good, and a schedule of its own
 QAT_RATE = 0.1
+TRAINING = ("train", "tune")
+COMPRESSING = ("sparsify", "quantize")
 
 OnRung = Callable[[int, Mapping[str, float]], None]
 
@@ -53,7 +57,11 @@ class Paid:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A carried model at the end of its chain, re-normalized, with its validation metrics and first outputs."""
+    """A carried model at the end of its chain, re-normalized, with its validation metrics and first outputs.
+
+    `uncompressed` are the metrics of the same network when it was trained and nothing had been taken from it yet; None
+    where nothing ever was.
+    """
 
     carried: Carried
     model: nn.Module
@@ -61,6 +69,7 @@ class Outcome:
     levels: Levels
     paid: Paid
     outputs: torch.Tensor | None = None
+    uncompressed: Mapping[str, float] | None = None
 
 
 class Chain:
@@ -105,15 +114,35 @@ class Chain:
     def run(self) -> Outcome:
         """Carry the recipe out and score it on the validation split."""
         carried = self._start()
-        for phase in self.phases[:-1]:
+        uncompressed: Mapping[str, float] | None = None
+        *phases, measure = self.phases
+        for phase, then in zip(phases, (*phases[1:], measure), strict=True):
             carried = self._phase(phase, carried)
-        begun = time.perf_counter()
+            if phase.name in TRAINING and then.name in COMPRESSING:
+                uncompressed = self._uncompressed(phase, carried)
         outputs: list[Any] = []
+        model, metrics = self._measured(carried, outputs)
+        return Outcome(carried, model, metrics, self.levels, self.paid, self._recorded(outputs), uncompressed)
+
+    def _measured(self, carried: Carried, outputs: list[Any] | None = None) -> tuple[nn.Module, dict[str, float]]:
+        """A re-normalized copy of a model and its validation metrics."""
+        begun = time.perf_counter()
         with self.setup.lock.shared():
             model = self._normalized(carried.model)
             metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device, outputs)
-        self.paid.seconds["measure"] = time.perf_counter() - begun
-        return Outcome(carried, model, metrics, self.levels, self.paid, self._recorded(outputs))
+        self.paid.seconds["measure"] = self.paid.seconds.get("measure", 0.0) + time.perf_counter() - begun
+        return model, metrics
+
+    def _uncompressed(self, phase: Phase, carried: Carried) -> Mapping[str, float]:
+        """Validation metrics of what was trained, before it is compressed; left in the store for all that share it."""
+        key = content_hash([phase.key, "uncompressed"])
+        entry = self.setup.store.get(key) if self.setup.options.cache else None
+        if entry is not None:
+            return {str(name): float(value) for name, value in entry.meta["metrics"].items()}
+        _, metrics = self._measured(carried)
+        if self.setup.options.cache and all(math.isfinite(value) for value in metrics.values()):
+            self.setup.store.put(key, Entry({}, {"metrics": metrics}))
+        return metrics
 
     def _recorded(self, outputs: list[Any]) -> torch.Tensor | None:
         """The first outputs, left in the store for files to be compared with; None where there are no logits."""
@@ -246,23 +275,34 @@ class Chain:
         """A run of the recipe's methods over a phase; its optimizer is built after the methods changed the model."""
         kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
         methods = [create(kind, *method_of(settings[kind])) for kind in kinds if settings[kind] != "none"]
-        steps = steps_in(self.loaders["train"])
+        share = share_of(settings)
+        steps = steps_in(self.loaders["train"]) if share == 1 else self.setup.subsets(self.fold).steps(share)
         run = Run(carried.model, None, (*methods, *extra), epochs=epochs, steps_per_epoch=steps, generator=generator)
         freeze_except(carried.model, carried.trained)
         run.state.optimizer = make_optimizer(carried.model, settings, rate)
         return run
 
     def _fit(self, run: Run, phase: Phase, epochs: range) -> list[float]:
-        setup, loader = self.setup, self.loaders["train"]
+        setup = self.setup
         schedule = phase.settings.get("schedule", "cosine")
         curve: list[float] = []
         for epoch in epochs:  # seeded epoch by epoch, so that what happens between epochs changes nothing
+            loader = self._loader(phase, epoch)
             seed_loaders(loader, phase_seed(self.seed, self.fold, phase.name, epoch))
             one = range(epoch, epoch + 1)
             fixed = {"device": setup.device, "between": setup.lock.shared, "schedule": schedule}
             curve += fit(run, setup.task, loader, epochs=one, **fixed)
             self.paid.paid += phase.epochs / int(phase.settings["epochs"])
         return curve
+
+    def _loader(self, phase: Phase, epoch: int) -> Any:
+        """The training data of an epoch: all of it, or a share; a training begins with easy sets."""
+        share = share_of(phase.settings)
+        if share == 1:
+            return self.loaders["train"]
+        easy = phase.name == "train" and epoch < EASY_PART * int(phase.settings["epochs"])
+        seed = phase_seed(self.seed, self.fold, phase.name, epoch, "subset")
+        return self.setup.subsets(self.fold).loader(share, seed, epoch if easy else None)
 
     # -- rungs ----------------------------------------------------------------------------------------------------
 

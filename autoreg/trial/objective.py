@@ -220,8 +220,10 @@ class TaskObjective:
             phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
             finished=[sum(i < chain.finished for chain in chains) / len(folds) for i in range(len(chains[0].phases))],
         )
+        quality = self.setup.task.quality
+        if outcomes and all(outcome.uncompressed is not None for outcome in outcomes):
+            trial.info["uncompressed"] = mean_metrics([dict(o.uncompressed or {}) for o in outcomes])[quality]
         if len(outcomes) > 1:
-            quality = self.setup.task.quality
             trial.info["folds"] = {f: o.metrics[quality] for f, o in zip(folds, outcomes, strict=False)}
         if test:
             trial.info["test"] = self._test(outcomes)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from autoreg.errors import InputError
 from autoreg.space import Space
-from benchmarks.tables.grids import GRIDS, Grid
+from benchmarks.tables.grids import GRIDS, UNCOMPRESSED, Grid
 from benchmarks.tables.table import Config, Floats, Table, key_of
 
 DATA = Path(__file__).parent / "data"
@@ -101,7 +101,15 @@ def read(path: Path, name: str, cost: str = DEFAULT_COST) -> Table:
         curves=curves,
         curve_epochs=_curve_epochs(configs, phases, curves.shape[2]),
         phases=phases,
+        prefixes=_prefixes(configs),
     )
+
+
+def _prefixes(configs: list[Config]) -> NDArray[np.int64]:
+    """Row of each recipe's uncompressed prefix [n], -1 where the grid has none."""
+    rows = {key_of(config): row for row, config in enumerate(configs)}
+    plain = ({**c, **UNCOMPRESSED, "training": {**c["training"], "finetune_epochs": 0}} for c in configs)
+    return np.array([rows.get(key_of(config), -1) for config in plain])
 
 
 def _curve_epochs(

@@ -46,6 +46,8 @@ class Table:
             them the steps stand at equal distances.
         phases: What each recipe is trained by [n]: (key, weighted epochs, seconds) of its phases, in order. Recipes
             with a key in common share that phase. Without them every recipe is one phase of its own, of one epoch.
+        prefixes: Row of each recipe's uncompressed prefix, the same training with nothing removed or quantized, which a
+            trial has in passing; -1 where there is none.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Table:
     curves: Floats | None = None
     curve_epochs: Floats | None = None
     phases: Sequence[Sequence[tuple[str, float, float]]] | None = None
+    prefixes: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if len(self.configs) != len(self.costs) or len(self.configs) != len(self.validation):
@@ -127,6 +130,12 @@ class Table:
         there = np.flatnonzero(np.isfinite(self.validation[row]))
         others = np.delete(there, seed % len(there))
         return float((self.validation if self.test is None else self.test)[row, others].mean())
+
+    def prefix(self, config: Mapping[str, Any]) -> Config | None:
+        """The uncompressed prefix of a config, or None where it has none but itself."""
+        row = self.find(config)
+        found = -1 if row is None or self.prefixes is None else int(self.prefixes[row])
+        return None if found in (-1, row) else self.configs[found]
 
     def curve(self, config: Mapping[str, Any], seed: int) -> Floats | None:
         """Error after each step [steps], or None where the table has no curves."""

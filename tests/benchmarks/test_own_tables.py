@@ -55,6 +55,19 @@ class Trial:
         return False
 
 
+@pytest.mark.parametrize("name", ["own-digits", "own-speech", "own-adult"])
+def test_the_prefix_of_a_recipe_shares_all_its_training(name: str) -> None:
+    table = load(name)
+    assert table.prefixes is not None
+    assert table.phases is not None
+    for row, prefix in enumerate(table.prefixes):
+        assert table.phases[prefix][0][0] == table.phases[row][0][0]
+        before = [p[:2] for p in table.phases[prefix] if p[1] > 0]
+        assert before == [p[:2] for p in table.phases[row] if p[1] > 0][: len(before)]
+        assert table.costs[prefix] >= table.costs[row]
+    assert table.prefix(table.configs[table.dense]) is None
+
+
 @pytest.fixture
 def column(tmp_path: Path) -> Column:
     return Column(SMALL, {}, 1, str(tmp_path / "scratch"))

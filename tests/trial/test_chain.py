@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from autoreg.methods import registry
+from autoreg.plan import is_compressed, uncompressed
 from autoreg.search.price import Ledger
 from autoreg.search.records import State
 from autoreg.search.trial import Trial
@@ -55,6 +56,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "quantization": {"quantizer": "lsq", "weights": {"bits": 4}},
         "layers": {"drop": {"last": {"count": 1}}},
     },
+    "a third of the data": {"training": {"share": 0.33}, **weight(schedule="gradual")},
     "pretrained, few layers trained": {
         "training": {"start": "pretrained"},
         "layers": {"train": {"fisher": {"count": 2}}},
@@ -73,6 +75,32 @@ def test_results_with_and_without_the_store_are_identical(name: str, objective: 
     assert other.info["epochs_paid"] == other.info["epochs_asked"] > 0
     assert trial.reports == other.reports  # the rungs are replayed, not skipped
     assert len(trial.reports) > 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_trial_tells_how_good_its_network_was_before_it_was_compressed(name: str, objective: TaskObjective) -> None:
+    """It is the result of the recipe that ends there, to the last bit, computed or taken from the store."""
+    config = objective.setup.complete(RECIPES[name])
+    _, trial = evaluate(objective, RECIPES[name])
+    if not is_compressed(config) and config["training"]["finetune_epochs"] == 0:
+        assert "uncompressed" not in trial.info
+        return
+    prefix = next(uncompressed(config, objective.setup.dense))
+    alone, other = evaluate(objective, prefix)
+    assert trial.info["uncompressed"] == alone["error"]
+    assert other.info["epochs_paid"] == 0
+    assert "uncompressed" not in other.info
+    assert evaluate(objective, RECIPES[name])[1].info["uncompressed"] == alone["error"]
+
+
+def test_of_the_recipes_that_end_uncompressed_a_space_that_fixes_fine_tuning_holds_the_last(
+    objective: TaskObjective,
+) -> None:
+    config = objective.setup.complete({"sparsity": {"weight": {"amount": 0.5}}, "training": {"finetune_epochs": 3}})
+    found = list(uncompressed(config, objective.setup.dense))
+    assert [c["training"]["finetune_epochs"] for c in found] == [0, 0, 3, 3]
+    assert not any(is_compressed(c) for c in found)
+    assert all(c["training"]["lr"] == config["training"]["lr"] for c in found)
 
 
 @pytest.mark.parametrize("schedule", ["one_shot", "gradual"])

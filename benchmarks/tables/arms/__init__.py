@@ -125,6 +125,7 @@ ARMS: dict[str, str] = {
     "ours": "ours:Ours",
     "ours_learned": "ours:OursLearned",
     "ours_unpriced": "ours:OursUnpriced",
+    "ours_untold": "ours:OursUntold",
     "ours_random_filter": "ours:OursRandomFilter",
     "ours_halving": "ours:OursHalving",
     "ours_bound": "ours:OursBound",

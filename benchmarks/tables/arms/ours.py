@@ -38,6 +38,8 @@ class Ours:
         if table.phases is not None:
             shared["group"] = functools.partial(_luck, task)
             shared |= {"price": task.bill} if task.meter.cache else {}
+        if table.prefixes is not None:
+            shared["uncompressed"] = table.prefix
         self.engine = Engine(
             table.space,
             {"error": "min", "cost": "min"},
@@ -69,12 +71,17 @@ class Ours:
 
     def tell(self, config: Config, error: float, cost: float) -> None:
         """Tell the engine."""
-        self.engine.tell(self._number(config), Result("COMPLETE", {"error": error, "cost": cost}))
+        told = {"error": error, "cost": cost}
+        self.engine.tell(self._number(config), Result("COMPLETE", told, self._told_besides(config)))
         del self.pending[key_of(config)]
 
     def chosen(self) -> list[Config]:
         """The front of what the engine believes."""
         return [self.engine.state.records[number].config for number in self.engine.incumbents()]
+
+    def _told_besides(self, config: Config) -> dict[str, Any]:
+        prefix = self.task.table.prefix(config)
+        return {} if prefix is None else {"uncompressed": self.task.table.observe(prefix, self.task.seed)}
 
     def _number(self, config: Config) -> int:
         """Number of the trial; the starts are the engine's starters and come in their order."""
@@ -98,6 +105,12 @@ class OursUnpriced(Ours):
     """Our engine without the price of shared phases: all trials cost alike."""
 
     more = {"price": None}  # noqa: RUF012
+
+
+class OursUntold(Ours):
+    """Our engine without the quality of uncompressed prefixes."""
+
+    more = {"uncompressed": None}  # noqa: RUF012
 
 
 class OursRandomFilter(Ours):
