@@ -17,13 +17,14 @@ import numpy as np
 
 from autoreg.costs.predict import predict
 from autoreg.errors import InputError
+from autoreg.plan import uncompressed
 from autoreg.search import warm
 from autoreg.search.engine import Budget, Engine
 from autoreg.search.events import EventLog
 from autoreg.search.front import Normalizer
 from autoreg.search.problem import Interval
 from autoreg.search.pruner import Halving
-from autoreg.plan import uncompressed
+from autoreg.search.sources import KEPT
 from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
@@ -33,6 +34,7 @@ from autoreg.trial.reference import Asked, Untrained
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from autoreg.trial.store import default_store
+from autoreg.warm_subset import SUBSET_TRIALS, check_subset, warmed
 from autoreg.writer import Follower, open_view
 
 DRAWS = 200  # recipes that are looked at before anything trains
@@ -59,6 +61,8 @@ class RunOptions:
         rungs: whether bad trials are stopped early.
         screen: whether the predictor screens proposals.
         warm_start: folders of earlier studies whose order of recipes is believed until results contradict it.
+        warm_subset: share of the training data on which recipes are tried first, to the same end; None for none.
+        warm_subset_trials: how many recipes.
     """
 
     folder: Path
@@ -75,6 +79,8 @@ class RunOptions:
     rungs: bool = True
     screen: bool = True
     warm_start: tuple[Path, ...] = ()
+    warm_subset: float | None = None
+    warm_subset_trials: int = SUBSET_TRIALS
 
 
 class TaskStudy:
@@ -93,6 +99,7 @@ class TaskStudy:
     notices: tuple[str, ...] = ()
     prepared: Mapping[str, float] = {}
     _curves: Sequence[Asked] = ()
+    _warm: bool = False
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
@@ -106,6 +113,7 @@ class TaskStudy:
         self.objective.latency_needed = bool(asked & {"latency_ms", "dense.latency_ms"})
         self._check_metrics()
         self._check_recipes()
+        check_subset(self)
         self.prior = warm.opened(options.folder, self.space, options.warm_start)
         self.notices += tuple([] if self.prior is None else self.prior.notices())
 
@@ -208,6 +216,24 @@ class TaskStudy:
                 "curve_epochs": reference.spent["epochs"],
                 "curve_seconds": reference.spent["seconds"],
             }
+
+    def warm_up(self, *, progress: bool = False) -> tuple[str, ...]:
+        """Try recipes on a share of the data where that is asked for and not done yet; what it brought, in sentences.
+
+        What it cost is added to what was prepared.
+        """
+        options = self.options
+        if self._warm or options.warm_subset is None or (options.folder / KEPT).exists():
+            return ()
+        self.prepare()
+        found = warmed(self, progress=progress)
+        self._warm, self.prior = True, found.prior
+        if found.spent:
+            more = {"epochs_paid": found.spent["epochs"], "seconds": found.spent["seconds"]}
+            total = {name: self.prepared.get(name, 0.0) + value for name, value in more.items()}
+            own = {f"subset_{name}": value for name, value in found.spent.items()}
+            self.prepared = {**self.prepared, **total, **own}
+        return found.notices
 
     @cached_property
     def dense_recipe(self) -> dict[str, Any]:
@@ -317,14 +343,21 @@ class TaskStudy:
             storage = self.options.storage or str(folder / "optuna.journal")
             view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
             self.prepare()
+            self.warm_up(progress=progress)
             open_folder(folder, self.asked(), resume=self.options.resume)
             warm.remember(folder, self.prior)
             with EventLog(folder / "events.jsonl") as log:
-                engine = self.engine(log, prior=self.prior)
+                engine = self.engine(log, prior=self.prior, budget=self._budget())
                 with Follower(engine, view, progress=progress) as follower:
                     run(engine, self.objective, **self.execution(), on_event=follower)
                 write_beliefs(folder, engine)
         return Study(engine, folder)
+
+    def _budget(self) -> Budget:
+        """What is left of the budget for the study proper: epochs that a warm start took are gone."""
+        budget, taken = self.spec.budget, self.prepared.get("subset_epochs", 0.0)
+        left = None if budget.epochs is None else max(budget.epochs - taken, 0.0)
+        return Budget(budget.trials, budget.minutes, left)
 
     def execution(self) -> dict[str, Any]:
         """Arguments of `autoreg.execution.run`."""

@@ -107,6 +107,21 @@ def _finished(record: Record) -> Iterable[float]:
     return [min(max(float(s), 0.0), 1.0) for s in said if isinstance(s, int | float)] if isinstance(said, list) else []
 
 
+def remembered(price: Price, most: int = 4096) -> Price:
+    """The same price, worked out once for each config that is around; configs must not be changed."""
+    held: dict[int, tuple[dict[str, Any], Bill]] = {}
+
+    def found(config: dict[str, Any]) -> Bill:
+        kept = held.get(id(config))
+        if kept is None or kept[0] is not config:
+            if len(held) >= most:
+                held.clear()
+            kept = held[id(config)] = config, tuple(price(config))
+        return kept[1]
+
+    return found
+
+
 def total(unpaid: Bill, overhead: float = OVERHEAD) -> float:
     """Epochs' worth of one trial: what is unpaid and the overhead."""
     return sum(epochs for _, epochs in unpaid) + overhead
@@ -160,8 +175,11 @@ def _sharing(unpaid: Sequence[Bill]) -> list[_Group]:
         before = 0.0
         for phase, (key, epochs) in enumerate(bill):
             before += epochs
-            if before > 0:
-                found.setdefault(key, _Group(phase)).members.append(i)
+            if before <= 0:
+                continue
+            if key not in found:
+                found[key] = _Group(phase)
+            found[key].members.append(i)
     return [group for group in found.values() if len(group.members) > 1]
 
 

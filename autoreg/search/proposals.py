@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from autoreg.search.frontier import Frontier
 from autoreg.search.log_sum import log_sum
 from autoreg.search.moves import cross, even, vary
 from autoreg.search.posterior import Believer, means
-from autoreg.search.price import CUTS, VARIANTS, Ledger, Price, Siblings, costliest, log_worth
+from autoreg.search.price import CUTS, VARIANTS, Bill, Ledger, Price, Siblings, costliest, log_worth, remembered
 from autoreg.search.problem import Interval, Problem
 from autoreg.search.records import State
 from autoreg.search.replicas import best_replica, due, kept
@@ -67,6 +67,14 @@ class Proposal:
         return {**self.costs, **{n: i.middle for n, i in self.intervals.items()}}
 
 
+class Candidate(NamedTuple):
+    """What a recipe would be worth: logarithm of its expected improvement, in parts [j], and what is unpaid of it."""
+
+    proposal: Proposal
+    gains: Floats
+    unpaid: Bill
+
+
 class Proposer:
     """Proposes recipes that are new, allowed, within the constraints and able to extend the front.
 
@@ -109,6 +117,7 @@ class Proposer:
         self._learner = learner
         self._pool = pool
         self._plain = plain
+        price = None if price is None else remembered(price)
         self.ledger = None if price is None else Ledger(price, counted=counted)
         self._siblings = None if price is None else Siblings(problem.space, price)
         self._believer, self._replicate = believer, replicate
@@ -183,13 +192,15 @@ class Proposer:
                 self._intervals[key] = doubtful
         return self._costs[key]
 
-    def require_possible(self) -> None:
-        """Look for one recipe that may be asked at all.
+    def require_possible(self, given: Sequence[dict[str, Any]] = ()) -> None:
+        """Look for one recipe that may be asked at all: among those `given`, then among even draws.
 
         Raises:
             InputError: If none is found; the message says why candidates were refused.
         """
         self.rejected = Counter()
+        if any(self.check(config, "", set()) is not None for config in given):
+            return
         for k in range(DRAWS):
             config = self._random.propose((), (self._seed, 0, k))
             if config is not None and self.check(config, "", set()) is not None:
@@ -259,12 +270,12 @@ class Proposer:
         The best of the pool are varied and judged again, `ROUNDS` times: a climb along the acquisition.
         """
         rng = np.random.default_rng([self._seed, number, 0x5C4EE])
-        pool: dict[str, tuple[Proposal, Floats]] = {}
+        pool: dict[str, Candidate] = {}
         fresh = self._first(state, number, rng)
         for turn in range(ROUNDS + 1):
             proposals = [p for c in fresh if (p := self.check(c, "screened", taken)) and p.key not in pool]
             pool |= self._judged(state, learned, {p.key: p for p in proposals})
-            best = self._ranked(state, pool)
+            best = self._ranked(pool)
             if turn < ROUNDS:
                 parents = [self._problem.flat(p.config) for p, worth in best[:KEEP] if worth > -math.inf]
                 fresh = [
@@ -278,7 +289,8 @@ class Proposer:
         promised = self._promise(state, learned, best[0][0])
         chosen = replace(best[0][0], gain=math.exp(promised))
         return (
-            self._again(state, learned, chosen, best[0][1] + promised - float(log_sum(pool[chosen.key][1]))) or chosen
+            self._again(state, learned, chosen, best[0][1] + promised - float(log_sum(pool[chosen.key].gains)))
+            or chosen
         )
 
     def _promise(self, state: State, learned: screening.Learned, proposal: Proposal, luck: float = 0.0) -> float:
@@ -310,8 +322,8 @@ class Proposer:
 
     def _judged(
         self, state: State, learned: screening.Learned, proposals: Mapping[str, Proposal]
-    ) -> dict[str, tuple[Proposal, Floats]]:
-        """Logarithm of the expected improvement of proposals, in parts; those that cannot be encoded are left out."""
+    ) -> dict[str, Candidate]:
+        """Proposals with their expected improvement; those that cannot be encoded are left out."""
         found = self._problem.encoded_many([p.config for p in proposals.values()])
         rows = {k: e for k, e in zip(proposals, found, strict=True) if e is not None}
         if not rows:
@@ -327,19 +339,20 @@ class Proposer:
             [p.expected for p in held],
             cuts=() if self.ledger is None else CUTS,
         )
-        return {k: (p, g) for k, p, g in zip(rows, held, gains, strict=True)}
+        ledger = None if self.ledger is None else self.ledger.look(state)
+        unpaid = [() if ledger is None else ledger.unpaid(p.config, self._seed, p.key) for p in held]
+        return {k: Candidate(p, g, u) for k, p, g, u in zip(rows, held, gains, unpaid, strict=True)}
 
-    def _ranked(self, state: State, pool: Mapping[str, tuple[Proposal, Floats]]) -> list[tuple[Proposal, float]]:
+    def _ranked(self, pool: Mapping[str, Candidate]) -> list[tuple[Proposal, float]]:
         """Proposals and the logarithm of what they are worth, best first."""
         if not pool:
             return []
-        held, gains = [p for p, _ in pool.values()], np.array([g for _, g in pool.values()])
+        gains = np.array([c.gains for c in pool.values()])
         if self.ledger is None:
             worth = log_sum(gains)
         else:
-            ledger = self.ledger.look(state)
-            unpaid = [ledger.unpaid(p.config, self._seed, p.key) for p in held]
-            worth = log_worth(gains, unpaid, ledger.overhead)
+            worth = log_worth(gains, [c.unpaid for c in pool.values()], self.ledger.overhead)
+        held = [c.proposal for c in pool.values()]
         return sorted(zip(held, worth.tolist(), strict=True), key=lambda pair: -pair[1])
 
     def _variants(

@@ -52,12 +52,12 @@ class Range:
     high: float
     step: float | None = None
 
-    @property
+    @cached_property  # spaces are walked thousands of times for one proposal
     def is_int(self) -> bool:
         """Whether the values are whole numbers."""
         return self.kind in ("int", "log_int")
 
-    @property
+    @cached_property
     def is_log(self) -> bool:
         """Whether values are spread evenly in the logarithm."""
         return self.kind in ("log", "log_int")

@@ -56,20 +56,21 @@ def holds(domain: Range, value: Any) -> bool:
         return False
     if not domain.low <= value <= domain.high:
         return False
-    return step_of(domain) is None or math.isclose(snap(domain, value), value, rel_tol=_TOLERANCE, abs_tol=1e-12)
+    return domain.step is None or math.isclose(snap(domain, value), value, rel_tol=_TOLERANCE, abs_tol=1e-12)
 
 
 def snap(domain: Range, value: Any) -> int | float:
     """The number of the range that is nearest to `value`, in the type of the range."""
-    step = step_of(domain)
-    if step is None:
-        return min(max(float(value), float(domain.low)), float(domain.high))
     if domain.is_int:
-        low, width = int(domain.low), int(step)
+        low, width = int(domain.low), int(domain.step or 1)
         whole = int(value) if isinstance(value, int) else round(float(value))
-        index = round((whole - low) / width) if width > 1 else whole - low
+        if width == 1:
+            return min(max(whole, low), int(domain.high))
+        index = round((whole - low) / width)
+    elif domain.step is None:
+        return min(max(float(value), float(domain.low)), float(domain.high))
     else:
-        index = round((float(value) - domain.low) / step)
+        index = round((float(value) - domain.low) / domain.step)
     return _at(domain, min(max(index, 0), int(count(domain)) - 1))
 
 

@@ -102,6 +102,12 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": 1, "a": {"per_layer": {"y": 2, "x": 3}}})
     '{"a":{"per_layer":[["y",2],["x",3]]},"b":1}'
     """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except TypeError:  # a mapping that is no dict
+        text = ""
+    if text and '"per_layer"' not in text:  # nothing whose order counts: most configs, and twice as fast
+        return text
     return json.dumps(_ordered(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -19,6 +19,7 @@ from autoreg.space.problems import problem, show
 Domain = Range | tuple[str, ...]
 Condition = tuple[tuple[str, str], ...]
 Choose = Callable[[str, Domain], Any]
+_NUMBERS = (int, float)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def build(node: Node, choose: Choose, path: str = "") -> Any:
 
 
 def _chosen(domain: Range, value: Any, path: str) -> int | float:
+    if type(value) in _NUMBERS and domain.low <= value <= domain.high:
+        return ranges.snap(domain, value)
     value = plain(value)
     slack = 1e-9 * max(abs(domain.low), abs(domain.high))
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -151,13 +154,19 @@ def _flatten_items(items: tuple[tuple[str, Node], ...], config: Any, path: str, 
         raise problem(
             path or "config", f"found {show(config)}", allowed=f"a mapping with {', '.join(names) or 'no names'}"
         )
+    if list(config) != names:
+        _check_names(config, names, path)
+    for name, item in items:
+        _flatten(item, config[name], child(path, name), flat)
+
+
+def _check_names(config: Mapping[str, Any], names: list[str], path: str) -> None:
     for name in config:
         if name not in names:
             raise problem(path or "config", f"unknown name {name!r}", allowed=names, wrong=str(name))
-    for name, item in items:
+    for name in names:
         if name not in config:
             raise problem(child(path, name), "is missing", allowed="every active parameter given")
-        _flatten(item, config[name], child(path, name), flat)
 
 
 def taken(choice: Choice, config: Any, path: str) -> Option:
