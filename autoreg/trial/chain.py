@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -115,8 +116,7 @@ class Chain:
         """Carry the recipe out and score it on the validation split."""
         carried = self._start()
         uncompressed: Mapping[str, float] | None = None
-        *phases, measure = self.phases
-        for phase, then in zip(phases, (*phases[1:], measure), strict=True):
+        for phase, then in itertools.pairwise(self.phases):
             carried = self._phase(phase, carried)
             if phase.name in TRAINING and then.name in COMPRESSING:
                 uncompressed = self._uncompressed(phase, carried)
