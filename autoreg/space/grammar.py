@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +56,7 @@ def _components(node: ast.expr) -> list[str] | None:
     return None
 
 
+@functools.lru_cache(maxsize=4096)  # rules are asked of every candidate
 def name_of(node: ast.expr) -> str | None:
     """The dotted name that `node` is, as `join` writes it, or None."""
     parts = _components(node)

@@ -42,6 +42,16 @@ class Constant:
     def __hash__(self) -> int:
         return hash((typed(self.value), self.literal))
 
+    @cached_property  # spaces are walked thousands of times for one proposal
+    def is_plain(self) -> bool:
+        """Whether the value is a number, a text, true or false."""
+        return type(self.value) in (bool, int, float, str)
+
+    @cached_property
+    def key(self) -> Any:
+        """The value as `typed` has it."""
+        return typed(self.value)
+
 
 @dataclass(frozen=True)
 class Range:

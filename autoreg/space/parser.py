@@ -300,6 +300,8 @@ def _option(data: Any, path: Path, places: Places) -> Option:
 
 def same(left: Any, right: Any) -> bool:
     """Whether two plain values are equal and of the same type."""
-    if type(left) in _PLAIN and type(right) in _PLAIN and float not in (type(left), type(right)):
-        return type(left) is type(right) and bool(left == right)  # as by `typed`, which takes ten times as long
+    if type(left) in _PLAIN and type(right) in _PLAIN:  # as by `typed`, which takes ten times as long
+        if type(left) is not type(right) or left != right:
+            return bool(left != left and right != right)  # not a number is the same as itself
+        return bool(left) or repr(left) == repr(right)  # two zeros may differ in their sign
     return bool(typed(left) == typed(right))

@@ -165,6 +165,17 @@ class Space:
             check_rules(mine, tree.known_names(self.root))
         return (*mine, *self._method_rules)
 
+    @cached_property
+    def _asked(self) -> dict[str, bool]:
+        return {}
+
+    def _asks(self, path: str) -> bool:
+        """Whether a rule asks for what stands at a path, or below it."""
+        if path not in self._asked:
+            names = {name for rule in self._rules for name in (*rule.expression.names, *(rule.guard or ())[:1])}
+            self._asked[path] = any(n == path or n.startswith((f"{path}.", f"{path}[")) for n in names)
+        return self._asked[path]
+
     def build(self, choose: Choose) -> dict[str, Any]:
         """The config in which `choose(path, domain)` makes every choice; rules are not looked at.
 
@@ -195,7 +206,7 @@ class Space:
         """Why the rules refuse a config of this space, or None when they allow it."""
         if not self._rules:
             return None
-        names = tree.named_values(self.root, config)
+        names = tree.named_values(self.root, config, asked=self._asks)
         return next((rule.reason for rule in self._rules if rule.broken(names)), None)
 
     def allowed(self, config: Mapping[str, Any]) -> bool:

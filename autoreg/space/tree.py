@@ -11,7 +11,7 @@ from typing import Any
 from autoreg.errors import InputError
 from autoreg.space import ranges
 from autoreg.space.expression import Several
-from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range, thaw
+from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range, thaw, typed
 from autoreg.space.parser import plain, same
 from autoreg.space.paths import child
 from autoreg.space.problems import problem, show
@@ -19,7 +19,12 @@ from autoreg.space.problems import problem, show
 Domain = Range | tuple[str, ...]
 Condition = tuple[tuple[str, str], ...]
 Choose = Callable[[str, Domain], Any]
+Asked = Callable[[str], bool]
 _NUMBERS = (int, float)
+
+
+def _anything(path: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def build(node: Node, choose: Choose, path: str = "") -> Any:
         InputError: when `choose` returns a label that is none, or a number outside its range.
     """
     if isinstance(node, Constant):
-        return thaw(node.value)
+        return node.value if node.is_plain else thaw(node.value)
     if isinstance(node, Range):
         return _chosen(node, choose(path, node), path)
     if isinstance(node, Group):
@@ -122,7 +127,7 @@ def flatten(node: Node, config: Any, path: str = "") -> dict[str, Any]:
 
 def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
     if isinstance(node, Constant):
-        if not same(node.value, config):
+        if not _is(node, config):
             raise problem(path, f"found {show(config)}", allowed=show(thaw(node.value)))
     elif isinstance(node, Range):
         if not ranges.holds(node, config):
@@ -169,18 +174,26 @@ def _check_names(config: Mapping[str, Any], names: list[str], path: str) -> None
             raise problem(child(path, name), "is missing", allowed="every active parameter given")
 
 
+def _is(node: Constant, config: Any) -> bool:
+    """Whether `config` is the value of a constant, in value and type."""
+    if type(config) in (bool, int, float, str):
+        return node.is_plain and same(node.value, config)
+    return not node.is_plain and bool(node.key == typed(config))
+
+
 def taken(choice: Choice, config: Any, path: str) -> Option:
     """The option of `choice` that `config` shows.
 
     Raises:
         InputError: when it shows none of them.
     """
+    mapped = type(config) is dict or isinstance(config, Mapping)
     for option in choice.options:
         if isinstance(option.node, Group):
-            if isinstance(config, Mapping) and len(config) == 1 and option.label in config:
+            if mapped and len(config) == 1 and option.label in config:
                 return option
         elif isinstance(option.node, Constant):
-            if same(option.node.value, config):
+            if _is(option.node, config):
                 return option
         elif ranges.holds(option.node, config):
             return option
@@ -240,17 +253,21 @@ def _product(items: tuple[tuple[str, Node], ...]) -> Iterator[dict[str, Any]]:
             yield {name: value, **others}
 
 
-def named_values(node: Node, config: Any, path: str = "") -> dict[str, Any]:
-    """What an expression may ask of `config`: path -> value, a method as its name, layers as `Several`."""
+def named_values(node: Node, config: Any, path: str = "", asked: Asked = _anything) -> dict[str, Any]:
+    """What an expression may ask of `config`: path -> value, a method as its name, layers as `Several`.
+
+    Nothing is looked up below paths that are not `asked` for.
+    """
     if isinstance(node, (Constant, Range)):
         return {} if isinstance(config, (list, dict)) else {path: config}
     if isinstance(node, Group):
         found: dict[str, Any] = {}
         for name, item in node.items:
-            found |= named_values(item, config[name], child(path, name))
+            if asked(below := child(path, name)):
+                found |= named_values(item, config[name], below, asked)
         return found
     if isinstance(node, PerLayer):
-        parts = [named_values(item, config["per_layer"][pattern], path) for pattern, item in node.patterns]
+        parts = [named_values(item, config["per_layer"][pattern], path, asked) for pattern, item in node.patterns]
         names = dict.fromkeys(itertools.chain.from_iterable(parts))
         return {name: Several(tuple(part[name] for part in parts if name in part)) for name in names}
     if isinstance(node, EachLayer):
@@ -258,7 +275,10 @@ def named_values(node: Node, config: Any, path: str = "") -> dict[str, Any]:
     option = taken(node, config, path)
     if not isinstance(option.node, Group):
         return {path: config}
-    return {path: option.label} | named_values(option.node, config[option.label], child(path, option.label))
+    below = child(path, option.label)
+    return {path: option.label} | (
+        named_values(option.node, config[option.label], below, asked) if asked(below) else {}
+    )
 
 
 def known_names(node: Node, path: str = "") -> dict[str, tuple[Any, ...] | None]:
