@@ -84,6 +84,16 @@ def run(
         list[Path],
         typer.Option(help="Folder of an earlier study, of another task too, to learn from; may be repeated."),
     ] = [],  # noqa: B006
+    warm_subset: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=0.99, help="Learn first from recipes trained on this share of the data."),
+    ] = None,
+    warm_subset_trials: Annotated[
+        int | None, typer.Option(min=10, help="How many recipes --warm-subset tries; 40 unless told.")
+    ] = None,
+    stop_early: Annotated[
+        bool, typer.Option("--stop-early", help="Stop trials early that are foretold not to reach the front.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work between trials.")] = False,
     store: Store = None,
     storage: Annotated[str | None, typer.Option(help="Optuna URL (sqlite:///..., postgresql://...).")] = None,
@@ -113,7 +123,10 @@ def run(
         storage=storage,
         imports=tuple(import_),
         params=_params(param),
+        rungs=stop_early,
         warm_start=tuple(warm_start),
+        warm_subset=warm_subset,
+        **_given({"warm_subset_trials": warm_subset_trials}),
     )
     _search(TaskStudy(spec, options))
 
@@ -134,6 +147,8 @@ def _search(study: Any) -> None:
     again = f"Go on with: autoreg {shlex.join([one for one in sys.argv[1:] if one != '--resume'])} --resume"
     try:
         with session(**study.execution()):
+            for notice in study.warm_up(progress=True):
+                print(f"Note: {notice}", file=sys.stderr)
             searched = study.run(progress=True)
             if searched.engine.front() and not is_final(study, searched):
                 with SearchProgress() as progress:

@@ -23,14 +23,12 @@ MEASURED = ("dense", "normalizer", "prepared", "machine")
 
 
 def write_beliefs(folder: Path, engine: Engine) -> None:
-    """Keep what an engine believes of its front as `beliefs.json`, for reports; see `docs/formats.md`."""
+    """Keep what an engine believes of its front and of a warm start as `beliefs.json`; see `docs/formats.md`."""
     chances = engine.probabilities()
     quality = {str(number): value for number, value in engine.incumbents().items()}
-    told = len(engine.state.told)
-    write_json(
-        folder / "beliefs.json",
-        {"ended": told, "incumbents": quality, "probabilities": {str(n): p for n, p in chances.items()}},
-    )
+    told, prior = len(engine.state.told), engine.predictor().get("prior")
+    beliefs = {"ended": told, "incumbents": quality, "probabilities": {str(n): p for n, p in chances.items()}}
+    write_json(folder / "beliefs.json", beliefs if prior is None else {**beliefs, "prior": prior})
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -80,7 +78,7 @@ def open_folder(folder: Path, asked: Mapping[str, Any], *, resume: bool) -> None
     """
     file = folder / "study.json"
     if not file.exists():
-        if folder.exists() and {p.name for p in folder.iterdir()} - {".lock", "optuna.journal"}:
+        if folder.exists() and {p.name for p in folder.iterdir()} - {".lock", "optuna.journal", "subset"}:
             raise StudyError(f"{folder}: is not empty and holds no study; name another folder with --out")
         write_json(file, {"format": FORMAT, **asked})
         return

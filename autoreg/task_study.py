@@ -58,7 +58,8 @@ class RunOptions:
         storage: Optuna URL of the view; None for a journal file in the folder.
         imports: modules to import first, where methods and tasks of the user's own live.
         params: parameters of the task that override the file's.
-        rungs: whether bad trials are stopped early.
+        rungs: whether trials are stopped early that will not reach the front, as far as compressed copies scored while
+            they train foretell it. Off: trials share their training, so that little is saved, and scoring takes time.
         screen: whether the predictor screens proposals.
         warm_start: folders of earlier studies whose order of recipes is believed until results contradict it.
         warm_subset: share of the training data on which recipes are tried first, to the same end; None for none.
@@ -76,7 +77,7 @@ class RunOptions:
     storage: str | None = None
     imports: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
-    rungs: bool = True
+    rungs: bool = False
     screen: bool = True
     warm_start: tuple[Path, ...] = ()
     warm_subset: float | None = None

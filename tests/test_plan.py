@@ -65,6 +65,23 @@ def test_the_schedule_is_in_the_keys_of_what_trains_and_its_default_is_not_named
     assert [p.settings.get("schedule") for p in phases] == ["constant_cooldown"] * (len(phases) - 1) + [None]
 
 
+def test_a_share_of_the_data_costs_its_share_and_the_whole_is_not_named() -> None:
+    lsq = {"quantizer": "lsq", "weights": {"bits": 4}}
+    tenth, whole = (recipe(training={"share": share}, quantization=lsq) for share in (0.1, 1.0))
+    silent = recipe(quantization=lsq)
+    assert "share" not in silent["training"]
+    assert keys(silent) == keys(whole)
+    assert not {key for _, key in keys(silent)} & {key for _, key in keys(tenth)}
+    few, all_ = (compile_plan(c, REGISTRY, base="b", seed=0, fold="f", dense=DENSE) for c in (tenth, silent))
+    assert [p.epochs for p in few] == pytest.approx([0.1 * p.epochs for p in all_])
+    assert [p.settings.get("share") for p in few] == [0.1] * (len(few) - 1) + [None]
+    pretrained = compile_plan(
+        recipe(training={"share": 0.5, "start": "pretrained"}), REGISTRY, base="b", seed=0, fold="f", dense=DENSE
+    )
+    assert pretrained[0].key == keys(DENSE)[0][1]  # the dense network is trained on all data, whoever starts from it
+    assert pretrained[1].epochs == 0.5 * DENSE["training"]["epochs"]
+
+
 def test_levels_of_a_reference_are_in_the_key() -> None:
     sparse = recipe(sparsity={"weight": {"allocation": "lamp"}})
     one, other = (keys(sparse, resolved={"kept": {"a": kept}}) for kept in (3, 4))

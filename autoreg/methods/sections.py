@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from autoreg.space.nodes import Choice, Constant, Option, Range
 from autoreg.space.spec import Param, Section, choice, label_of, log, slot, uniform
@@ -72,6 +73,10 @@ TRAINING = Section(
             "cosine",
             "constant_cooldown",
             doc="learning rate of every phase: half a cosine, or constant with a last fifth that cools down",
+        ),
+        "share": replace(
+            uniform(0.1, 1.0, default=1.0, min=0.01, max=1.0, doc="share of the training data that an epoch uses"),
+            optional=True,
         ),
     },
     doc="how the network is trained",

@@ -133,7 +133,9 @@ def _layers(section: Any) -> list[str]:
 def _training(section: Any) -> list[str]:
     if not isinstance(section, Mapping):
         return []
-    return ["from pretrained"] if section.get("start") == "pretrained" else []
+    share = section.get("share", 1)
+    start = "from pretrained" if section.get("start") == "pretrained" else ""
+    return [start, "" if share == 1 else f"on {share:.0%} of the data"]
 
 
 def _plain(config: Mapping[str, Any], path: str = "") -> list[str]:

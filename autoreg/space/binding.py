@@ -66,7 +66,7 @@ class Binder:
                 items.append((name, self._section(item, given.get(name), here, defaults)))
             elif name in given:
                 items.append((name, self.param(item, given[name], here)))
-            else:
+            elif not item.optional or here.name in defaults.given:
                 items.append((name, self._default(item, here, defaults)))
         return Group(tuple(items))
 

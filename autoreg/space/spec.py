@@ -31,7 +31,8 @@ class Param:
     `node` is the range searched by default, `default` the value a recipe takes when it is silent,
     `low` and `high` bound what is allowed at all (both included), `options` lists the allowed
     values of a choice. A parameter of type `slot` is itself a choice among the methods of
-    `slot_kind`. `per_layer` says whether it may be given layer by layer.
+    `slot_kind`. `per_layer` says whether it may be given layer by layer. What is `optional` stands
+    only in recipes that mention it; what reads it knows the default.
     """
 
     node: Node
@@ -43,6 +44,7 @@ class Param:
     slot_kind: str | None = None
     per_layer: bool = False
     doc: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
 from autoreg.tasks import Task
 from autoreg.trial.store import Store
+from autoreg.trial.subset import Subsets
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
 _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "sensitivity")
@@ -81,6 +82,7 @@ class Setup:
         self.lock = MeasureLock(Path(options.store) / "measure.lock")
         self.latency = LatencyCache(Path(options.store) / "latency")
         self._loaders: dict[str, Mapping[str, Any]] = {}
+        self._subsets: dict[str, Subsets] = {}
 
     @cached_property
     def example_input(self) -> Any:
@@ -178,6 +180,18 @@ class Setup:
         if fold not in self._loaders:
             self._loaders[fold] = self.task.loaders(fold)
         return self._loaders[fold]
+
+    def subsets(self, fold: str) -> Subsets:
+        """Subsets of a fold's training data, chosen once per process or taken from the store.
+
+        Raises:
+            InputError: no subset can be taken of the task's training data.
+        """
+        if fold not in self._subsets:
+            key = content_hash([self.base, fold])
+            store = self.store if self.options.cache else None
+            self._subsets[fold] = Subsets(self.task, self.loaders(fold)["train"], key, store)
+        return self._subsets[fold]
 
 
 @functools.cache

@@ -48,6 +48,7 @@ def test_recipe_has_the_sections_of_the_design() -> None:
         "training.optimizer",
         "training.momentum",
         "training.schedule",
+        "training.share",
     }
 
 

@@ -47,6 +47,9 @@ def test_a_recipe_says_what_it_does_and_leaves_out_what_it_leaves_alone() -> Non
     )
     assert recipe_phrase(full) == "channel 40% magnitude/uniform · 8/8 bits · l1 1e-4 · drop last 1"
     assert recipe_phrase(DENSE) == "dense"
+    assert recipe_phrase({**DENSE, "training": {"start": "pretrained", "share": 0.1}}) == (
+        "from pretrained · on 10% of the data"
+    )
 
 
 def test_values_by_layer_are_told_as_a_range() -> None:

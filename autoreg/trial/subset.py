@@ -1,0 +1,184 @@
+"""Training on a share of the data: the subsets of one fold, and loaders of them.
+
+What is chosen, and after whom, stands in `autoreg.tasks.subset`. A task whose targets are no class labels (characters
+that follow, numbers) is sampled evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset
+
+from autoreg.errors import InputError
+from autoreg.plan import content_hash
+from autoreg.tasks import Task
+from autoreg.tasks.batches import tensors_of
+from autoreg.tasks.loader import BatchLoader
+from autoreg.tasks.subset import Bank, Floats, Ints, easy_sets, represent
+from autoreg.trial.loop import seeded, steps_in
+from autoreg.trial.store import Entry, Store
+
+CHUNK = 1024
+"""Rows that are read at a time."""
+
+
+class Subsets:
+    """Subsets of the training data of one fold; what is chosen once is kept in the store.
+
+    Args:
+        task: tells inputs and targets of a batch.
+        loader: of the fold's training data.
+        key: hash of the task with its data, and of the fold.
+        store: where the bank is kept; None keeps it in this process.
+
+    Raises:
+        InputError: the loader is of a kind of which no subset can be taken.
+    """
+
+    def __init__(self, task: Task, loader: Any, key: str, store: Store | None) -> None:
+        self.task, self.whole, self.key, self.store = task, loader, key, store
+        self._batches = _in_order(loader, task.name)
+        self._easy: dict[float, Ints | None] = {}
+
+    def loader(self, share: float, seed: int, easy: int | None = None) -> Any:
+        """A loader of a share of the rows, like that of all of them.
+
+        Args:
+            share: in (0, 1].
+            seed: draws the rows.
+            easy: number of an easy set to take instead; varied ones are taken where there are no easy ones.
+        """
+        sets = None if easy is None else self.easy(share)
+        if sets is None or easy is None:
+            rows = self.bank.varied_set(share, np.random.default_rng(seed))
+        else:
+            rows = sets[easy % len(sets)]
+        return _of(self.whole, torch.from_numpy(rows))
+
+    def steps(self, share: float) -> int:
+        """Batches in an epoch over a share of the rows."""
+        return steps_in(self.loader(share, 0))
+
+    @cached_property
+    def classes(self) -> Ints | None:
+        """Class of each row [n], None where targets are no class labels."""
+        found: list[np.ndarray] = []
+        with seeded(0):
+            for batch in self._batches():
+                try:
+                    targets = self.task.targets(batch)
+                except InputError:
+                    return None
+                if not isinstance(targets, torch.Tensor) or targets.dim() != 1 or targets.is_floating_point():
+                    return None
+                found.append(targets.cpu().numpy())
+        names, classes = np.unique(np.concatenate(found), return_inverse=True)
+        return classes.astype(np.int64) if 2 * len(names) <= len(classes) else None
+
+    @cached_property
+    def bank(self) -> Bank:
+        """What varied sets are drawn from."""
+        if self.classes is None:
+            count = _count(self.whole)
+            return Bank(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.float32))
+        classes = self.classes
+
+        def gains() -> np.ndarray:
+            return Bank.of(self._rows, classes).gains
+
+        return Bank(classes, self._kept("gains", gains))
+
+    def easy(self, share: float) -> Ints | None:
+        """Positions of the easy sets of a share [sets, size], None where there are no classes."""
+        if share not in self._easy:
+            classes = self.classes
+
+            def chosen() -> np.ndarray:
+                assert classes is not None
+                return easy_sets(self._rows, classes, share)
+
+            self._easy[share] = None if classes is None else self._kept(f"easy {share!r}", chosen)
+        return self._easy[share]
+
+    @cached_property
+    def _rows(self) -> Floats:
+        def chunks() -> Iterator[np.ndarray]:
+            with seeded(0):
+                for batch in self._batches():
+                    yield _flat(self.task.inputs(batch))
+
+        return represent(chunks)
+
+    def _kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Values of the store, or made now and left there."""
+        key = content_hash(["subset", self.key, name])
+        entry = None if self.store is None else self.store.get(key)
+        if entry is not None and name in entry.tensors:
+            return np.asarray(entry.tensors[name].numpy())
+        made = make()
+        if self.store is not None:
+            self.store.put(key, Entry({name: torch.from_numpy(made)}, {}))
+        return made
+
+
+def _flat(inputs: Any) -> np.ndarray:
+    """Inputs of a batch as one row for each sample: all their tensors, side by side [n, d]."""
+    parts = [tensor.detach().cpu().reshape(len(tensor), -1).float() for tensor in tensors_of(inputs) if tensor.dim()]
+    return torch.cat(parts, dim=1).numpy()
+
+
+def _in_order(loader: Any, name: str) -> Callable[[], Iterator[Any]]:
+    """What gives the batches of a loader in the order of its data set.
+
+    Raises:
+        InputError: the loader is of a kind of which no subset can be taken.
+    """
+    if isinstance(loader, BatchLoader):
+        rows = loader.rows
+        return lambda: (rows[torch.arange(at, min(at + CHUNK, len(rows)))] for at in range(0, len(rows), CHUNK))
+    if (
+        isinstance(loader, DataLoader)
+        and not isinstance(loader.dataset, IterableDataset)
+        and type(loader.batch_sampler) is BatchSampler
+        and type(loader.sampler) in (RandomSampler, SequentialSampler)
+    ):
+        data, size, collate = loader.dataset, loader.batch_size, loader.collate_fn
+        return lambda: iter(DataLoader(data, batch_size=size, collate_fn=collate))
+    raise InputError(
+        f"training.share: task {name!r} gives its training data in a {type(loader).__name__}, of which no subset can "
+        "be taken; allowed are autoreg's BatchLoader, and torch's DataLoader over a data set with a length, without a "
+        "sampler of its own"
+    )
+
+
+def _count(loader: Any) -> int:
+    return len(loader.rows) if isinstance(loader, BatchLoader) else len(loader.dataset)
+
+
+def _of(loader: Any, rows: torch.Tensor) -> Any:
+    """A loader like the one given, over some of its rows."""
+    if isinstance(loader, BatchLoader):
+        order, held = loader.order, loader.rows
+        drawn = None if order.samples == len(held) else max(1, round(order.samples * len(rows) / len(held)))
+        return BatchLoader(
+            *held.tensors,
+            batch_size=order.batch_size,
+            shuffle=order.shuffle,
+            indices=held.indices[rows],
+            samples=drawn,
+        )
+    return DataLoader(
+        Subset(loader.dataset, rows.tolist()),
+        batch_size=loader.batch_size,
+        shuffle=type(loader.sampler) is RandomSampler,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+        drop_last=loader.drop_last and len(rows) >= (loader.batch_size or 1),
+        generator=None if loader.generator is None else torch.Generator(),
+    )
