@@ -17,7 +17,7 @@ from autoreg.costs.timing import device_fingerprint
 from autoreg.errors import InputError
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
-from autoreg.timed_recipes import artifact, corners, draw, time_artifact, time_recipes
+from autoreg.timed_recipes import Measured, artifact, corners, draw, time_artifact, time_recipes
 
 DRAWS = 400  # recipes that show which kinds of layers a space can leave
 RECIPES = 50  # that errors are measured on
@@ -111,27 +111,15 @@ def build_table(
     fitted, held_out = time_recipes(
         made.space, setup, recipes, seed + 1, lambda done, of: on_progress("recipes", done, of)
     )
-    empty = Check((), (), 0.0, 0.0)
-    blank = LatencyModel(table, Correction({}, 0.0, 0.0, 0.0, 0.0, 0), empty, geometries, profile, batch)
     if not held_out:
         raise InputError("latency: the space leaves one architecture alone; there is nothing to hold out")
+    unfitted, unchecked = Correction({}, 0.0, 0.0, 0.0, 0.0, 0), Check((), (), 0.0, 0.0)
+    blank = LatencyModel(table, unfitted, unchecked, geometries, profile, batch)
     correction = fit([blank.features(one.levels) for one in fitted], [one.latency.ms for one in fitted])
-    predicted = [correction.predict(blank.features(one.levels)).ms for one in held_out]
-    measured = [one.latency.ms for one in held_out]
-    median, ninth = error_quantiles(predicted, measured)
-    sums = [sum(blank.features(one.levels)[f"{kind}_ms"] for kind in KINDS) for one in held_out]
-    check = Check(tuple(predicted), tuple(measured), median, ninth, sum(one.latency.noisy for one in held_out))
-    model = LatencyModel(table, correction, check, geometries, profile, batch)
-    edges = [
-        {
-            "name": name,
-            "predicted": model.predict(levels).ms,
-            "measured": time_artifact(setup, levels, *artifact(setup, levels)).latency.ms,
-        }
-        for name, levels in corners(profile, drawn)
-    ]
+    check, sum_alone = _checked(blank, correction, held_out)
+    edges = _corners(LatencyModel(table, correction, check, geometries, profile, batch), setup, drawn)
     about: dict[str, Any] = {"task": setup.task.name, "space": made.space.name, "fitted": len(fitted), "corners": edges}
-    about |= {"sum_alone": error_quantiles(sums, measured)[0], "levels": [one.levels.to_dict() for one in held_out]}
+    about |= {"sum_alone": sum_alone, "levels": [one.levels.to_dict() for one in held_out]}
     path = save_correction(setup.latency.folder, fingerprint, network_of(setup), correction, check, about)
     return {
         "task": setup.task.name,
@@ -142,7 +130,7 @@ def build_table(
         "correction": correction.to_dict(),
         "check": check.to_dict(),
         "corners": edges,
-        "sum_alone": about["sum_alone"],
+        "sum_alone": sum_alone,
         "seconds": {"table": tabled - begun, "recipes": time.perf_counter() - tabled},
         "table": str(table.path),
         "file": str(path),
@@ -180,6 +168,37 @@ def _fill(
         "noisy": sum(table.entries[key].noisy for key in asked),
         "interpolated": thinned or len(wanted) > LIMIT,
     }
+
+
+def _checked(blank: LatencyModel, correction: Correction, held_out: Sequence[Measured]) -> tuple[Check, float]:
+    """The correction on recipes that it was not fitted to, and the median error of the plain sum of their layers.
+
+    Args:
+        blank: gives the features of levels.
+        correction: fitted to other recipes.
+        held_out: at least one.
+    """
+    features = [blank.features(one.levels) for one in held_out]
+    predicted = [correction.predict(found).ms for found in features]
+    measured = [one.latency.ms for one in held_out]
+    sums = [sum(found[f"{kind}_ms"] for kind in KINDS) for found in features]
+    noisy = sum(one.latency.noisy for one in held_out)
+    check = Check(tuple(predicted), tuple(measured), *error_quantiles(predicted, measured), noisy)
+    return check, error_quantiles(sums, measured)[0]
+
+
+def _corners(
+    model: LatencyModel, setup: Any, drawn: Sequence[tuple[Mapping[str, Any], Levels]]
+) -> list[dict[str, Any]]:
+    """The dense and the thinnest network, predicted and measured in milliseconds."""
+    return [
+        {
+            "name": name,
+            "predicted": model.predict(levels).ms,
+            "measured": time_artifact(setup, levels, *artifact(setup, levels)).latency.ms,
+        }
+        for name, levels in corners(model.profile, drawn)
+    ]
 
 
 def format_latency(found: Mapping[str, Any]) -> str:

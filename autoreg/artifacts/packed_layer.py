@@ -113,44 +113,54 @@ def read_layer(
     if entry.get("tied") is not None:
         owner = codes.get(entry["tied"], LayerCode())
         return None, _code(owner.weight, owner.integers, axis, **ends), masks.get(entry["tied"])
-    count = int(np.prod(shape, dtype=np.int64))
-    low, bits, grid = 0, FLOAT_BITS, None
-    if entry.get("weight") is not None:
-        bits, low, high = (int(entry["weight"][key]) for key in ("bits", "low", "high"))
-        if not 2 <= bits <= 8 or high - low >= 2**bits or high < low:
-            raise DamagedError(f"{bits} bits for integers from {low} to {high}")
-        scale = _take(tensors, f"{name}.weight:scale")
-        zero_point = tensors.pop(f"{name}.weight:zero_point", None)
-        grid = Grid(scale, torch.zeros_like(scale, dtype=torch.int32), low, high, bits)
-        if zero_point is not None:
-            grid = Grid(scale, zero_point.int(), low, high, bits)
-        if axis not in (None, 0, 1):
-            raise DamagedError(f"scales along dimension {axis}")
-        outputs = 1 if axis is None else shape[axis]
-        if grid.scale.shape != (outputs,) or grid.zero_point.shape != (outputs,):
-            raise DamagedError(f"{outputs} scales expected")
-    names = (VALUES,) if entry["packing"] == "dense" else (VALUES, POSITIONS)
-    pieces = {piece: _take(tensors, f"{name}.weight:{piece}").numpy() for piece in names}
-    packed = Packed(entry["packing"], pieces, tuple(entry.get("coded", ())), int(entry["kept"]))
-    held, kept = unpack(packed, count, bits)
+    grid = None if entry.get("weight") is None else _weight_grid(tensors, name, entry, shape)
+    packed, count = _packed(tensors, name, entry), int(np.prod(shape, dtype=np.int64))
+    held, places = unpack(packed, count, FLOAT_BITS if grid is None else grid.bits)
+    kept = None if places is None else torch.from_numpy(places)
     if grid is None:
-        weight = torch.zeros(count)
-        weight[slice(None) if kept is None else torch.from_numpy(kept)] = torch.from_numpy(held.astype(np.float32))
-        weight, integers = weight.reshape(shape), None
+        integers, weight = None, _placed(torch.zeros(shape), torch.from_numpy(held.astype(np.float32)), kept)
     else:
-        integers = _along(grid.zero_point, shape, axis).expand(shape).to(torch.int16).reshape(-1)
-        codes_held = torch.from_numpy(held.astype(np.int16) + np.int16(low))
-        integers[slice(None) if kept is None else torch.from_numpy(kept)] = codes_held
-        integers = integers.reshape(shape)
+        zeros = _along(grid.zero_point, shape, axis).expand(shape).to(torch.int16).contiguous()
+        integers = _placed(zeros, torch.from_numpy(held.astype(np.int16) + np.int16(grid.low)), kept)
         if bool((integers > grid.high).any()):
             raise DamagedError(f"an integer is larger than {grid.high}")
         weight = values_of(integers, grid, axis)
     mask = None
     if entry.get("masked"):
-        mask = weight != 0 if kept is None else torch.from_numpy(kept).reshape(shape)
+        mask = weight != 0 if kept is None else kept.reshape(shape)
         if packed.kept == count:
             mask = torch.ones(shape, dtype=torch.bool)
     return weight, _code(grid, integers, axis, **ends), mask
+
+
+def _weight_grid(tensors: dict[str, Tensor], name: str, entry: Mapping[str, Any], shape: tuple[int, ...]) -> Grid:
+    """The grid of a layer's integers, one scale for each index along the entry's axis; its tensors are taken out."""
+    bits, low, high = (int(entry["weight"][key]) for key in ("bits", "low", "high"))
+    if not 2 <= bits <= 8 or high - low >= 2**bits or high < low:
+        raise DamagedError(f"{bits} bits for integers from {low} to {high}")
+    scale = _take(tensors, f"{name}.weight:scale")
+    zero_point = tensors.pop(f"{name}.weight:zero_point", None)
+    zero_point = torch.zeros_like(scale, dtype=torch.int32) if zero_point is None else zero_point.int()
+    axis = entry.get("axis")
+    if axis not in (None, 0, 1):
+        raise DamagedError(f"scales along dimension {axis}")
+    outputs = 1 if axis is None else shape[axis]
+    if scale.shape != (outputs,) or zero_point.shape != (outputs,):
+        raise DamagedError(f"{outputs} scales expected")
+    return Grid(scale, zero_point, low, high, bits)
+
+
+def _packed(tensors: dict[str, Tensor], name: str, entry: Mapping[str, Any]) -> Packed:
+    """The pieces of a layer's weight; they are taken out of `tensors`."""
+    names = (VALUES,) if entry["packing"] == "dense" else (VALUES, POSITIONS)
+    pieces = {piece: _take(tensors, f"{name}.weight:{piece}").numpy() for piece in names}
+    return Packed(entry["packing"], pieces, tuple(entry.get("coded", ())), int(entry["kept"]))
+
+
+def _placed(empty: Tensor, held: Tensor, kept: Tensor | None) -> Tensor:
+    """`empty`, changed in place: the numbers held, in order, where `kept` [count] says so, or everywhere."""
+    empty.view(-1)[slice(None) if kept is None else kept] = held
+    return empty
 
 
 def values_of(integers: Tensor, grid: Grid, axis: int | None) -> Tensor:

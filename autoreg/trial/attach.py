@@ -84,14 +84,7 @@ def attach(
     content = load_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
     config = complete_recipe(content, registry(), layers)
     _refuse(config)
-    batches = list(calibration)
-    tools = _Calibration(batches, forward or _call, loss)
-    methods = [create(kind, *method_of(config[kind])) for kind in ("reparam", "noise", "regularizer")]
-    found = [method for method in methods if method is not None]
-    if config["sparsity"] != "none":
-        found.append(_masker(model, config, layers, tools, seed))
-    if is_quantized(config):
-        found.append(_Quantizing(config, layers, tools, shared_weights(model)))
+    found = _working(model, config, layers, _Calibration(list(calibration), forward or _call, loss), seed)
     before = {id(p) for p in model.parameters()}
     generator = torch.Generator().manual_seed(seed)
     run = Run(model, optimizer, found, epochs=epochs, steps_per_epoch=steps_per_epoch, generator=generator)
@@ -123,6 +116,19 @@ def _refuse(config: Mapping[str, Any]) -> None:
         )
     if method_of(config["layers"]["train"])[0] != "all":
         raise InputError("attach: layers.train: choose the trained parameters when the optimizer is made; use all here")
+
+
+def _working(
+    model: nn.Module, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration, seed: int
+) -> list[Any]:
+    """What a recipe puts to work, in the order in which it acts."""
+    methods = [create(kind, *method_of(config[kind])) for kind in ("reparam", "noise", "regularizer")]
+    found = [method for method in methods if method is not None]
+    if config["sparsity"] != "none":
+        found.append(_masker(model, config, layers, tools, seed))
+    if is_quantized(config):
+        found.append(_Quantizing(config, layers, tools, shared_weights(model)))
+    return found
 
 
 def _call(model: nn.Module, batch: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
+import autoreg.plan
 import autoreg.search
 
 
@@ -38,3 +41,25 @@ print([m for m in ("torch", "ray") if m in sys.modules])
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_no_module_here_imports_what_needs_torch_or_another_room_not_even_late() -> None:
+    """Neither do the space and the plan. Late imports count: whoever needs torch stands elsewhere."""
+    house = Path(autoreg.plan.__file__).parent
+    files = [house / "plan.py", *(house / "search").rglob("*.py"), *(house / "space").rglob("*.py")]
+    barred = ("torch", "ray", "autoreg.trial", "autoreg.execution")
+    found = {
+        (file.name, name)
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in imported(node)
+        if any(name == b or name.startswith(f"{b}.") for b in barred)
+    }
+    assert len(files) > 40
+    assert found == set()
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
