@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from autoreg import cli
+from autoreg.space.study_spec import StudySpec
+from autoreg.task_study import RunOptions, TaskStudy
 
 STUDY = """\
 name: tiny
@@ -147,9 +150,12 @@ def test_a_larger_budget_goes_on_where_the_study_stopped(
     assert [use["trials"] for use in uses] == [3, 6]
 
 
+def events(folder: Path) -> list[Any]:
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
 def configs(folder: Path) -> list[Any]:
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [event["config"] for event in events if event["event"] == "ask"]
+    return [event["config"] for event in events(folder) if event["event"] == "ask"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -181,8 +187,7 @@ def test_a_killed_search_loses_no_finished_trial_and_resumes_to_the_same_trials(
 
 
 def metrics(folder: Path) -> dict[int, Any]:
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    told = {event["trial"]: event["metrics"] for event in events if event["event"] == "tell"}
+    told = {event["trial"]: event["metrics"] for event in events(folder) if event["event"] == "tell"}
     return {n: {k: v for k, v in m.items() if k != "latency_ms"} for n, m in told.items()}
 
 
@@ -289,6 +294,64 @@ def test_a_study_in_which_nothing_is_feasible_ends_with_exit_code_1(
     study.write_text(STUDY + 'constraints: ["error <= -1"]\n')
     assert call("run", study, "--out", study.parent / "none", "--store", store, "--trials", 3) == 1
     assert "No trial is complete and feasible" in capsys.readouterr().err
+
+
+DIGITS = """\
+name: few
+task: {digits: {train_images: 200}}
+space:
+  quantization: {weights: {bits: [4, 8]}}
+  training: {lr: {log: [1e-3, 1e-1]}, epochs: 1, qat_epochs: 0}
+objectives: {error: min}
+baselines: none
+final_seeds: 0
+"""
+
+
+def test_a_warm_start_is_told_carried_out_kept_and_shown(
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, first, second = tmp_path / "few.yaml", tmp_path / "first", tmp_path / "second"
+    file.write_text(DIGITS)
+    spec = StudySpec.load(file).override(budget={"trials": 16}, sampler="random")
+    TaskStudy(spec, RunOptions(first, store=store)).run()
+    command = ["run", file, "--out", second, "--store", store, "--trials", 4, "--seed", 1]
+    assert call(*command, "--warm-start", first) == 0
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if "warm start" in line]
+    (taken,) = json.loads((second / "warm.json").read_text())
+    told = [event for event in events(first) if event["event"] == "tell" and event["state"] == "COMPLETE"]
+    assert taken["quality"] == [event["metrics"]["error"] for event in told]
+    assert note == (
+        f"Note: warm start from {first}: {len(told)} trials, 2 of 2 parameters matched; "
+        f"it foretells its own held-out trials with a rank correlation of {taken['correlation']:.2f}"
+    )
+    asks = [event for event in events(second) if event["event"] == "ask"]
+    assert [event["source"] for event in asks[-2:]] == ["warm", "warm"]
+    rates = [event["config"]["training"]["lr"] for event in asks[-2:]]
+    assert min(rates) > 0.02, "one epoch needs a high rate, as the first study measured"
+    page = html.unescape((second / "report.html").read_text())
+    assert f"Warm start from {first}: {len(told)} trials, 2 parameters in common" in page
+
+
+def test_a_warm_start_from_what_is_no_study_is_refused_with_one_sentence(
+    finished: Path, study: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "study.json").write_text("{")
+    wrong = {
+        tmp_path / "nowhere": "holds no study (there is no study.json)",
+        study: "cannot be read as a study",
+        tmp_path / "broken": "cannot be read as a study",
+        finished: "complete trials that say something of this space; needed are at least 10",
+    }
+    for folder, message in wrong.items():
+        assert call("run", study, "--out", tmp_path / "out", "--store", store, "--warm-start", folder) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+        assert line.startswith(f"Error: warm start: {folder} ")
+        assert message in line
+        assert not (tmp_path / "out").exists()
+    assert call("run", study, "--out", finished, "--store", store, "--resume", "--warm-start", finished) == 2
+    assert f"the study in {finished} was begun without one" in capsys.readouterr().err
 
 
 def test_help_answers_without_heavy_imports() -> None:

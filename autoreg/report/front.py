@@ -83,6 +83,7 @@ def front_rows(data: StudyData) -> list[FrontRow]:
     for _, trial in data.shown_front.iterrows():
         number = int(trial["number"])
         member = members.get(number, {})
+        chance = member.get("front_probability")
         config = data.state.records[number].config
         rows.append(
             FrontRow(
@@ -95,7 +96,7 @@ def front_rows(data: StudyData) -> list[FrontRow]:
                 test=member.get("test") or {},
                 test_sets=member.get("test_sets") or {},
                 hv_contribution=member.get("hv_contribution"),
-                front_probability=member.get("front_probability", data.chances.get(number)),
+                front_probability=data.chances.get(number) if chance is None else chance,
                 replicated=bool(member.get("replicated")),
                 on_final_front=member.get("on_final_front"),
                 file=files.get(number, {}),

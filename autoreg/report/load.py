@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
+from autoreg.report.files import mapping
 from autoreg.report.table import COSTS, RESERVED, is_number, numbers, trial_table
 from autoreg.search.events import read_events
 from autoreg.search.records import Record, State
@@ -154,6 +155,22 @@ class StudyData:
         if self.beliefs.get("ended") != len(self.state.told):
             return {}
         return {int(n): p for n, p in numbers(self.beliefs.get("probabilities") or {}).items()}
+
+    @property
+    def prior(self) -> Mapping[str, Any]:
+        """What became of a warm start (`Prior.to_dict`) when the search last ended; before that, what it took.
+
+        Empty where the study had none.
+
+        Raises:
+            StudyError: what it took is damaged.
+        """
+        if self.beliefs.get("ended") == len(self.state.told) and "prior" in self.beliefs:
+            return mapping(self.beliefs["prior"])
+        from autoreg.search.sources import KEPT, kept
+
+        sources = kept(self.folder) if (self.folder / KEPT).exists() else []
+        return {"sources": [source.summary() for source in sources]} if sources else {}
 
     @property
     def baselines(self) -> list[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from autoreg.report.front import FrontRow, format_metric, no_front_sentence, spr
 from autoreg.report.phrase import recipe_phrase
 from autoreg.report.plot_search import predictor_scores, score_sentence
 from autoreg.report.progress import duration
+from autoreg.report.warm_words import warm_sentences
 from autoreg.report.words import (
     audit_sentence,
     dense_quality,
@@ -277,10 +278,12 @@ def failure_section(data: StudyData) -> str:
 
 
 def predictor_section(data: StudyData) -> str:
-    """How good the predictor was, in words."""
+    """How good the predictor was and what a warm start brought it, in words."""
     scores = predictor_scores(data)
     audit = audit_sentence(data)
     checked = f"<p>{esc(audit)}</p>\n" if audit else ""
+    warm = "".join(f"<li>{esc(sentence)}</li>" for sentence in warm_sentences(data))
+    checked += f"<ul>{warm}</ul>\n" if warm else ""
     if not scores:
         return checked + "<p>No prediction was recorded that met an observed value.</p>\n"
     lines = "".join(f"<li>{esc(title(s['metric']))}: {esc(score_sentence(s))}</li>" for s in scores)

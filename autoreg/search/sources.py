@@ -68,6 +68,11 @@ class Source:
         held = {"name": self.name, "correlation": self.correlation}
         return {**held, "flats": [dict(f) for f in self.flats], "quality": list(self.quality)}
 
+    def summary(self) -> dict[str, Any]:
+        """What a report says of it, as plain data."""
+        held = {"name": self.name, "trials": len(self.flats), "matched": list(self.matched)}
+        return {**held, "correlation": self.correlation, "used": self.sure}
+
     @classmethod
     def of(cls, space: Space, name: str, flats: Sequence[Mapping[str, Any]], quality: Sequence[float]) -> Source:
         """A source with its correlation measured."""

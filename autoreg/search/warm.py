@@ -94,11 +94,8 @@ class Prior:
     def to_dict(self) -> dict[str, Any]:
         """What became of the prior, as plain data for a report."""
         return {
-            "sources": [
-                {"name": s.name, "trials": len(s.flats), "matched": list(s.matched)}
-                | {"correlation": s.correlation, "used": s.sure}
-                for s in self.sources
-            ],
+            "sources": [source.summary() for source in self.sources],
+            "heard": len(self._values),
             "correlation": None if math.isnan(self.correlation) else self.correlation,
             "dropped_at": self.dropped_at,
         }
