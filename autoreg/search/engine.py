@@ -154,7 +154,7 @@ class Engine:
         Recipes that were interrupted come first, then the starters, then proposals.
 
         Raises:
-            InputError: At the first ask, if no recipe of the space meets the constraints.
+            InputError: At the first ask, if no recipe of the space is found that meets the constraints, nor a starter.
         """
         self.stop_reason = self.budget.spent(self.seconds(), self._epochs())
         if self.stop_reason is not None:
@@ -168,7 +168,7 @@ class Engine:
         if self.stop_reason is not None:
             return None
         if number == 0:
-            self._proposer.require_possible()
+            self._proposer.require_possible([*(config for _, config in self._starters), *self._warm])
         proposal = self._starter() or self._proposer.propose(self.state, number)
         if proposal is None:
             self.stop_reason = "no recipe is left that is new and within the constraints"
@@ -384,7 +384,8 @@ class Engine:
     def _decide(self, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
         if self._halving is None or record.source in self._baselines or record.replicate_of is not None:
             return Decision(False)
-        return decide_at(self._halving, self.problem, self.state, record, step, metrics, self.seed)
+        shared: dict[str, Any] = {"group": self._learner.group, "ledger": self._proposer.ledger}
+        return decide_at(self._halving, self.problem, self.state, record, step, metrics, self.seed, **shared)
 
     def _incomplete(self, metrics: Mapping[str, float]) -> str | None:
         for name in self.problem.names:

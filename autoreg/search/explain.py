@@ -31,8 +31,8 @@ def explain(sampler: str, drawer: str, halving: Halving | None, replicate: bool)
         )
     if halving is not None:
         text += (
-            " Stopping: a trial ends early when even the optimistic end of what finished trials of its structure"
-            " foretell is dominated at its known cost"
+            " Stopping: a trial ends early when even the optimistic end of what finished trials foretell, of which"
+            " the same was trained after the rungs and each training counts once, is dominated at its known cost"
             + (
                 ""
                 if (halving.every if halving.rank is None else not halving.rank)

@@ -32,7 +32,8 @@ class Halving:
     """Stopping at rungs, asynchronously, by two rules.
 
     The bound: a trial is stopped when even the optimistic end of its forecast is dominated at its
-    known costs by a complete trial. The forecast is learned from finished trials of its own structure.
+    known costs by a complete trial. The forecast is learned from finished trials after whose rungs the same was trained
+    (fine-tuning, learned bits), and one training counts once, however many variants share it and its luck.
 
     The rank, multi-objective successive halving within a recent window: a trial is compared with the
     last `window` other trials that reached the rung, by non-dominated rank of (quality at the rung, known
@@ -100,6 +101,7 @@ class Halving:
         quality: int,
         finished: ArrayLike,
         finals: ArrayLike,
+        groups: Sequence[str] | None = None,
         wrong: int = 0,
         reference: ArrayLike | None = None,
     ) -> Decision:
@@ -109,13 +111,14 @@ class Halving:
             own: The trial's objectives [m]: quality at the rung, costs as known.
             others: The same of the other trials at this rung, oldest first [n][m].
             quality: Index of the quality among the objectives.
-            finished: Quality at this rung and at the end of complete trials of the same structure [j][2].
+            finished: Quality at this rung and at the end of complete trials that are like it [j][2].
             finals: Objectives of complete trials that count, at their end [k][m].
+            groups: Label of the luck that each of `finished` shares [j]; None: each has its own.
             wrong: Stops that audits have shown to be wrong.
             reference: Point below which hypervolume is taken [m].
         """
         me = np.asarray(own, dtype=float)
-        bound = self._bound(me, quality, np.asarray(finished, dtype=float).reshape(-1, 2), wrong)
+        bound = self._bound(me, quality, np.asarray(finished, dtype=float).reshape(-1, 2), groups, wrong)
         ended = np.asarray(finals, dtype=float).reshape(-1, len(me))
         if bound is not None and len(ended) and bool(np.any(_dominates(ended, bound))):
             return Decision(True, f"at its known cost even the optimistic bound {bound[quality]:.4g} is dominated")
@@ -132,13 +135,15 @@ class Halving:
             return Decision(False)
         return Decision(True, f"place {place + 1} of {len(points)} at this rung, {keep} go on")
 
-    def _bound(self, own: Floats, quality: int, finished: Floats, wrong: int) -> Floats | None:
+    def _bound(
+        self, own: Floats, quality: int, finished: Floats, groups: Sequence[str] | None, wrong: int
+    ) -> Floats | None:
         from autoreg.search.forecast import optimistic
 
         if len(finished) < self.peers:
             return None
-        bound = own.copy()
-        bound[quality] = optimistic(float(own[quality]), finished[:, 0], finished[:, 1], 1 - self.optimism, wrong)
+        bound, share = own.copy(), 1 - self.optimism
+        bound[quality] = optimistic(float(own[quality]), finished[:, 0], finished[:, 1], share, wrong, groups)
         return bound
 
     def audits(self, seed: int, trial: int) -> bool:

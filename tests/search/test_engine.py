@@ -25,7 +25,7 @@ from autoreg.search import (
     read_state,
 )
 from autoreg.search.frontier import Frontier
-from autoreg.space import Expression, digest
+from autoreg.space import Expression, Space, digest
 
 from .problems import DENSE, OBJECTIVES, evaluate, keys, run, small_space, toy_costs, toy_error, toy_space
 
@@ -242,6 +242,38 @@ def test_constraints_that_nothing_meets_are_an_error_at_the_first_ask() -> None:
     engine = toy(constraints=("flops <= 0.0001 * dense.flops",))
     with pytest.raises(InputError, match=r"no recipe of the space can be tried.*flops <= 0.0001 \* dense.flops"):
         engine.ask()
+
+
+@pytest.mark.parametrize("how", ["starters", "warm_start"])
+def test_where_only_a_given_config_is_possible_it_is_asked_and_the_study_ends(how: str) -> None:
+    """One config of a continuous space meets the constraint; no draw ever hits it, and none was given is an error."""
+    space = Space.from_dict({"amount": {"uniform": [0.0, 1.0]}})
+    only, too_dear = {"amount": 1.0}, {"amount": 0.5}
+
+    def engine(configs: list[dict[str, Any]], sampler: str = "auto") -> Engine:
+        given: Any = [("baseline", c) for c in configs] if how == "starters" else configs
+        return Engine(
+            space,
+            {"error": "min", "flops": "min"},
+            quality="error",
+            costs=lambda config: {"flops": 1000.0 * (1 - config["amount"])},
+            constraints=[Expression.parse("flops <= 0", "test")],
+            budget=Budget(trials=5),
+            sampler=sampler,
+            **{how: given},
+        )
+
+    for sampler in ("auto", "random", "nsga2", "evolution"):
+        study = engine([too_dear, only], sampler)
+        while finish(study) is not None:
+            pass
+        asked = [r["config"] for r in study.trials()]
+        assert asked == ([too_dear, only] if how == "starters" else [only])
+        assert study.front() == [len(asked) - 1]
+        assert study.stop_reason == "no recipe is left that is new and within the constraints"
+    for configs in ([], [too_dear]):
+        with pytest.raises(InputError, match=r"no recipe of the space can be tried.*'flops <= 0' broken"):
+            engine(configs).ask()
 
 
 def test_constraints_on_quality_are_judged_at_the_end() -> None:

@@ -8,7 +8,7 @@ import pytest
 from autoreg.errors import InputError
 from autoreg.search import Budget, Engine, Halving, Result
 from autoreg.search.forecast import optimistic
-from autoreg.search.rungs import structure
+from autoreg.search.rungs import trained_after
 from autoreg.space import digest
 
 from .problems import toy_space
@@ -122,10 +122,58 @@ def test_one_in_twenty_turns_out_better_than_the_optimistic_end(kind: str) -> No
     assert 0.01 < better / 600 < 0.08
 
 
-def test_structures_are_told_apart() -> None:
-    assert structure({"sparsity": {"channel": {"amount": 0.5}}}) == "channel"
-    assert structure({"sparsity": "2:4"}) == "2:4"
-    assert structure({"bits": 4}) == ""
+def test_trials_are_alike_by_what_is_trained_after_the_rungs() -> None:
+    def tuned(epochs: int, quantizer: object) -> dict[str, object]:
+        return {"training": {"finetune_epochs": epochs}, "quantization": {"quantizer": quantizer}, "sparsity": "2:4"}
+
+    assert trained_after(tuned(0, "rtn")) == (False, "rtn")
+    assert trained_after(tuned(4, {"lsq": {"ema": 0.9}})) == (True, "lsq")
+    assert trained_after({"bits": 4, "training": "long"}) == (False, "")
+
+
+def test_the_forecast_is_the_textbook_prediction_interval() -> None:
+    """Ten finals, of which the rung tells nothing: mean + t(9; 5 %) * deviation * sqrt(1 + 1 / 10)."""
+    finals = np.array([0.2, 0.25, 0.22, 0.27, 0.24, 0.26, 0.21, 0.23, 0.28, 0.24])
+    rungs = np.array([0.7, 0.9, 0.5, 0.8, 0.6, 0.9, 0.5, 0.8, 0.6, 0.7]) * 1e3
+    expected = finals.mean() - 1.8331129 * finals.std(ddof=1) * np.sqrt(1.1)
+    line = np.polyfit(rungs, finals, 1)
+    at = 700.0
+    rest = np.sqrt(np.sum((finals - np.polyval(line, rungs)) ** 2) / 8)
+    leverage = 1 + 0.1 + (at - rungs.mean()) ** 2 / np.sum((rungs - rungs.mean()) ** 2)
+    of_line = np.polyval(line, at) - 1.8595480 * rest * np.sqrt(leverage)
+    assert optimistic(at, rungs, finals, 0.05) == pytest.approx(min(expected, of_line), abs=1e-6)
+
+
+def test_variants_of_one_training_count_once() -> None:
+    """The same values, each three times over as variants of one training, foretell what they do once."""
+    rng = np.random.default_rng(2)
+    rungs, finals = rng.uniform(0.3, 0.6, 12), rng.uniform(0.1, 0.2, 12)
+    names = [f"training {k}" for k in range(12)]
+    once = optimistic(0.5, rungs, finals, 0.05, groups=names)
+    assert once == pytest.approx(optimistic(0.5, rungs, finals, 0.05))
+    often = optimistic(0.5, np.repeat(rungs, 3), np.repeat(finals, 3), 0.05, groups=np.repeat(names, 3).tolist())
+    assert often == pytest.approx(once)
+    uneven = optimistic(
+        0.5, np.append(rungs, [rungs[0]] * 30), np.append(finals, [finals[0]] * 30), 0.05, groups=names + names[:1] * 30
+    )
+    assert uneven == pytest.approx(once), "thirty more variants of one training are no thirty trainings"
+    assert optimistic(0.5, np.repeat(rungs, 3), np.repeat(finals, 3), 0.05) > once, "without groups it is too sure"
+
+
+def test_with_shared_luck_the_quantile_holds_only_by_groups() -> None:
+    """Five trainings with eight variants each, whose finals share the training's luck: a new one is foretold."""
+    rng = np.random.default_rng(3)
+    names = np.repeat([str(k) for k in range(5)], 8).tolist()
+    grouped = alone = 0
+    for _ in range(600):
+        luck = rng.normal(0, 0.02, 6)
+        rungs = rng.uniform(0.4, 0.6, 41)
+        finals = 0.2 + np.append(np.repeat(luck[:5], 8), luck[5]) + rng.normal(0, 0.004, 41)
+        low = optimistic(rungs[-1], rungs[:-1], finals[:-1], 0.05, groups=names)
+        grouped += finals[-1] < low
+        alone += finals[-1] < optimistic(rungs[-1], rungs[:-1], finals[:-1], 0.05)
+    assert 0.01 < grouped / 600 < 0.05
+    assert alone / 600 > 0.07, "forty trials that are taken for independent"
 
 
 def test_settings_out_of_range_are_refused() -> None:
@@ -163,6 +211,27 @@ def test_the_engine_stops_a_trial_that_falls_behind() -> None:
     assert engine.tell(bad.number, Result("PRUNED", {"error": 0.8}, reason="stopped")) == "PRUNED"
     assert len(engine.state.records[bad.number].reports) == 1
     assert engine.summary()["stopped"] == 1
+
+
+@pytest.mark.parametrize(("shared", "answer"), [(True, "continue"), (False, "stop")])
+def test_a_trial_whose_work_is_paid_is_never_stopped(shared: bool, answer: str) -> None:
+    """The bad trial's bill: a training that others have paid and nothing after it, or one of its own."""
+    bad: list[dict[str, object]] = []
+
+    def price(config: dict[str, object]) -> list[tuple[str, float]]:
+        own = config in bad and not shared
+        return [("own" if own else "common", 10.0), (digest(config), 0.0)]
+
+    engine = engine_of(Halving(audit=0.0), price=price)
+    for k in range(9):
+        ask = engine.ask()
+        assert ask is not None
+        engine.report(ask.number, 1, {"error": 0.3})
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.1 + 0.001 * k}))
+    late = engine.ask()
+    assert late is not None
+    bad.append(late.config)
+    assert engine.report(late.number, 1, {"error": 0.8}) == answer
 
 
 @pytest.mark.parametrize(("reported", "stops"), [({"error"}, True), ({"speed"}, False)])
