@@ -4,6 +4,7 @@
     python -m benchmarks.engines --tables hpolib-naval,nb201-cifar10-latency --arms random,tpe,ours --seeds 3
     python -m benchmarks.engines --tables read --report
     python -m benchmarks.engines --tables own --arms stopping --trials 300 --epochs 100 --cache off
+    python -m benchmarks.engines --tables live-surrogate --arms random,tpe,nsga2,ours --seeds 5
 
 Runs go to a file of JSON lines, one each, and are not repeated; those of our engine belong to the state of its source.
 Measures are computed from that file and written beside it as Markdown and PNG. See `benchmarks/tables/README.md`.
@@ -26,9 +27,11 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before numpy is imported, and for the processes that are begun here
 
 from benchmarks.runs import read, state  # noqa: E402
-from benchmarks.tables.arms import ARMS, SLOW, STARTS, STOPPING, VERY_SLOW, run  # noqa: E402
+from benchmarks.tables.arms import ARMS, ENUMERATING, SLOW, STARTS, STOPPING, VERY_SLOW, run  # noqa: E402
 from benchmarks.tables.engines_report import report  # noqa: E402
-from benchmarks.tables.names import GROUPS, OWN, judge_of, load  # noqa: E402
+from benchmarks.tables.live import NAMES as LIVE  # noqa: E402
+from benchmarks.tables.live import Live  # noqa: E402
+from benchmarks.tables.names import GROUPS, OWN, judge_of, load, restored  # noqa: E402
 from benchmarks.tables.paying import whole  # noqa: E402
 
 QUICK = ("random", "isotonic", "tpe", "tpe_multivariate", "tpe_filter", "nsga2", "linas", "ours", "ours_learned")
@@ -62,6 +65,7 @@ def play(job: Job) -> dict[str, Any]:
         return row | {"failed": traceback.format_exc(limit=-3)}
     row |= {"rows": got.rows, "seconds": [round(s, 4) for s in got.seconds], "drawn": got.drawn}
     row |= {} if got.chosen is None else {"chosen": got.chosen}
+    row |= table.recorded(got.rows, job.seed) if isinstance(table, Live) else {}
     if table.phases is not None or table.curves is not None:
         row |= {"steps": got.steps, "trained": [round(s, 3) for s in got.trained]}
         row["epochs_paid"] = [round(e, 3) for e in got.epochs]
@@ -96,10 +100,12 @@ def jobs_of(given: argparse.Namespace, source: str) -> list[Job]:
     arms = list(dict.fromkeys(a for name in given.arms.split(",") for a in ROOMS.get(name, (name,))))
     jobs = []
     for table in tables:
-        shares = table in OWN
+        shares = table in OWN or table in LIVE
         for seed in range(given.seeds):
             for arm in arms:
-                if (arm in SLOW and seed >= SLOW_SEEDS) or (arm in STOPPING and not shares):
+                if (arm in SLOW and seed >= SLOW_SEEDS) or (arm in STOPPING and table not in OWN):
+                    continue
+                if arm in ENUMERATING and table in LIVE:
                     continue
                 trials = min(given.trials, SLOW_TRIALS) if arm in VERY_SLOW else given.trials
                 state = source if arm.startswith("ours") else ""
@@ -141,7 +147,7 @@ def main() -> None:
         alike = {job._replace(state="") for job in wanted}
         rows += [r for r in read(file) if key(r)._replace(state="") in alike and key(r) not in set(wanted)]
     name = given.name or (given.tables if given.tables in GROUPS else "some")
-    report(rows, source, given.out, name, given.against, judge_of)
+    report([restored(row) for row in rows], source, given.out, name, given.against, judge_of)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ seconds a trivial trial takes with the Ray executor, beside bare Ray Tune's; and
     python -m benchmarks.overhead [--trials 100 1000 10000] [--rounds 20] [--ray 200] [--json FILE]
 
 A conditional space of plain values, a cost that is a formula, an error that is a formula: nothing trains. The first
-trials are written into the log as if they had run; then the engine goes on and is timed. What is learned only now and
-then (parameters of the Gaussian process, trees) is timed apart and shared out over the trials between two times.
+trials are written into the log as if they had run; then the engine goes on and is timed, once without a price and once
+with one, by which configs of the same training share it. What is learned only now and then (parameters of the Gaussian
+process, trees) is timed apart and shared out over the trials between two times. The bars are on `ask_and_tell_ms`.
 Bare Optuna (TPE, two objectives, in memory) gets the same trials through `add_trial`. Bare Ray Tune runs a trivial
 class trainable with `reuse_actors` and its own random search, in the same quiet session of Ray; our engine runs
 formulas on the Ray executor, once with even draws (what the executor adds) and once with sampler auto.
@@ -19,6 +20,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ import numpy as np
 from autoreg.files import write_whole
 from autoreg.search import Budget, Engine, EventLog, Normalizer, Result
 from autoreg.search.improvement import Region
+from autoreg.search.price import Bill, Price
 from autoreg.space import Space, digest
 
 SPACE: dict[str, Any] = {
@@ -45,7 +48,11 @@ SPACE: dict[str, Any] = {
     **{f"layer{k}": {"uniform": [0.0, 1.0]} for k in range(8)},
 }
 DENSE = {"flops": 6400.0, "error": 0.05}
+COMPRESSED = ("amount", "bits", "width")
+"""What is done to a network after its training."""
 OBJECTIVES = {"error": "min", "flops": "min"}
+BARS = {1000: 50.0, 10_000: 150.0}
+"""Milliseconds to ask and tell, at most, after so many trials."""
 
 
 def cost(config: dict[str, Any]) -> dict[str, float]:
@@ -60,6 +67,13 @@ def error(config: dict[str, Any]) -> float:
     held = 0.05 if config["regularizer"] == "none" else 0.02
     small = 0.3 * config["amount"] ** 4 + 0.4 / config["bits"] + 0.05 / config["width"]
     return float(min(0.02 + rate + layers + held + small, 0.9))
+
+
+def bill(config: dict[str, Any]) -> Bill:
+    """Ten epochs of training, two of fine-tuning, and bits that cost nothing."""
+    train = digest({k: v for k, v in config.items() if k not in COMPRESSED})
+    tune = train + digest({k: config[k] for k in ("amount", "width")})
+    return (train, 10.0), (tune, 2.0), (digest(config), 0.0)
 
 
 def filled(space: Space, trials: int, seed: int) -> EventLog:
@@ -83,8 +97,8 @@ def scale() -> Normalizer:
     return Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9)
 
 
-def ours(space: Space, trials: int, rounds: int, seed: int = 0) -> dict[str, float]:
-    """Milliseconds to ask and to tell, median; those of the first ask, which learns everything; share screened."""
+def ours(space: Space, trials: int, rounds: int, price: Price | None = None, seed: int = 0) -> dict[str, float]:
+    """Milliseconds to ask, to tell and to do both, medians; those to learn, for each trial; share screened."""
     engine = Engine(
         space,
         OBJECTIVES,
@@ -95,6 +109,7 @@ def ours(space: Space, trials: int, rounds: int, seed: int = 0) -> dict[str, flo
         budget=Budget(trials=trials + rounds + 10),
         identity=digest,
         prune=False,
+        price=price,
         log=filled(space, trials, seed),
     )
     asks, tells = [], []
@@ -111,6 +126,7 @@ def ours(space: Space, trials: int, rounds: int, seed: int = 0) -> dict[str, flo
     return {
         "ask_ms": usual,
         "tell_ms": statistics.median(tells[10:]) * 1e3,
+        "ask_and_tell_ms": statistics.median(a + t for a, t in zip(asks[10:], tells[10:], strict=True)) * 1e3,
         "learning_ms_a_trial": max(asks[0] * 1e3 - usual, 0.0) / max(trials // 8, 1),
         "screened": sum(r["source"] == "screened" for r in late) / len(late),
     }
@@ -246,7 +262,18 @@ def candidates_a_second(costs: int, members: int, count: int, seed: int = 0) -> 
     return count / (time.perf_counter() - began)
 
 
-def main() -> None:
+def judged(trials: int, arm: str, times: dict[str, float]) -> dict[str, Any]:
+    """The figures of an arm, printed, with the bar where there is one for so many trials."""
+    words = ", ".join(f"{name} {value:.2f}" for name, value in times.items())
+    found: dict[str, Any] = {name: round(value, 2) for name, value in times.items()}
+    if arm != "bare Optuna" and trials in BARS:
+        found |= {"bar_ms": BARS[trials], "met": times["ask_and_tell_ms"] < BARS[trials]}
+        words += f"; bar {BARS[trials]:.0f} ms {'met' if found['met'] else 'missed'}"
+    print(f"{trials:,} trials, {arm}: {words}", flush=True)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Time and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
@@ -254,20 +281,22 @@ def main() -> None:
     parser.add_argument("--ray", type=int, default=200, help="trials on Ray; 0 for none")
     parser.add_argument("--workers", type=int, default=2, help="of Ray")
     parser.add_argument("--no-optuna", action="store_true")
+    parser.add_argument("--candidates", type=int, default=100_000, help="that are judged for the candidates a second")
     parser.add_argument("--json", type=Path, default=None, help="file for the figures")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     space = Space.from_dict(SPACE)
     found: dict[str, Any] = {"candidates a second": {}, "ms to ask and tell": {}, "ms a trial on Ray": {}}
     for costs, members in ((1, 30), (2, 30), (3, 30)):
-        pace = candidates_a_second(costs, members, 100_000)
+        pace = candidates_a_second(costs, members, given.candidates)
         found["candidates a second"][f"{costs} known costs, {members} points"] = round(pace)
         print(f"{costs} known costs, {members} points: {pace:,.0f} candidates a second", flush=True)
     for trials in given.trials:
-        times = ours(space, trials, given.rounds)
+        rows = found["ms to ask and tell"][str(trials)] = {}
+        for name, price in (("ours", None), ("ours with a price", bill)):
+            rows[name] = judged(trials, name, ours(space, trials, given.rounds, price))
         if not given.no_optuna:
-            times["bare_optuna_ms"] = optuna_alone(space, trials, given.rounds)
-        found["ms to ask and tell"][str(trials)] = {name: round(value, 2) for name, value in times.items()}
-        print(f"{trials:,} trials: " + ", ".join(f"{name} {value:.2f}" for name, value in times.items()), flush=True)
+            alone = {"ask_and_tell_ms": optuna_alone(space, trials, given.rounds)}
+            rows["bare Optuna"] = judged(trials, "bare Optuna", alone)
     if given.ray:
         found["ms a trial on Ray"] = {n: round(v, 1) for n, v in ray_times(space, given.ray, given.workers).items()}
         for name, value in found["ms a trial on Ray"].items():

@@ -142,7 +142,8 @@ class Bench:
             state, metrics = "FAIL", {}
             try:
                 metrics = objective(recipe, trial)
-                state = "PRUNED" if trial.should_stop() else "COMPLETE"
+                ended = "COMPLETE" if trial.seed == self.seed else "REPLICATE"  # the front is that of one seed's runs
+                state = "PRUNED" if trial.should_stop() else ended
             finally:
                 error = metrics["error"] if state == "COMPLETE" else math.nan
                 costs = {name: metrics[name] for name in COSTS if name in metrics}

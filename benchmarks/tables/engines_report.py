@@ -185,7 +185,9 @@ def reached(runs: Runs, measure: str, marks: Sequence[int]) -> list[str]:
 
 
 def _sorted_by(figure: Mapping[str, Any]) -> str:
-    return [k for k in figure if k.startswith("tight ") and not k.startswith("tight at")][-1]
+    """The measure after most trials; below the first mark the mean of the curve."""
+    marks = [k for k in figure if k.startswith("tight ") and not k.startswith("tight at")]
+    return marks[-1] if marks else "mean of the curve"
 
 
 def attainment(rows: Sequence[Row], source: str, judge_of: JudgeOf) -> list[dict[str, Any]]:

@@ -21,6 +21,9 @@ class Judge:
     below the worst cost and error of the table, as a share of the whole table's; it is loose: one good point holds
     most of it.
 
+    `good` is the largest error near the best and the least cost of such a recipe. What *the whole table* is where a
+    space is live, see `benchmarks.tables.live`.
+
     `steps` says of each trial after which step it was stopped, 0 where it ran to its end: what was stopped is nothing
     that was found. Without it all ran to their ends.
     """
@@ -33,6 +36,7 @@ class Judge:
     tight_full: float
     naive_corner: tuple[float, float]
     naive_full: float
+    good: tuple[float, float]
 
     def found(self, rows: Sequence[int], starts: int, steps: Sequence[int] | None = None) -> Floats:
         """Tight measure after each trial [n], over all that ran to its end."""
@@ -70,10 +74,10 @@ class Judge:
 
         Infinite when none did.
         """
-        good = self.truths <= self.truths.min() + self.table.near
+        error, least = self.good
         taken = _whole(rows, steps)
-        tried = taken[good[taken]]
-        return float(self.table.costs[tried].min() / self.table.costs[good].min()) if len(tried) else float("inf")
+        tried = taken[self.truths[taken] <= error]
+        return float(self.table.costs[tried].min() / least) if len(tried) else float("inf")
 
     def attained(self, rows: Sequence[int], log_costs: ArrayLike, steps: Sequence[int] | None = None) -> Floats:
         """Lowest true error reached at no more than each of the log costs [k]; infinite where there is none."""
@@ -99,18 +103,21 @@ def _whole(rows: Sequence[int], steps: Sequence[int] | None) -> NDArray[np.int64
 
 def judge(table: Table, seed: int) -> Judge:
     """Fix the scales of a (table, seed)."""
-    truths, costs = table.truths(seed), np.log(table.costs)
-    tight = (float(costs[table.dense]), float(truths[table.dense]) + table.tolerance)
-    loose = (float(table.costs.max()), float(truths.max()))
+    truths = table.truths(seed)
+    costs, errors = table.whole(seed)
+    tight = (float(np.log(table.costs[table.dense])), float(truths[table.dense]) + table.tolerance)
+    loose = (float(costs.max()), float(errors.max()))
+    near = float(errors.min()) + table.near
     return Judge(
         table,
         seed,
         truths,
         table.seen(seed),
         tight,
-        staircase.hypervolume(costs, truths, tight),
+        staircase.hypervolume(np.log(costs), errors, tight),
         loose,
-        staircase.hypervolume(table.costs, truths, loose),
+        staircase.hypervolume(costs, errors, loose),
+        (near, float(costs[errors <= near].min())),
     )
 
 

@@ -70,7 +70,7 @@ class Meter:
 
 def phases_of(table: Table, row: int) -> Sequence[tuple[str, float, float]]:
     """Phases of a recipe, in order: (key, weighted epochs, seconds)."""
-    return [(f"row {row}", 1.0, 0.0)] if table.phases is None else table.phases[row]
+    return table.bill(row)
 
 
 def epochs_at(table: Table, row: int, step: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,6 +76,16 @@ class Table:
     def __len__(self) -> int:
         return len(self.configs)
 
+    @property
+    def size(self) -> float:
+        """How many recipes there are; infinite for a space that cannot be enumerated, see `benchmarks.tables.live`."""
+        return len(self)
+
+    @property
+    def least(self) -> float:
+        """The least cost."""
+        return float(self.costs.min())
+
     @cached_property
     def _rows(self) -> dict[Key, int]:
         return {key_of(config): row for row, config in enumerate(self.configs)}
@@ -130,6 +140,24 @@ class Table:
         there = np.flatnonzero(np.isfinite(self.validation[row]))
         others = np.delete(there, seed % len(there))
         return float((self.validation if self.test is None else self.test)[row, others].mean())
+
+    def whole(self, seed: int) -> tuple[Floats, Floats]:
+        """Costs and true errors of all that a run is compared with."""
+        return self.costs, self.truths(seed)
+
+    def bill(self, row: int) -> Sequence[tuple[str, float, float]]:
+        """Phases of a recipe, in order: (key, weighted epochs, seconds)."""
+        return [(f"row {row}", 1.0, 0.0)] if self.phases is None else self.phases[row]
+
+    def price(self, config: Mapping[str, Any]) -> Sequence[tuple[str, float, float]]:
+        """Phases of a config; none where the table does not hold it."""
+        row = self.find(config)
+        return [] if row is None else self.bill(row)
+
+    def another(self, taken: Iterable[int], rng: np.random.Generator) -> Config:
+        """A recipe that was not taken, drawn evenly."""
+        free = np.setdiff1d(np.arange(len(self)), np.fromiter(taken, dtype=int))
+        return self.configs[int(rng.choice(free))]
 
     def prefix(self, config: Mapping[str, Any]) -> Config | None:
         """The uncompressed prefix of a config, or None where it has none but itself."""

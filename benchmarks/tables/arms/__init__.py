@@ -12,7 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 
 from autoreg.errors import InputError
-from benchmarks.tables.paying import Bill, Meter, phases_of
+from benchmarks.tables.paying import Bill, Meter
 from benchmarks.tables.table import Config, Floats, Table
 
 STARTS = 10
@@ -42,8 +42,7 @@ class Task:
 
     def bill(self, config: Config) -> list[tuple[str, float]]:
         """Key and weighted epochs of each phase; nothing for a config that the table does not hold."""
-        row = self.table.find(config)
-        return [] if row is None else [(key, epochs) for key, epochs, _ in phases_of(self.table, row)]
+        return [(key, epochs) for key, epochs, _ in self.table.price(config)]
 
     def log_cost(self, config: Config) -> float:
         """Natural logarithm of the known cost."""
@@ -144,6 +143,9 @@ VERY_SLOW = ("qlognehvi", "parego", "tpe_isotonic")
 STOPPING = ("ours_halving", "ours_bound", "random_asha", "tpe_asha", "moasha", "moasha_syne")
 """Arms that stop trials early: for tables with curves."""
 
+ENUMERATING = ("isotonic", "linas", "parego", "qlognehvi")
+"""Arms that choose among the rows of a table: not for live spaces, which have none before a trial."""
+
 
 def make(name: str, task: Task) -> Arm:
     """Make an arm.
@@ -193,6 +195,8 @@ def run(
     task = task_of(table, seed, trials, starts, cache=cache)
     player, out = make(arm, task) if isinstance(arm, str) else arm(task), Run()
     stopper = player if isinstance(player, Stopper) else None
+    if math.isinf(table.size) and arm in ENUMERATING:
+        raise InputError(f"arm {arm!r} chooses among all recipes; table {table.name} cannot be enumerated")
     if stopper is not None and table.curves is None:
         raise InputError(f"arm {arm!r} stops trials early; table {table.name} has no curves")
     taken: set[int] = set()
@@ -212,20 +216,23 @@ def run(
         row, curve = table.row(config), table.curve(config, seed)
         taken.add(row)
         step = heard(config, began is None)
+        tried = time.perf_counter()
+        error = 0.0 if step else table.observe(config, seed)  # first, for what a live trial took is known then
+        tried = time.perf_counter() - tried
         bill = task.meter.pay(row, step)
         if step and stopper is not None and curve is not None:
             stopper.stopped(config, float(curve[step - 1]), float(table.costs[row]))
         else:
-            player.tell(config, table.observe(config, seed), float(table.costs[row]))
+            player.tell(config, error, float(table.costs[row]))
         out.rows.append(row)
         out.steps.append(step)
         out.epochs.append(bill.epochs)
         out.trained.append(bill.seconds)
-        out.seconds.append(0.0 if began is None else time.perf_counter() - began)
+        out.seconds.append(0.0 if began is None else time.perf_counter() - began - tried)
 
     for config in task.starts:
         note(config, None)
-    while len(out.rows) < min(trials, len(table)) and sum(out.epochs) < epochs:
+    while len(out.rows) < min(trials, table.size) and sum(out.epochs) < epochs:
         began = time.perf_counter()
         found: Config | None = None
         for _ in range(TRIES):
@@ -238,8 +245,7 @@ def run(
             player.repeated(asked)
         if found is None:
             out.drawn += 1
-            free = np.setdiff1d(np.arange(len(table)), np.fromiter(taken, dtype=int))
-            found = table.configs[int(fallback.choice(free))]
+            found = table.another(taken, fallback)
         note(found, began)
     if isinstance(player, Chooser):
         out.chosen = [int(row) for row in table.rows(player.chosen())]

@@ -141,7 +141,7 @@ class FilteredTPE(TPE):
         free = self.rng.random() < UNFILTERED
         for _ in range(PROPOSALS):
             config = self.draw()
-            if self.task.table.row(config) in tried:
+            if self.task.table.find(config) in tried:
                 continue
             if free or self.could(config):
                 return config

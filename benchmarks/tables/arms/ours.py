@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.plan import rung_epochs
 from autoreg.search import Budget, Engine, Halving, Normalizer, Result
 from autoreg.search.front import Axis
 from benchmarks.tables.arms import Task
@@ -23,7 +24,7 @@ class Ours:
 
     def __init__(self, task: Task) -> None:
         table = task.table
-        low = float(np.exp(np.log(table.costs).min()))
+        low = float(np.exp(np.log(table.least)))
         scale = Normalizer(
             (
                 Axis("error", "min", table.ideal, task.corner[1]),
@@ -138,6 +139,10 @@ class OursHalving(Ours):
 
 
 class OursBound(OursHalving):
-    """Stopping as built-in tasks have it: by the optimistic bound alone, at every step."""
+    """Stopping as built-in tasks have it with `--stop-early`: by the optimistic bound alone, at their rungs."""
 
     prune = Halving(every=True)
+
+    def report(self, config: Config, step: int, steps: int, error: float) -> bool:
+        """Report to the engine after 1/9 and 1/3 of the training and its end, as tasks do."""
+        return step in rung_epochs(steps - 1) and super().report(config, step, steps, error)
