@@ -55,7 +55,8 @@ def joint(bench: Bench) -> None:
 def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> list[Done]:
     """Tune the training of a network that nothing is removed from, by TPE on its error, the default training first.
 
-    Bad trials are stopped early by the same bound that the joint arm has.
+    Bad trials are stopped early by the optimistic bound, which helps where the rung is the error of the network itself;
+    the joint arm stops none, as is the default of tasks.
     """
     objective = bench.objective(width)
     with bench.clock.uncounted():
