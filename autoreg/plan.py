@@ -74,6 +74,10 @@ def _lowest(bits: Any) -> int:
     return int(bits)
 
 
+def _idle(bits: Any) -> Any:
+    return {"per_layer": dict.fromkeys(bits["per_layer"], 32)} if isinstance(bits, Mapping) else 32
+
+
 def is_compressed(config: Config) -> bool:
     """Whether the recipe sparsifies, drops or quantizes anything."""
     drops = method_of(config["layers"]["drop"])[0] != "none"
@@ -83,11 +87,14 @@ def is_compressed(config: Config) -> bool:
 def uncompressed(config: Config, dense: Config) -> Iterator[dict[str, Any]]:
     """Recipes that end where a complete one has been trained and nothing was taken from it yet.
 
-    All do the same; they differ in settings without effect, of which a space may hold one and not another: a quantizer
-    that has nothing to do, and fine-tuning (which the last of them does have, for spaces that fix it).
+    They differ in settings of which a space may hold one and not another: a quantizer that has nothing to do, and
+    fine-tuning. The first two have none and end there exactly; the others fine-tune as the recipe does, for spaces in
+    which all do.
     """
     quantization = config["quantization"]
-    idle = {part: {**quantization[part], "bits": 32} for part in ("weights", "activations")}
+    idle = {
+        part: {**quantization[part], "bits": _idle(quantization[part]["bits"])} for part in ("weights", "activations")
+    }
     plain = {**config, "sparsity": "none", "layers": {**config["layers"], "drop": "none"}}
     for epochs in dict.fromkeys((0, config["training"]["finetune_epochs"])):
         training = {**config["training"], "finetune_epochs": epochs}

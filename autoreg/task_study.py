@@ -28,13 +28,13 @@ from autoreg.search.sources import KEPT
 from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
-from autoreg.study import Study, open_folder, single_writer, write_beliefs
+from autoreg.study import Study, check_folder, open_folder, single_writer, write_beliefs
 from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
 from autoreg.trial.reference import Asked, Untrained
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from autoreg.trial.store import default_store
-from autoreg.warm_subset import SUBSET_TRIALS, check_subset, warmed
+from autoreg.warm_subset import SUBSET_TRIALS, check_subset, shares, warmed
 from autoreg.writer import Follower, open_view
 
 DRAWS = 200  # recipes that are looked at before anything trains
@@ -222,12 +222,17 @@ class TaskStudy:
         """Try recipes on a share of the data where that is asked for and not done yet; what it brought, in sentences.
 
         What it cost is added to what was prepared.
+
+        Raises:
+            StudyError: the folder is another study's, or another process writes it.
         """
         options = self.options
         if self._warm or options.warm_subset is None or (options.folder / KEPT).exists():
             return ()
-        self.prepare()
-        found = warmed(self, progress=progress)
+        with single_writer(options.folder):
+            self.prepare()
+            check_folder(options.folder, self.asked(), resume=options.resume)
+            found = warmed(self, progress=progress)
         self._warm, self.prior = True, found.prior
         if found.spent:
             more = {"epochs_paid": found.spent["epochs"], "seconds": found.spent["seconds"]}
@@ -238,10 +243,15 @@ class TaskStudy:
 
     @cached_property
     def dense_recipe(self) -> dict[str, Any]:
-        """The dense recipe at the training that the space fixes, so that it costs what the others cost."""
+        """The dense recipe at the training that the space fixes, so that it costs what the others cost.
+
+        Of the shares of the data that the space allows it has the largest.
+        """
         varies = {parameter.path for parameter in self.space.parameters}
         sample = self.space.sample(np.random.default_rng(0))["training"]
         fixed = {name: value for name, value in sample.items() if f"training.{name}" not in varies}
+        if found := shares(self.space):
+            fixed["share"] = max(found)
         dense = self.objective.setup.dense
         return self.objective.setup.complete({"training": {**dense["training"], **fixed}})
 
@@ -298,8 +308,13 @@ class TaskStudy:
         return found
 
     def uncompressed(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """The recipe of the same training with nothing removed or quantized, None where the space has none."""
-        return next((c for c in uncompressed(config, self.objective.setup.dense) if c in self.space), None)
+        """The recipe of the same training with nothing removed or quantized, None where the space has none.
+
+        One that is fine-tuned stands for it only where the space fixes fine-tuning, so that all recipes are.
+        """
+        varies = any(p.path == "training.finetune_epochs" for p in self.space.parameters)
+        found = uncompressed(config, self.objective.setup.dense)
+        return next((c for c in found if c in self.space and not (varies and c["training"]["finetune_epochs"])), None)
 
     def costs(self, config: dict[str, Any]) -> dict[str, float | Interval]:
         """What is known of a recipe before it trains: exactly, but latency by a table, which is an interval."""
@@ -340,11 +355,11 @@ class TaskStudy:
         from autoreg.execution import run
 
         folder = self.options.folder
+        self.warm_up(progress=progress)
         with single_writer(folder):
             storage = self.options.storage or str(folder / "optuna.journal")
             view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
             self.prepare()
-            self.warm_up(progress=progress)
             open_folder(folder, self.asked(), resume=self.options.resume)
             warm.remember(folder, self.prior)
             with EventLog(folder / "events.jsonl") as log:

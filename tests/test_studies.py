@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autoreg.errors import InputError
 from autoreg.final import finish
+from autoreg.plan import is_compressed
 from autoreg.report.write import write_report
 from autoreg.shipped import find, shipped
 from autoreg.space import Space
@@ -95,6 +97,21 @@ def test_no_shipped_study_that_needs_a_file_hides_it() -> None:
         spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
         with pytest.raises(InputError, match="path"):
             TaskStudy(spec, RunOptions(Path("unused")))
+
+
+@pytest.mark.parametrize("name", ["digits", "digits_post", "tabular"])
+def test_every_recipe_of_a_shipped_study_has_its_uncompressed_prefix_in_the_space(
+    name: str, tmp_path: Path, store: Path
+) -> None:
+    spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
+    study = TaskStudy(spec, RunOptions(tmp_path / name, store=store))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        config = study.space.sample(rng)
+        prefix = study.uncompressed(config)
+        assert prefix is not None
+        assert not is_compressed(prefix)
+        assert study.objective.prefix(prefix) == study.objective.prefix(config)
 
 
 def own_task(tmp_path: Path, store: Path, drop: str) -> TaskStudy:

@@ -1,7 +1,7 @@
 """What trials tell beside their own result: how good their trained network was before it was compressed.
 
 That network is a recipe of its own, the *uncompressed prefix* of the trial's: the same training, nothing removed, all
-numbers in 32 bits. Its quality comes for one look at the validation data, and the experts hear of it as of another
+numbers in 32 bits. Its quality comes for a look at the validation data, and the experts hear of it as of another
 trial, once for all that share it. So they learn what training is worth and what compression takes away apart.
 """
 

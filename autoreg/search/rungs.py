@@ -13,7 +13,7 @@ from autoreg.search.pruner import Decision, Halving
 from autoreg.search.records import Record, State
 
 WORTH = 0.1
-"""A trial that has less than this share of its bill to pay is never stopped."""
+"""A trial of whose bill others have paid all but less than this share is never stopped."""
 
 
 def decide_at(
@@ -95,7 +95,7 @@ _PARTS = ("training", "quantization")
 
 
 def _worthwhile(ledger: Ledger | None, state: State, record: Record) -> bool:
-    """Whether enough of a trial is still to be paid for a stop to save something."""
+    """Whether others have left enough of a trial to be paid for a stop to save something."""
     if ledger is None:
         return True
     bill = ledger.bill(record.config)

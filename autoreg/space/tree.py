@@ -178,7 +178,7 @@ def _is(node: Constant, config: Any) -> bool:
     """Whether `config` is the value of a constant, in value and type."""
     if type(config) in (bool, int, float, str):
         return node.is_plain and same(node.value, config)
-    return not node.is_plain and bool(node.key == typed(config))
+    return bool(node.key == typed(config))
 
 
 def taken(choice: Choice, config: Any, path: str) -> Option:

@@ -185,6 +185,11 @@ def test_later_rows_are_even_near_the_front_or_run_again() -> None:
 # -- the surrogate ---------------------------------------------------------------------------------
 
 
+def test_a_front_that_is_not_there_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"make it with python -m {live_front.__name__}$"):
+        live_front.read_front(tmp_path / "none.json")
+
+
 @pytest.fixture(scope="module")
 def surrogate() -> live_surrogate.Surrogate:
     return live_surrogate.Surrogate(live_surrogate.read(), live_front.read_front())

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import autoreg.plan
 import autoreg.search
+
+HOUSE = Path(autoreg.plan.__file__).parent
 
 
 def test_every_name_that_is_offered_is_there() -> None:
@@ -45,21 +50,43 @@ print([m for m in ("torch", "ray") if m in sys.modules])
 
 def test_no_module_here_imports_what_needs_torch_or_another_room_not_even_late() -> None:
     """Neither do the space and the plan. Late imports count: whoever needs torch stands elsewhere."""
-    house = Path(autoreg.plan.__file__).parent
-    files = [house / "plan.py", *(house / "search").rglob("*.py"), *(house / "space").rglob("*.py")]
+    files = [HOUSE / "plan.py", *(HOUSE / "search").rglob("*.py"), *(HOUSE / "space").rglob("*.py")]
     barred = ("torch", "ray", "autoreg.trial", "autoreg.execution")
     found = {
         (file.name, name)
         for file in files
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        for name in imported(node)
+        for name in imported(node, package_of(file))
         if any(name == b or name.startswith(f"{b}.") for b in barred)
     }
     assert len(files) > 40
     assert found == set()
 
 
-def imported(node: ast.AST) -> list[str]:
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("import torch.nn", "torch.nn"),
+        ("from torch import nn", "torch"),
+        ("from autoreg import trial", "autoreg.trial"),
+        ("from .. import trial", "autoreg.trial"),
+        ("from ..trial.store import Store", "autoreg.trial.store"),
+        ("from .engine import Engine", "autoreg.search.engine"),
+    ],
+)
+def test_every_way_to_import_is_seen(code: str, name: str) -> None:
+    assert name in imported(ast.parse(code).body[0], "autoreg.search")
+
+
+def imported(node: ast.AST, package: str) -> list[str]:
+    """Modules that a statement in a package may import; names that it takes from a module may be modules too."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+def package_of(file: Path) -> str:
+    return ".".join(file.parent.relative_to(HOUSE.parent).parts)

@@ -101,10 +101,3 @@ def test_killed_and_resumed_equals_never_killed(tmp_path: Path) -> None:
     with EventLog(tmp_path / "events.jsonl") as log:
         after = drive(engine_of(26, log=log))
     assert keys(before + after) == keys(whole)
-
-
-def test_a_prefix_is_no_member_of_the_front() -> None:
-    engine = engine_of(12)
-    drive(engine)
-    assert len(engine.state.records) == 12
-    assert set(engine.front()) <= set(range(12))

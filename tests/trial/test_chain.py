@@ -99,6 +99,11 @@ def test_of_the_recipes_that_end_uncompressed_a_space_that_fixes_fine_tuning_hol
     config = objective.setup.complete({"sparsity": {"weight": {"amount": 0.5}}, "training": {"finetune_epochs": 3}})
     found = list(uncompressed(config, objective.setup.dense))
     assert [c["training"]["finetune_epochs"] for c in found] == [0, 0, 3, 3]
+    bits = {"per_layer": {"type:Linear": 8, "*": 4}}
+    config = objective.setup.complete({"quantization": {"weights": {"bits": bits}}})
+    assert next(uncompressed(config, config))["quantization"]["weights"]["bits"] == {
+        "per_layer": {"type:Linear": 32, "*": 32}
+    }
     assert not any(is_compressed(c) for c in found)
     assert all(c["training"]["lr"] == config["training"]["lr"] for c in found)
 

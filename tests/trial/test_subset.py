@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from autoreg.errors import InputError
 from autoreg.tasks import Task
@@ -126,16 +134,75 @@ class _Stream(IterableDataset[Any]):
         return iter([data()])
 
 
-def test_what_has_no_rows_is_refused() -> None:
+class _Own(DataLoader[Any]):
+    pass
+
+
+class _OwnBatches(BatchLoader):
+    pass
+
+
+def test_what_is_no_plain_loader_of_rows_is_refused() -> None:
     x, y = data()
-    sampler = WeightedRandomSampler([1.0] * 60, 60)
+    rows = TensorDataset(x, y)
     for loader in (
         [(x, y)],
         DataLoader(_Stream(), batch_size=None),
-        DataLoader(TensorDataset(x, y), batch_size=4, sampler=sampler),
+        DataLoader(_Stream(), batch_size=4),
+        DataLoader(rows, batch_size=None),
+        DataLoader(rows, batch_size=4, sampler=WeightedRandomSampler([1.0] * 60, 60)),
+        DataLoader(rows, batch_size=4, sampler=RandomSampler(rows, num_samples=30)),
+        DataLoader(rows, batch_size=4, sampler=RandomSampler(rows, replacement=True)),
+        DataLoader(rows, batch_size=4, sampler=SequentialSampler(range(30))),
+        DataLoader(rows, batch_sampler=BatchSampler(RandomSampler(rows), 4, drop_last=False)),
+        _Own(rows, batch_size=4),
+        _OwnBatches(x, y, batch_size=4),
     ):
         with pytest.raises(InputError, match="no subset can be taken"):
             Subsets(TinyTask(), loader, "", None)
+
+
+def _begin(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def test_how_a_torch_loader_works_is_kept() -> None:
+    whole: DataLoader[Any] = DataLoader(
+        TensorDataset(*data()),
+        batch_size=8,
+        shuffle=True,
+        num_workers=1,
+        worker_init_fn=_begin,
+        prefetch_factor=3,
+        multiprocessing_context="fork",
+        timeout=60,
+        in_order=False,
+    )
+    subsets = Subsets(TinyTask(), whole, "", None)
+    few = subsets.loader(0.5, 0)
+    for name in ("num_workers", "worker_init_fn", "prefetch_factor", "multiprocessing_context", "timeout", "in_order"):
+        assert getattr(few, name) == getattr(whole, name)
+    plain = Subsets(TinyTask(), DataLoader(TensorDataset(*data()), batch_size=8), "", None)
+    assert sorted(rows_of(few)) == sorted(rows_of(plain.loader(0.5, 0)))  # rows are read in order all the same
+
+
+def _padded(rows: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    texts = [x[: 1 + int(y)] for x, y in rows]
+    return torch.nn.utils.rnn.pad_sequence(texts, batch_first=True), torch.stack([y for _, y in rows])
+
+
+def test_rows_that_are_padded_batch_by_batch_are_drawn_evenly_within_their_classes(tmp_path: Path) -> None:
+    x, y = data(61)
+    y = y.sort().values  # batches of short texts, then of longer ones
+    loader = DataLoader(TensorDataset(x, y), batch_size=4, shuffle=True, collate_fn=_padded)
+    for _ in range(2):  # the second takes it from the store
+        subsets = Subsets(TinyTask(), loader, "key", Store(tmp_path))
+        assert subsets.easy(0.5) is None
+        assert not subsets.bank.gains.any()
+    found = subsets.loader(0.5, seed=1, easy=0)
+    counts, few = np.bincount(y), np.bincount(torch.cat([targets for _, targets in found]))
+    assert few.sum() == 30
+    assert (np.abs(few - counts / 2) < 1).all()
 
 
 class Listed(TinyTask):
