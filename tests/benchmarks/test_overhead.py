@@ -35,7 +35,7 @@ def test_bars_are_on_asking_and_telling_and_not_on_optuna(capsys: pytest.Capture
     assert not overhead.judged(10_000, "ours with a price", {"ask_and_tell_ms": 140.0, "learning_ms_a_trial": 10.0})[
         "met"
     ]
-    assert [line.split("; ")[1] for line in capsys.readouterr().out.splitlines()] == [
+    assert [line.split(", ")[-1] for line in capsys.readouterr().out.splitlines()] == [
         "bar 50 ms met",
         "bar 150 ms missed",
     ]
