@@ -66,25 +66,34 @@ def single_writer(folder: Path) -> Iterator[None]:
 
 
 def open_folder(folder: Path, asked: Mapping[str, Any], *, resume: bool) -> None:
-    """Make a study's folder, or check that the one that is there was made from the same question.
+    """Make a study's folder, or go on with the one that is there, as `check_folder` allows."""
+    before = check_folder(folder, asked, resume=resume)
+    kept = {key: before[key] for key in MEASURED if key in before}  # on what scale the study is read was fixed then
+    write_json(folder / "study.json", {**before, **asked, **kept, "format": FORMAT})
+
+
+def check_folder(folder: Path, asked: Mapping[str, Any], *, resume: bool) -> Mapping[str, Any]:
+    """Check that a study can be made in a folder, or that the one that is there was made from the same question.
 
     Args:
-        folder: where the study lives.
+        folder: where the study lives; nothing in it is changed.
         asked: what goes into study.json.
         resume: whether a study that is there is meant to go on.
 
+    Returns:
+        What study.json holds; nothing where there is none yet.
+
     Raises:
-        StudyError: a study is there and `resume` is off, or it asked something else.
+        StudyError: other files are there, a study is there and `resume` is off, or it asked something else.
     """
     file = folder / "study.json"
     if not file.exists():
         if folder.exists() and {p.name for p in folder.iterdir()} - {".lock", "optuna.journal", "subset"}:
             raise StudyError(f"{folder}: is not empty and holds no study; name another folder with --out")
-        write_json(file, {"format": FORMAT, **asked})
-        return
+        return {}
     if not resume:
         raise StudyError(f"{folder}: holds a study already; add --resume to go on with it, or name another --out")
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     for key, what in (
         ("space_digest", "the search space"),
         ("objectives", "the objectives"),
@@ -98,8 +107,7 @@ def open_folder(folder: Path, asked: Mapping[str, Any], *, resume: bool) -> None
                 f"{folder}: {what} of this study is not the one it was started with "
                 f"(then {_short(before.get(key))}, now {_short(asked.get(key))}); name another --out"
             )
-    kept = {key: before[key] for key in MEASURED if key in before}  # on what scale the study is read was fixed then
-    write_json(file, {**before, **asked, **kept, "format": FORMAT})
+    return before
 
 
 def _same(value: Any) -> Any:

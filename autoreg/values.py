@@ -42,7 +42,7 @@ def decode(content: bytes) -> tuple[Any, float]:
     """Read what `encode` wrote: the value, with tensors on the CPU, and the seconds that it took.
 
     Raises:
-        ValueError: If the bytes are no such file.
+        ValueError: If the bytes are no such file, or what they hold is nested too deeply to be read.
     """
     from safetensors import SafetensorError
 
@@ -60,7 +60,7 @@ def decode(content: bytes) -> tuple[Any, float]:
 
             held = dict(load_arrays(content))
         return _filled(told["value"], held), float(told["seconds"])
-    except (SafetensorError, UnicodeDecodeError, KeyError, TypeError, OverflowError) as error:
+    except (SafetensorError, UnicodeDecodeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no cached value: {error}") from error
 
 

@@ -18,6 +18,7 @@ from autoreg.errors import InputError
 from autoreg.search import warm
 from autoreg.search.sources import LEAST
 from autoreg.space import Expression, Space
+from autoreg.space.nodes import Choice, Constant, Group, Node, Range
 from autoreg.space.study_spec import Budget, StudySpec
 
 if TYPE_CHECKING:
@@ -75,14 +76,30 @@ def _cost_rules(rules: Iterable[Expression], quality: str) -> tuple[Expression, 
     return tuple(rule for rule in rules if not rule.names & unknown)
 
 
+def shares(space: Space) -> list[float]:
+    """Values that `training.share` may take in a space, of ranges both ends; none where the space does not say."""
+    training = dict(space.root.items).get("training")
+    return _ends(dict(training.items).get("share")) if isinstance(training, Group) else []
+
+
+def _ends(node: Node | None) -> list[float]:
+    if isinstance(node, Range):
+        return [node.low, node.high]
+    if isinstance(node, Choice):
+        return [share for option in node.options for share in _ends(option.node)]
+    return [node.value] if isinstance(node, Constant) else []
+
+
 def check_subset(study: TaskStudy) -> None:
-    """Refuse, before anything trains, a share that cannot be had.
+    """Refuse, before anything trains, a share that cannot be had, of the space or of `--warm-subset`.
 
     Raises:
         InputError: the share is out of bounds, the space says its own, the trials are too few to learn from, or no
             subset can be taken of the task's training data.
     """
     options, setup = study.options, study.objective.setup
+    if any(share != 1 for share in shares(study.space)):
+        setup.subsets(setup.task.folds[0])
     if options.warm_subset is None:
         return
     if options.warm_subset_trials < LEAST:

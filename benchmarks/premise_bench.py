@@ -37,7 +37,7 @@ class Done:
         width: of the network that it was applied to.
         stage: which part of its arm asked for it.
         at: seconds into the arm when it ended.
-        state: COMPLETE, PRUNED or FAIL.
+        state: COMPLETE, PRUNED, FAIL, or REPLICATE of a complete trial with another seed than the arm's.
         error: on validation; NaN unless complete.
         costs: by name.
         notes: of the trial, such as a cost that was foretold wrongly.

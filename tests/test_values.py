@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -80,6 +81,14 @@ def test_bytes_that_are_no_value_are_refused() -> None:
     for content in (b"", b"\xff" * 9, whole[:-3], b'{"value": [1,'):
         with pytest.raises(ValueError, match=r"no cached value|Expecting"):
             decode(content)
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])  # too deep to be walked, and to be read at all
+def test_what_is_nested_too_deeply_is_no_value(depth: int) -> None:
+    told = f'{{"value": {"[" * depth}{"]" * depth}, "seconds": 0}}'
+    for header in (json.dumps({"__metadata__": {"autoreg": told}}), "[" * depth):
+        with pytest.raises(ValueError, match=r"no cached value|Expecting"):
+            decode(len(header).to_bytes(8, "little") + header.encode())
 
 
 def test_torch_is_imported_only_where_there_is_a_tensor() -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from autoreg import cli
-from autoreg.errors import InputError
+from autoreg.errors import InputError, StudyError
 from autoreg.report.load import StudyData
 from autoreg.search.sources import KEPT
 from autoreg.space.study_spec import StudySpec
-from autoreg.study import Study
+from autoreg.study import Study, open_folder, single_writer
 from autoreg.task_study import RunOptions, TaskStudy
 from autoreg.warm_subset import FOLDER, subset_spec
 
@@ -43,6 +43,12 @@ SPEC = StudySpec.parse(STUDY)
 def made(folder: Path, store: Path, spec: StudySpec = SPEC, **changes: Any) -> TaskStudy:
     given = {"warm_subset": 0.5, "warm_subset_trials": 12, **changes}
     return TaskStudy(spec, RunOptions(folder, store=store, **given))
+
+
+def begin(study: TaskStudy) -> None:
+    """Leave the folder as a study does that has had its first trial."""
+    open_folder(study.options.folder, study.asked(), resume=False)
+    (study.options.folder / "events.jsonl").write_text("{}")
 
 
 def test_the_study_of_a_share_asks_for_quality_alone_within_known_costs() -> None:
@@ -126,9 +132,9 @@ def test_a_study_that_was_ended_while_it_warmed_up_goes_on_there(
 
 
 def test_a_study_that_was_begun_without_is_not_warmed_later(tmp_path: Path, store: Path) -> None:
-    (tmp_path / "events.jsonl").write_text("{}")
+    begin(made(tmp_path, store, warm_subset=None))
     with pytest.raises(InputError, match="was begun without one"):
-        made(tmp_path, store).warm_up()
+        made(tmp_path, store, resume=True).warm_up()
     assert not (tmp_path / FOLDER).exists()
 
 
@@ -139,7 +145,7 @@ def test_too_few_recipes_that_end_teach_nothing(tmp_path: Path, store: Path) -> 
     (notice,) = study.warm_up()
     assert "of 12 recipes ended on a share of the data" in notice
     assert study.prior is None
-    (tmp_path / "events.jsonl").write_text("{}")
+    begin(study)
     assert made(tmp_path, store, replace(spec, constraints=()), resume=True).warm_up() == ()
 
 
@@ -153,3 +159,47 @@ def test_what_cannot_be_is_refused_before_anything_trains(
     with pytest.raises(InputError, match=said):
         made(tmp_path, store, **changes)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_tried_for_a_folder_that_cannot_be_had(tmp_path: Path, store: Path) -> None:
+    study = made(tmp_path, store)
+    with single_writer(tmp_path), pytest.raises(StudyError, match="another process is running this study"):
+        study.warm_up()
+    (tmp_path / "notes.txt").touch()
+    for start in (study.warm_up, study.run):
+        with pytest.raises(StudyError, match="is not empty and holds no study"):
+            start()
+    assert not (tmp_path / FOLDER).exists()
+
+
+def sharing(share: str) -> StudySpec:
+    return StudySpec.parse(STUDY.replace("finetune_epochs: 0}", f"finetune_epochs: 0, share: {share}}}"))
+
+
+@pytest.mark.parametrize(
+    ("share", "largest"),
+    [
+        ("0.5", 0.5),
+        ("[0.25, 1]", 1.0),
+        ("[0.1, 0.3]", 0.3),
+        ("{uniform: [0.1, 1.0]}", 1.0),
+        ("{log: [0.1, 1]}", 1.0),
+        ("{uniform: [0.1, 0.9], step: 0.4}", 0.9),
+        ("[0.95, {uniform: [0.1, 0.6]}]", 0.95),
+    ],
+)
+def test_baselines_have_the_largest_share_that_the_space_allows(
+    share: str, largest: float, tmp_path: Path, store: Path
+) -> None:
+    study = made(tmp_path, store, sharing(share), warm_subset=None)
+    known = dict(study.starters())
+    assert list(known) == ["dense", "uniform weights 80 %"]  # the space quantizes nothing, and removes no channels
+    assert [recipe["training"]["share"] for recipe in known.values()] == [largest] * 2
+
+
+def test_a_space_with_shares_of_what_has_none_is_refused_when_the_study_is_made(tmp_path: Path, store: Path) -> None:
+    changes: dict[str, Any] = {"task": "tests.trial.test_subset:Listed", "task_params": {}}
+    for share in ("0.5", "[0.25, 1.0]", "{uniform: [0.1, 1.0]}"):
+        with pytest.raises(InputError, match=r"training\.share: task 'listed'"):
+            made(tmp_path, store, replace(sharing(share), **changes), warm_subset=None)
+    made(tmp_path, store, replace(sharing("1.0"), **changes), warm_subset=None)

@@ -6,13 +6,13 @@ that follow, numbers) is sampled evenly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler, Subset
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 
 from autoreg.errors import InputError
 from autoreg.plan import content_hash
@@ -25,6 +25,15 @@ from autoreg.trial.store import Entry, Store
 
 CHUNK = 1024
 """Rows that are read at a time."""
+_NONE = np.zeros((0, 0), dtype=np.int64)
+_PASSED_ON = (
+    *("batch_size", "collate_fn", "num_workers", "worker_init_fn", "multiprocessing_context", "prefetch_factor"),
+    *("timeout", "pin_memory", "in_order"),
+)
+
+
+class _WidthsError(Exception):
+    """Batches differ in width."""
 
 
 class Subsets:
@@ -82,37 +91,48 @@ class Subsets:
 
     @cached_property
     def bank(self) -> Bank:
-        """What varied sets are drawn from."""
+        """What varied sets are drawn from; evenly within the classes where rows cannot be compared."""
         if self.classes is None:
             count = _count(self.whole)
             return Bank(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.float32))
         classes = self.classes
 
         def gains() -> np.ndarray:
-            return Bank.of(self._rows, classes).gains
+            return np.zeros(len(classes), np.float32) if self._rows is None else Bank.of(self._rows, classes).gains
 
         return Bank(classes, self._kept("gains", gains))
 
     def easy(self, share: float) -> Ints | None:
-        """Positions of the easy sets of a share [sets, size], None where there are no classes."""
+        """Positions of the easy sets of a share [sets, size], None where rows have no classes or cannot be compared."""
         if share not in self._easy:
             classes = self.classes
 
             def chosen() -> np.ndarray:
                 assert classes is not None
-                return easy_sets(self._rows, classes, share)
+                return _NONE if self._rows is None else easy_sets(self._rows, classes, share)
 
-            self._easy[share] = None if classes is None else self._kept(f"easy {share!r}", chosen)
+            found = _NONE if classes is None else self._kept(f"easy {share!r}", chosen)
+            self._easy[share] = found if len(found) else None
         return self._easy[share]
 
     @cached_property
-    def _rows(self) -> Floats:
+    def _rows(self) -> Floats | None:
+        """Rows to compare; None where batches differ in width, as those do that are padded one by one."""
+
         def chunks() -> Iterator[np.ndarray]:
+            width: int | None = None
             with seeded(0):
                 for batch in self._batches():
-                    yield _flat(self.task.inputs(batch))
+                    rows = _flat(self.task.inputs(batch))
+                    if width not in (None, rows.shape[1]):
+                        raise _WidthsError
+                    width = rows.shape[1]
+                    yield rows
 
-        return represent(chunks)
+        try:
+            return represent(chunks)
+        except _WidthsError:
+            return None
 
     def _kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Values of the store, or made now and left there."""
@@ -138,22 +158,33 @@ def _in_order(loader: Any, name: str) -> Callable[[], Iterator[Any]]:
     Raises:
         InputError: the loader is of a kind of which no subset can be taken.
     """
-    if isinstance(loader, BatchLoader):
+    if type(loader) is BatchLoader:
         rows = loader.rows
         return lambda: (rows[torch.arange(at, min(at + CHUNK, len(rows)))] for at in range(0, len(rows), CHUNK))
-    if (
-        isinstance(loader, DataLoader)
-        and not isinstance(loader.dataset, IterableDataset)
-        and type(loader.batch_sampler) is BatchSampler
-        and type(loader.sampler) in (RandomSampler, SequentialSampler)
-    ):
-        data, size, collate = loader.dataset, loader.batch_size, loader.collate_fn
-        return lambda: iter(DataLoader(data, batch_size=size, collate_fn=collate))
+    if type(loader) is DataLoader and _takes_each_once(loader):
+        return lambda: iter(_like(loader, loader.dataset, pin_memory=False, in_order=True))
     raise InputError(
         f"training.share: task {name!r} gives its training data in a {type(loader).__name__}, of which no subset can "
-        "be taken; allowed are autoreg's BatchLoader, and torch's DataLoader over a data set with a length, without a "
-        "sampler of its own"
+        "be taken; allowed are autoreg's BatchLoader, and torch's DataLoader (no subclass of either) with a batch "
+        "size, over a data set with a length of which an epoch takes each row once"
     )
+
+
+def _takes_each_once(loader: DataLoader[Any]) -> bool:
+    data, sampler = loader.dataset, loader.sampler
+    return (
+        loader.batch_size is not None  # None: it does not batch, or has a batch sampler of its own
+        and isinstance(data, Sized)
+        and type(sampler) in (RandomSampler, SequentialSampler)
+        and not getattr(sampler, "replacement", False)
+        and len(sampler) == len(data)  # type: ignore[arg-type]
+    )
+
+
+def _like(loader: DataLoader[Any], data: Any, **changes: Any) -> DataLoader[Any]:
+    """A loader with the settings of another over other data, which it takes in order unless `shuffle` is changed."""
+    settings: dict[str, Any] = {name: getattr(loader, name) for name in _PASSED_ON}
+    return DataLoader(data, **{**settings, **changes})
 
 
 def _count(loader: Any) -> int:
@@ -162,7 +193,7 @@ def _count(loader: Any) -> int:
 
 def _of(loader: Any, rows: torch.Tensor) -> Any:
     """A loader like the one given, over some of its rows."""
-    if isinstance(loader, BatchLoader):
+    if type(loader) is BatchLoader:
         order, held = loader.order, loader.rows
         drawn = None if order.samples == len(held) else max(1, round(order.samples * len(rows) / len(held)))
         return BatchLoader(
@@ -172,13 +203,10 @@ def _of(loader: Any, rows: torch.Tensor) -> Any:
             indices=held.indices[rows],
             samples=drawn,
         )
-    return DataLoader(
+    return _like(
+        loader,
         Subset(loader.dataset, rows.tolist()),
-        batch_size=loader.batch_size,
         shuffle=type(loader.sampler) is RandomSampler,
-        collate_fn=loader.collate_fn,
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
         drop_last=loader.drop_last and len(rows) >= (loader.batch_size or 1),
         generator=None if loader.generator is None else torch.Generator(),
     )

@@ -74,7 +74,7 @@ def read_front(path: Path = FRONT) -> list[Config]:
         InputError: there are none, or they are of another space.
     """
     if not path.is_file():
-        raise InputError(f"{path.name}: not found; make it with python -m benchmarks.tables.live_surrogate --front")
+        raise InputError(f"{path.name}: not found; make it with python -m benchmarks.tables.live_front")
     found = json.loads(path.read_text(encoding="utf-8"))
     if found["digest"] != DIGEST:
         raise InputError(f"{path.name}: is of another live space ({found['digest']}); expected {DIGEST}")

@@ -1,7 +1,6 @@
-"""A surrogate of the live space, fitted to the trials of `live_trials`, and the front of its truth.
+"""A surrogate of the live space, fitted to the trials of `live_trials`; `live_front` seeks the front of its truth.
 
-python -m benchmarks.tables.live_surrogate           how well it foretells trials that it was not fitted to
-python -m benchmarks.tables.live_surrogate --front   seek the front that stands for the whole space, and write it
+python -m benchmarks.tables.live_surrogate   how well it foretells trials that it was not fitted to
 """
 
 from __future__ import annotations
