@@ -92,7 +92,10 @@ def run(
         int | None, typer.Option(min=10, help="How many recipes --warm-subset tries; 40 unless told.")
     ] = None,
     stop_early: Annotated[
-        bool, typer.Option("--stop-early", help="Stop trials early that are foretold not to reach the front.")
+        bool,
+        typer.Option(
+            "--stop-early", help="Stop trials early that are foretold not to reach the front; again with --resume."
+        ),
     ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work between trials.")] = False,
     store: Store = None,
