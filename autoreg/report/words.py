@@ -55,11 +55,15 @@ def slack(data: StudyData) -> float:
 
 
 def gains(data: StudyData, rows: Sequence[FrontRow], bound: float) -> list[Gain]:
-    """For every recorded cost the cheapest member whose quality meets `bound`."""
+    """For every recorded cost the cheapest member whose quality meets `bound`.
+
+    Once members were re-measured with new seeds, those that were not do not count: the search selected their luck.
+    """
     found = []
     quality = data.main
     sign = 1.0 if data.objectives.get(quality, "min") == "min" else -1.0
-    good = [r for r in rows if (value := member_quality(r, quality)) is not None and sign * value <= sign * bound]
+    counted = [r for r in rows if quality in (r.validation.get("mean") or {})] or rows
+    good = [r for r in counted if (value := member_quality(r, quality)) is not None and sign * value <= sign * bound]
     for cost in data.cost_metrics:
         dense = data.dense.get(cost)
         if cost in ("weights", "params") or not dense:

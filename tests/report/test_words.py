@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,12 @@ def test_gains_are_ratios_to_dense_of_the_cheapest_member_that_is_good_enough(ma
     assert gain.ratio == pytest.approx(data.dense["flops"] / cheapest.metrics["flops"])
     assert gain.fresh
     assert all(g.trial is None for g in words.gains(data, rows, 0.0))
+    lucky = replace(cheapest, metrics={**cheapest.metrics, "error": 0.001}, validation={})
+    others = [r for r in rows if r.trial != cheapest.trial]
+    gain = next(g for g in words.gains(data, [lucky, *others], bound) if g.cost == "flops")
+    assert gain.trial != lucky.trial  # what was not measured again is no gain beside what was
+    alone = next(g for g in words.gains(data, [lucky], bound) if g.cost == "flops")
+    assert (alone.trial, alone.fresh) == (lucky.trial, False)
 
 
 def test_the_slack_is_a_share_of_the_way_to_chance(make_study: MakeStudy) -> None:
