@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,15 +54,21 @@ def toy_curve(config: dict[str, Any], steps: int = 9) -> list[float]:
     return [final + (0.9 - final) * 0.5**k * (k < steps - 1) for k in range(1, steps)] + [final]
 
 
-def run(engine: Engine, limit: int = 10_000, *, curve: bool = False) -> list[dict[str, Any]]:
-    """Drive an engine with one worker until it asks no more; return the configs in order."""
+def run(
+    engine: Engine, limit: int = 10_000, *, curve: bool = False, info: Callable[[dict[str, Any]], Any] | None = None
+) -> list[dict[str, Any]]:
+    """Drive an engine with one worker until it asks no more; return the configs in order.
+
+    Trials tell what `info` says of their config, too.
+    """
     configs = []
     for _ in range(limit):
         ask = engine.ask()
         if ask is None:
             break
         configs.append(ask.config)
-        engine.tell(ask.number, evaluate(engine, ask.number, ask.config, curve))
+        result = evaluate(engine, ask.number, ask.config, curve)
+        engine.tell(ask.number, result if info is None else replace(result, info={**result.info, **info(ask.config)}))
     return configs
 
 

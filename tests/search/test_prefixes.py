@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.search import Budget, Engine, EventLog, Normalizer, Result
+from autoreg.search import Budget, Engine, EventLog, Normalizer
 from autoreg.search.prefixes import Prefixes
 from autoreg.search.screening import Learner
 from autoreg.space import digest
 
-from .problems import DENSE, OBJECTIVES, keys, toy_costs, toy_error, toy_space
+from .problems import DENSE, OBJECTIVES, keys, run, toy_costs, toy_error, toy_space
 
 SCALE = Normalizer.from_dense(OBJECTIVES, DENSE, "error", 0.9)
 
@@ -30,15 +30,7 @@ def engine_of(trials: int, **more: Any) -> Engine:
 
 def drive(engine: Engine, limit: int = 10_000) -> list[dict[str, Any]]:
     """Every trial tells of its prefix too."""
-    configs = []
-    for _ in range(limit):
-        ask = engine.ask()
-        if ask is None:
-            break
-        configs.append(ask.config)
-        told = {"uncompressed": toy_error(plain(ask.config)), "epochs_paid": 9}
-        engine.tell(ask.number, Result("COMPLETE", {"error": toy_error(ask.config)}, told))
-    return configs
+    return run(engine, limit, info=lambda config: {"uncompressed": toy_error(plain(config))})
 
 
 def some(count: int, seed: int = 0) -> list[dict[str, Any]]:
