@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoreg.engine.log.trial import Trial
     from autoreg.errors import AutoregError, InputError, NoTrialError, StudyError
     from autoreg.methods import method
-    from autoreg.python import search
-    from autoreg.search.trial import Trial
     from autoreg.space import Space
-    from autoreg.study import Study
+    from autoreg.study.api import search
+    from autoreg.study.study import Study
     from autoreg.tasks import Task
     from autoreg.trial.attach import attach
 
@@ -34,18 +34,17 @@ _HOMES = {
     "InputError": "autoreg.errors",
     "NoTrialError": "autoreg.errors",
     "Space": "autoreg.space",
-    "Study": "autoreg.study",
+    "Study": "autoreg.study.study",
     "StudyError": "autoreg.errors",
     "Task": "autoreg.tasks",
-    "Trial": "autoreg.search.trial",
+    "Trial": "autoreg.engine.log.trial",
     "attach": "autoreg.trial.attach",
     "method": "autoreg.methods",
+    "search": "autoreg.study.api",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "search":  # the room of that name is callable, since importing it takes the name anyway
-        return importlib.import_module("autoreg.search")
     if name in _HOMES:  # imported when first used, so that the command line starts at once
         value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value

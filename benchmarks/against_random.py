@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
+from autoreg.engine.log.events import EventLog
 from autoreg.execution import run
-from autoreg.search.events import EventLog
-from autoreg.shipped import find
 from autoreg.space.study_spec import StudySpec
-from autoreg.task_study import RunOptions, TaskStudy
+from autoreg.study.shipped import find
+from autoreg.study.task_study import RunOptions, TaskStudy
 
 
 def arm(study: TaskStudy, random: bool, folder: Path) -> dict[str, Any]:

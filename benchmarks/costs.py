@@ -24,15 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.artifacts.onnx_runtime import operators, runs_in_words
-from autoreg.costs.together import time_together
+from autoreg.artifacts.onnx.runtime import operators, runs_in_words
+from autoreg.engine.log.trial import Trial
 from autoreg.errors import AutoregError, InputError
-from autoreg.export import export_recipe
-from autoreg.final import fresh_seeds
-from autoreg.search.trial import Trial
-from autoreg.shipped import find
+from autoreg.latency.interleaved import time_together
 from autoreg.space.study_spec import StudySpec
-from autoreg.task_study import RunOptions, TaskStudy, baseline_recipes
+from autoreg.study.export import export_recipe
+from autoreg.study.final_evaluation import fresh_seeds
+from autoreg.study.shipped import find
+from autoreg.study.task_study import RunOptions, TaskStudy, baseline_recipes
 from autoreg.trial.objective import TaskObjective, import_modules
 
 CANDIDATES = 8  # members that are carried out again with fresh seeds, the fastest first

@@ -28,10 +28,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from autoreg.engine import Budget, Engine, EventLog, Normalizer, Result
+from autoreg.engine.acquisition.shared_cost import Bill, Price
+from autoreg.engine.pareto.ehvi import Region
 from autoreg.files import write_whole
-from autoreg.search import Budget, Engine, EventLog, Normalizer, Result
-from autoreg.search.improvement import Region
-from autoreg.search.price import Bill, Price
 from autoreg.space import Space, digest
 
 SPACE: dict[str, Any] = {
@@ -137,7 +137,7 @@ def optuna_alone(space: Space, trials: int, rounds: int, seed: int = 0) -> float
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    from autoreg.search.tpe import distribution
+    from autoreg.engine.samplers.tpe import distribution
 
     kinds = {p.path: distribution(p.domain) for p in space.parameters}
     study = optuna.create_study(

@@ -10,7 +10,7 @@ scratch, training tuned, then quantized). What each may do is in `premise_tasks.
 `premise_arms.py`, how seconds are counted in `premise_clock.py`, what is measured in `premise_measures.py`.
 
 Runs are appended to `premise_TASK.jsonl`, one line each, and never repeated, so that a second call adds only what is
-missing. Runs of `joint` belong to a digest of `autoreg/search` and `autoreg/space`: after a change of the source they
+missing. Runs of `joint` belong to a digest of `autoreg/engine` and `autoreg/space`: after a change of the source they
 run anew. `--report` runs nothing and writes table, figure and measures.
 """
 
@@ -30,7 +30,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before numpy is imported
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # all arms run on the CPU
 
-from autoreg.task_study import machine, versions  # noqa: E402
+from autoreg.study.task_study import machine, versions  # noqa: E402
 from benchmarks.premise_arms import ARMS, warm_up  # noqa: E402
 from benchmarks.premise_bench import COSTS, Bench, Done, front  # noqa: E402
 from benchmarks.premise_report import report  # noqa: E402

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from autoreg.engine import Budget, Engine, EventLog, Halving, Normalizer
+from autoreg.engine.log.trial import Trial
 from autoreg.errors import InputError
 from autoreg.execution import run_local
-from autoreg.search import Budget, Engine, EventLog, Halving, Normalizer
-from autoreg.search.trial import Trial
 from autoreg.space import Space
 from autoreg.space.study_spec import Budget as SpecBudget
 from autoreg.space.study_spec import StudySpec
-from autoreg.task_study import RunOptions, TaskStudy
+from autoreg.study.task_study import RunOptions, TaskStudy
 from benchmarks.premise_allocation import sensitive_amounts
 from benchmarks.premise_bench import Bench, Done, Recipe, front, make_ready
 from benchmarks.premise_tasks import Family
@@ -215,9 +215,10 @@ ARMS: dict[str, Callable[[Bench], None]] = {"joint": joint, "sequential": sequen
 
 def warm_up(bench: Bench) -> None:
     """Import what engines use, and train once: the first arm of a process must not pay for it."""
-    from autoreg.search import experts
 
-    assert experts
+    from autoreg.engine.surrogate import ensemble
+
+    assert ensemble
     import xgboost
 
     assert xgboost

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoreg.search.trial import Trial
+from autoreg.engine.log.trial import Trial
 from autoreg.trial.chain import Chain
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.reference import Reference

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.files import write_whole
-from autoreg.report.style import MUTED, SERIES, heading, new_axes, new_figure, save
+from autoreg.report.plots.style import MUTED, SERIES, heading, new_axes, new_figure, save
 from benchmarks.runs import read
 from benchmarks.tables.measures import half_width, holm, paired
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.files import write_whole
-from autoreg.report.style import MUTED, SERIES, heading, legend_below, new_axes, new_figure, save, scale_axis
+from autoreg.report.plots.style import MUTED, SERIES, heading, legend_below, new_axes, new_figure, save, scale_axis
 from benchmarks.premise_measures import Point, Scale, compared, error_at, fronts_of, measures, scale_of
 from benchmarks.premise_tasks import Case
 from benchmarks.tables.measures import half_width

@@ -16,7 +16,7 @@ import autoreg
 def state() -> str:
     """Eight hex digits over the source of the engine and the space, as it was when this process first asked."""
     root = Path(autoreg.__file__).parent
-    text = b"".join(p.read_bytes() for room in ("search", "space") for p in sorted((root / room).glob("*.py")))
+    text = b"".join(p.read_bytes() for room in ("engine", "space") for p in sorted((root / room).rglob("*.py")))
     return hashlib.sha256(text).hexdigest()[:8]
 
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.search.sources import Source, rank_correlation
-from autoreg.search.trial import Trial
-from autoreg.search.warm import Prior
+from autoreg.engine.log.trial import Trial
+from autoreg.engine.transfer.earlier_studies import Source, rank_correlation
+from autoreg.engine.transfer.prior import Prior
 from autoreg.space.transfer import shared
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.search.sources import Source
-from autoreg.search.warm import Prior
+from autoreg.engine.transfer.earlier_studies import Source
+from autoreg.engine.transfer.prior import Prior
 from autoreg.space.transfer import shared
 from benchmarks.runs import read, state
 from benchmarks.tables.arms import Arm, Task, run

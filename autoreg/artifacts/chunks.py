@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from autoreg.costs.trace import batch_size
+from autoreg.network.trace import batch_size
 
 
 def in_chunks(run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], batch: int) -> Any:

@@ -11,13 +11,13 @@ from torch import nn
 
 from autoreg.artifacts.chunks import Chunks
 from autoreg.artifacts.deployable import Deployable
-from autoreg.artifacts.onnx_file import OnnxModule, onnx_bytes
-from autoreg.artifacts.onnx_graph import Graphs
+from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
+from autoreg.artifacts.onnx.graph import Graphs
 from autoreg.artifacts.skeleton import skeleton_of, write_skeleton
 from autoreg.costs.levels import Levels
-from autoreg.costs.shapes import Profile
-from autoreg.costs.trace import batch_size
 from autoreg.files import write_whole
+from autoreg.network.shapes import Profile
+from autoreg.network.trace import batch_size
 from autoreg.tasks.batches import repeat
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
@@ -81,7 +81,7 @@ def write(
         write_whole(path, written.content)
         return Artifact(path, format, path.stat().st_size, written.runs, written.notes), OnnxModule(path)
     if format == "torch":
-        from autoreg.artifacts.torch_export import load_torch, save_torch
+        from autoreg.artifacts.torch.program import load_torch, save_torch
 
         given = example_input if batch is None else repeat(example_input, batch)
         save_torch(path, found, given)
@@ -92,8 +92,8 @@ def write(
         samples = batch_size(given)
         note = f"the batch size is fixed at {samples}: the exporter could not leave it free"
         return Artifact(path, format, size, program.runs, (note,)), Chunks(program, samples)
-    from autoreg.artifacts.packed import load_packed, save_packed
-    from autoreg.artifacts.run_integers import integer_model
+    from autoreg.artifacts.packed.file import load_packed, save_packed
+    from autoreg.artifacts.torch.run_integers import integer_model
 
     assert build is not None
     save_packed(path, found, record or {}, compress=compress)

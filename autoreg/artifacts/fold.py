@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
-from autoreg.costs.trace import call, evaluating, hooked
 from autoreg.methods.readers import read_alone, version
 from autoreg.methods.state import is_transposed, weighted_layers
+from autoreg.network.trace import call, evaluating, hooked
 
 _LEAST = 1e-30  # a channel whose batch norm multiplies by zero keeps a positive scale
 

@@ -14,18 +14,18 @@ from torch import nn
 
 from autoreg.artifacts.deployable import deployable
 from autoreg.artifacts.fold import fold
-from autoreg.artifacts.onnx_graph import Graphs
-from autoreg.artifacts.onnx_int8 import quantize_graph
-from autoreg.artifacts.onnx_runtime import saturates
-from autoreg.costs.factorize import factorize
-from autoreg.costs.latency import signature
+from autoreg.artifacts.onnx.graph import Graphs
+from autoreg.artifacts.onnx.int8 import quantize_graph
+from autoreg.artifacts.onnx.runtime import saturates
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
-from autoreg.costs.shapes import Profile
-from autoreg.costs.structure import apply_structure
-from autoreg.costs.trace import call, evaluating
+from autoreg.latency.artifact_latency import signature
 from autoreg.methods.quantization import Placement, attach_calibrated, placement
 from autoreg.methods.state import weighted_layers
+from autoreg.network.shapes import Profile
+from autoreg.network.surgery.apply import apply_structure
+from autoreg.network.surgery.factorize import factorize
+from autoreg.network.trace import call, evaluating
 
 _GRAPHS = Graphs(fast=True)
 
@@ -78,7 +78,10 @@ def key_of(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetri
 def _writers() -> str:
     """Digest of the code that writes artifacts: what it wrote differently before was timed differently."""
     room = Path(__file__).parent
-    files = [*(room / f"{name}.py" for name in ("deployable", "fold", "skeleton")), *sorted(room.glob("onnx_*.py"))]
+    files = [
+        *(room / f"{name}.py" for name in ("deployable", "fold", "skeleton")),
+        *sorted((room / "onnx").glob("*.py")),
+    ]
     digest = hashlib.sha256()
     methods = room.parent / "methods"
     for file in [*files, methods / "quantization" / "placement.py", methods / "readers.py"]:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
 from autoreg.costs.levels import Levels
-from autoreg.costs.profile import other_numbers, stored_biases, stored_weight
-from autoreg.costs.trace import trace, type_name, warn, weighted_layers
 from autoreg.errors import InputError
+from autoreg.network.profile import other_numbers, stored_biases, stored_weight
+from autoreg.network.trace import trace, type_name, warn, weighted_layers
 
 __all__ = ["Costs", "LayerCost", "count"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from autoreg.costs.factors import factor_names
 from autoreg.errors import InputError
+from autoreg.network.surgery.factors import factor_names
 
 Granularity = Literal["tensor", "channel"]
 

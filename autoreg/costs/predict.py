@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import prod
 
-from autoreg.costs.factors import factor_names, factor_shapes, full_rank
 from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
 from autoreg.costs.levels import Levels
-from autoreg.costs.shapes import ChannelGroup, LayerProfile, Profile
 from autoreg.errors import InputError
+from autoreg.network.shapes import ChannelGroup, LayerProfile, Profile
+from autoreg.network.surgery.factors import factor_names, factor_shapes, full_rank
 
 __all__ = ["Costs", "LayerCost", "groups_after", "predict"]
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import cloudpickle
 
+from autoreg.engine.log.events import finite
+from autoreg.engine.log.trial import Ask, Result, Trial, as_numbers
 from autoreg.errors import AutoregError, InputError
-from autoreg.search.events import finite
-from autoreg.search.trial import Ask, Result, Trial, as_numbers
 
 Evaluate = Callable[[dict[str, Any], Trial], Mapping[str, Any]]
 """An objective: `evaluate(config, trial)` returns metrics by name."""
@@ -33,7 +33,7 @@ TRACEBACK_CHARACTERS = 2000
 
 
 class EngineLike(Protocol):
-    """What an executor drives: `autoreg.search.Engine`, or anything that asks, hears and is told."""
+    """What an executor drives: `autoreg.engine.Engine`, or anything that asks, hears and is told."""
 
     def ask(self) -> Ask | None:
         """Return the next recipe; None when there is none, now or later."""

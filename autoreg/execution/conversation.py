@@ -7,8 +7,8 @@ import queue
 import threading
 from dataclasses import dataclass
 
+from autoreg.engine.log.trial import Ask, Result
 from autoreg.execution.base import Evaluate, failure, run_one
-from autoreg.search.trial import Ask, Result
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
 
+from autoreg.engine.log.trial import Ask, Result
 from autoreg.errors import InputError
 from autoreg.execution.base import EngineLike, Evaluate, Progress, WorkerError, pack, run_one
 from autoreg.execution.interrupts import Interrupts
 from autoreg.execution.process import WorkerProcess, close
-from autoreg.search.trial import Ask, Result
 
 WAIT_SECONDS = 0.2
 EARLY_DEATHS = 3

@@ -13,8 +13,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+from autoreg.engine.log.trial import Ask
 from autoreg.execution.base import THREAD_VARIABLES
-from autoreg.search.trial import Ask
 
 # A fresh interpreter, not a fork (torch has threads) and not multiprocessing's spawn (it runs the
 # user's script again, which fails where that has no `if __name__ == "__main__"`).

@@ -16,12 +16,12 @@ from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from autoreg.engine.log.trial import Result
 from autoreg.errors import InputError
 from autoreg.execution.base import EngineLike, Progress, WorkerError
 from autoreg.execution.conversation import Report
 from autoreg.execution.interrupts import Interrupts
 from autoreg.execution.ray_trial import SAID, Broken
-from autoreg.search.trial import Result
 
 EARLY_DEATHS = 3
 CAUSE_CHARACTERS = 300

@@ -12,9 +12,9 @@ from typing import Any
 import ray
 from ray import tune
 
+from autoreg.engine.log.trial import Ask
 from autoreg.execution.base import failure, limit_threads
 from autoreg.execution.conversation import Conversation
-from autoreg.search.trial import Ask
 
 SAID = "autoreg"
 """Key under which a step's result holds what the objective said: a `Report`, a `Result` or a `Broken`."""

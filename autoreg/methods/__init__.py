@@ -12,16 +12,7 @@ class MyPenalty:
         return self.strength * sum(w.square().mean() for _, w in state.weights())
 """
 
-from autoreg.methods.base import (
-    HOOKS,
-    KINDS,
-    create,
-    from_recipe,
-    method,
-    method_class,
-    registry,
-    spec_of,
-)
+from autoreg.methods.base import HOOKS, KINDS, create, from_recipe, method, method_class, registry, spec_of
 from autoreg.methods.state import State, weighted_layers
 from autoreg.space.spec import Paper, choice, fixed, integer, log, slot, uniform
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoreg.report.front import format_front
-from autoreg.report.load import StudyData
+from autoreg.report.data.front import format_front
+from autoreg.report.data.load import StudyData
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,8 @@ def write_report(folder: str | Path) -> Path:
         InputError: when the folder holds no study.
         StudyError: when its log is damaged.
     """
-    from autoreg.report.html import render_html
-    from autoreg.report.plots import write_plots
+    from autoreg.report.page.render import render_html
+    from autoreg.report.plots.write import write_plots
 
     folder = Path(folder)
     data = StudyData.load(folder)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.costs.levels import Levels
-from autoreg.costs.profile import shared_weights
 from autoreg.errors import InputError
 from autoreg.methods import create, registry
 from autoreg.methods.quantization import attach_quantizers, calibrate
@@ -18,6 +17,7 @@ from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.state import State, weight_of, weighted_layers
+from autoreg.network.profile import shared_weights
 from autoreg.plan import is_quantized, method_of
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
 from autoreg.trial.compress import Masker

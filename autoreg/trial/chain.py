@@ -21,18 +21,9 @@ from autoreg.methods.layers.selectors import select_parameters
 from autoreg.plan import Phase, compile_plan, content_hash, epochs_asked, method_of, rung_epochs, share_of
 from autoreg.tasks.splits import seed_loaders
 from autoreg.tasks.subset import EASY_PART
-from autoreg.trial.carried import Carried, baked_copy, freeze_except, pack, unpack
 from autoreg.trial.compress import Masker, drop, factor, quantize, remove_to
-from autoreg.trial.loop import (
-    evaluate,
-    fit,
-    forward,
-    make_optimizer,
-    phase_seed,
-    re_estimate,
-    seeded,
-    steps_in,
-)
+from autoreg.trial.loop import evaluate, fit, forward, make_optimizer, phase_seed, re_estimate, seeded, steps_in
+from autoreg.trial.model_state import ModelState, baked_copy, freeze_except, pack, unpack
 from autoreg.trial.reference import Reference, calibration_batches, score_weights
 from autoreg.trial.resolve import resolve
 from autoreg.trial.run import Run
@@ -64,7 +55,7 @@ class Outcome:
     where nothing ever was.
     """
 
-    carried: Carried
+    carried: ModelState
     model: nn.Module
     metrics: Mapping[str, float]
     levels: Levels
@@ -124,7 +115,7 @@ class Chain:
         model, metrics = self._measured(carried, outputs)
         return Outcome(carried, model, metrics, self.levels, self.paid, self._recorded(outputs), uncompressed)
 
-    def _measured(self, carried: Carried, outputs: list[Any] | None = None) -> tuple[nn.Module, dict[str, float]]:
+    def _measured(self, carried: ModelState, outputs: list[Any] | None = None) -> tuple[nn.Module, dict[str, float]]:
         """A re-normalized copy of a model and its validation metrics."""
         begun = time.perf_counter()
         with self.setup.lock.shared():
@@ -133,7 +124,7 @@ class Chain:
         self.paid.seconds["measure"] = self.paid.seconds.get("measure", 0.0) + time.perf_counter() - begun
         return model, metrics
 
-    def _uncompressed(self, phase: Phase, carried: Carried) -> Mapping[str, float]:
+    def _uncompressed(self, phase: Phase, carried: ModelState) -> Mapping[str, float]:
         """Validation metrics of what was trained, before it is compressed; left in the store for all that share it."""
         key = content_hash([phase.key, "uncompressed"])
         entry = self.setup.store.get(key) if self.setup.options.cache else None
@@ -159,7 +150,7 @@ class Chain:
         entry = self.setup.store.get(self.phases[-1].key)
         return None if entry is None else entry.tensors.get("outputs")
 
-    def trained(self) -> Carried:
+    def trained(self) -> ModelState:
         """Carry out the training phases only."""
         carried = self._start()
         for phase in self.phases:
@@ -167,14 +158,14 @@ class Chain:
                 carried = self._phase(phase, carried)
         return carried
 
-    def _start(self) -> Carried:
+    def _start(self) -> ModelState:
         model = self.setup.fresh_model(phase_seed(self.seed, "init"))
         given = self.setup.given_weights
         if given is not None and self.config["training"]["start"] == "pretrained":
             model.load_state_dict(dict(given))
-        return Carried(model.to(self.setup.device))
+        return ModelState(model.to(self.setup.device))
 
-    def _phase(self, phase: Phase, carried: Carried) -> Carried:
+    def _phase(self, phase: Phase, carried: ModelState) -> ModelState:
         """Take a phase from the store, or carry it out and leave it there; then report its rungs.
 
         No lock of the store is held while a report waits for its answer: whoever answers may want the same entry.
@@ -202,14 +193,14 @@ class Chain:
         self._report(rungs[-1:], found)
         return found
 
-    def _stored(self, phase: Phase) -> Carried | None:
+    def _stored(self, phase: Phase) -> ModelState | None:
         """What the store holds of a phase, if it is whole and the snapshots of its rungs are there too."""
         store = self.setup.store
         if not all(store.has(self._rung_key(phase, epoch)) for epoch in self._rungs(phase)[:-1]):
             return None
         return self._unpacked(phase.key)
 
-    def _unpacked(self, key: str) -> Carried | None:
+    def _unpacked(self, key: str) -> ModelState | None:
         entry = self.setup.store.get(key)
         if entry is None:
             return None
@@ -219,10 +210,10 @@ class Chain:
             self.setup.store.drop(key)
             return None
 
-    def _snapshot(self, phase: Phase, epoch: int) -> Carried | None:
+    def _snapshot(self, phase: Phase, epoch: int) -> ModelState | None:
         return self._unpacked(self._rung_key(phase, epoch))
 
-    def _work(self, phase: Phase, carried: Carried) -> Carried:
+    def _work(self, phase: Phase, carried: ModelState) -> ModelState:
         begun = time.perf_counter()
         with seeded(phase_seed(self.seed, self.fold, phase.name)) as generator:
             work = {"train": self._train, "tune": self._train, "sparsify": self._sparsify, "quantize": self._quantize}
@@ -232,7 +223,7 @@ class Chain:
 
     # -- training -------------------------------------------------------------------------------------------------
 
-    def _train(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+    def _train(self, phase: Phase, carried: ModelState, generator: torch.Generator) -> ModelState:
         settings = phase.settings
         carried = self._select(settings, carried)
         run = self._run(settings, carried, settings["epochs"], 1.0, generator)
@@ -250,7 +241,7 @@ class Chain:
         curve += self._fit(run, phase, range(begin, int(settings["epochs"])))
         return carried.with_model(run.finish(), curve=(*carried.curve, *curve))
 
-    def _select(self, settings: Mapping[str, Any], carried: Carried) -> Carried:
+    def _select(self, settings: Mapping[str, Any], carried: ModelState) -> ModelState:
         name, parameters = method_of(settings["train"])
         if name == "all":
             freeze_except(carried.model, None)
@@ -266,7 +257,7 @@ class Chain:
     def _run(
         self,
         settings: Mapping[str, Any],
-        carried: Carried,
+        carried: ModelState,
         epochs: int,
         rate: float,
         generator: torch.Generator,
@@ -318,7 +309,7 @@ class Chain:
     def _rung_key(self, phase: Phase, epoch: int) -> str:
         return f"{phase.key[:-4]}{epoch:04d}"
 
-    def _rung(self, epoch: int, carried: Carried) -> None:
+    def _rung(self, epoch: int, carried: ModelState) -> None:
         """Score a compressed, re-normalized copy: the error of the dense network says nothing of the sparse one."""
         assert self.on_rung is not None
         with self.setup.lock.shared(), seeded(phase_seed(self.seed, self.fold, "rung", epoch)) as generator:
@@ -329,7 +320,7 @@ class Chain:
             metrics = evaluate(model, self.setup.task, self.loaders["validation"], self.setup.device)
         self.on_rung(epoch, metrics)
 
-    def _report(self, rungs: tuple[int, ...], carried: Carried | None) -> None:
+    def _report(self, rungs: tuple[int, ...], carried: ModelState | None) -> None:
         for epoch in rungs:
             if carried is not None:
                 self._rung(epoch, carried)
@@ -349,7 +340,7 @@ class Chain:
 
         return score
 
-    def _sparse_at_once(self, carried: Carried, generator: torch.Generator) -> Carried:
+    def _sparse_at_once(self, carried: ModelState, generator: torch.Generator) -> ModelState:
         carried = factor(drop(carried, self.levels, self.setup), self.levels)
         if self.levels.channels:
             seed = generator.initial_seed()
@@ -360,7 +351,7 @@ class Chain:
             masker.update(carried.model, 1.0)
         return carried
 
-    def _sparsify(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+    def _sparsify(self, phase: Phase, carried: ModelState, generator: torch.Generator) -> ModelState:
         epochs = int(phase.settings["epochs"])
         if epochs == 0:
             with self.setup.lock.shared():
@@ -377,8 +368,8 @@ class Chain:
         return carried.with_model(run.finish(), curve=(*carried.curve, *curve))
 
     def _remove_while_training(
-        self, phase: Phase, carried: Carried, epochs: int, generator: torch.Generator
-    ) -> Carried:
+        self, phase: Phase, carried: ModelState, epochs: int, generator: torch.Generator
+    ) -> ModelState:
         """Remove channels between epochs, as far as the schedule says; each removal starts a fresh optimizer."""
         schedule = create("structure", *method_of(self.config["sparsity"])).schedule
         curve: list[float] = []
@@ -399,13 +390,13 @@ class Chain:
             run.finish()
         return carried.with_model(carried.model, curve=(*carried.curve, *curve))
 
-    def _quantized(self, carried: Carried, *, learned: bool) -> Carried:
+    def _quantized(self, carried: ModelState, *, learned: bool) -> ModelState:
         bits = (*self.levels.weight_bits.values(), *self.levels.activation_bits.values())
         if all(b >= 32 for b in bits):
             return carried
         return quantize(carried, self.config, self.levels, self.setup, self.fold, learned=learned)
 
-    def _quantize(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+    def _quantize(self, phase: Phase, carried: ModelState, generator: torch.Generator) -> ModelState:
         epochs = int(phase.settings["epochs"])
         with self.setup.lock.shared():
             if epochs == 0:

@@ -8,20 +8,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from autoreg.costs.factorize import factorize
-from autoreg.costs.factors import factor_names
 from autoreg.costs.levels import Levels
-from autoreg.costs.structure import channel_groups, drop_blocks, remove_channels
-from autoreg.costs.trace import call
 from autoreg.methods import create
 from autoreg.methods.quantization import attach_calibrated, placement
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.methods.state import State, weighted_layers
+from autoreg.network.surgery.apply import channel_groups, drop_blocks, remove_channels
+from autoreg.network.surgery.factorize import factorize
+from autoreg.network.surgery.factors import factor_names
+from autoreg.network.trace import call
 from autoreg.plan import method_of
 from autoreg.tasks.batches import to_device
-from autoreg.trial.carried import Carried, weights_of
 from autoreg.trial.loop import forward
+from autoreg.trial.model_state import ModelState, weights_of
 from autoreg.trial.reference import calibration_batches, score_weights
 from autoreg.trial.resolve import channel_scores
 from autoreg.trial.setup import Setup
@@ -29,7 +29,7 @@ from autoreg.trial.setup import Setup
 MASK_UPDATES = 16  # a gradual schedule re-picks its mask so many times on its way
 
 
-def drop(carried: Carried, levels: Levels, setup: Setup) -> Carried:
+def drop(carried: ModelState, levels: Levels, setup: Setup) -> ModelState:
     """Drop the blocks that the levels name; the model is changed in place."""
     if not levels.dropped or carried.dropped:
         return carried
@@ -37,7 +37,7 @@ def drop(carried: Carried, levels: Levels, setup: Setup) -> Carried:
     return carried.with_model(carried.model, dropped=tuple(levels.dropped))
 
 
-def factor(carried: Carried, levels: Levels) -> Carried:
+def factor(carried: ModelState, levels: Levels) -> ModelState:
     """Put two layers in place of those that the levels give a rank; the model is changed in place.
 
     Where only some parameters are trained, those of a layer hand that on to its factors.
@@ -60,8 +60,8 @@ def factor(carried: Carried, levels: Levels) -> Carried:
 
 
 def remove_to(
-    carried: Carried, config: Mapping[str, Any], levels: Levels, setup: Setup, fold: str, fraction: float, seed: int
-) -> Carried:
+    carried: ModelState, config: Mapping[str, Any], levels: Levels, setup: Setup, fold: str, fraction: float, seed: int
+) -> ModelState:
     """Remove channels until each group has gone `fraction` of the way from its full size to its level.
 
     The channels of lowest score on the model's own weights go; the model is changed in place.
@@ -159,8 +159,8 @@ def kept_removed(numel: int, kept: int, fraction: float) -> int:
 
 
 def quantize(
-    carried: Carried, config: Mapping[str, Any], levels: Levels, setup: Setup, fold: str, *, learned: bool
-) -> Carried:
+    carried: ModelState, config: Mapping[str, Any], levels: Levels, setup: Setup, fold: str, *, learned: bool
+) -> ModelState:
     """Attach quantizers at the levels' bits and calibrate the ranges of activations; changes the model in place.
 
     Values that no calibration batch showed stay in floating point; the record says so.

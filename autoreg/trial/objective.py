@@ -10,25 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from autoreg.artifacts.onnx_graph import ExportError
+from autoreg.artifacts.onnx.graph import ExportError
 from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
 from autoreg.costs.count import count
-from autoreg.costs.factors import factor_names
-from autoreg.costs.latency import Latency, measure
-from autoreg.costs.latency_features import Prediction
-from autoreg.costs.latency_model import LatencyModel
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
-from autoreg.costs.timing import OnnxError
 from autoreg.errors import InputError
+from autoreg.latency.artifact_latency import Latency, measure
+from autoreg.latency.calibration import Prediction
+from autoreg.latency.table.model import LatencyModel
+from autoreg.latency.timing import OnnxError
 from autoreg.methods.sparsity.masks import masks
+from autoreg.network.surgery.factors import factor_names
 from autoreg.plan import Phase, bill, compile_plan, identity
 from autoreg.tasks import Task, load_task
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
-from autoreg.trial.carried import plain_copy
 from autoreg.trial.chain import Chain, OnRung, Outcome
 from autoreg.trial.loop import evaluate
+from autoreg.trial.model_state import plain_copy
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options, Setup

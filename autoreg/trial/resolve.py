@@ -12,16 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
-from autoreg.costs.factors import saves
 from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
-from autoreg.costs.shapes import ChannelGroup, LayerProfile
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.structures import group_scores
+from autoreg.network.shapes import ChannelGroup, LayerProfile
+from autoreg.network.surgery.factors import saves
 from autoreg.plan import method_of
 from autoreg.space import LayerInfo, layer_values
 from autoreg.trial.reference import Reference

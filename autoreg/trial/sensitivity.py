@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.costs.predict import groups_after
-from autoreg.costs.structure import drop_blocks, remove_channels
 from autoreg.methods import create
 from autoreg.methods.functional.quantizers import WeightQuantizer
 from autoreg.methods.sparsity.counts import kept_count
 from autoreg.methods.sparsity.structures import group_scores
 from autoreg.methods.state import is_transposed, weight_of
+from autoreg.network.surgery.apply import drop_blocks, remove_channels
 from autoreg.plan import content_hash
 from autoreg.sensitivity.curve import Curve
 from autoreg.sensitivity.curves import Dense, Variant, curves, weights_set

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from autoreg.costs.latency import LatencyCache, MeasureLock
-from autoreg.costs.linear import conv1d_as_linear, conv1d_names, conv1d_state
-from autoreg.costs.profile import Profile, profile
 from autoreg.errors import InputError
+from autoreg.latency.artifact_latency import LatencyCache, MeasureLock
 from autoreg.methods import registry
 from autoreg.methods.base import foreign_sources
+from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
+from autoreg.network.profile import Profile, profile
 from autoreg.plan import content_hash
 from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
@@ -29,12 +29,7 @@ from autoreg.trial.store import Store
 from autoreg.trial.subset import Subsets
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
-_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "sensitivity")
-_NO_RESULTS = (
-    *("latency.py", "timing.py", "timing_torch.py", "lock.py", "source.py", "backends.py", "together.py"),
-    *("geometry.py", "layer_key.py", "layer_models.py"),
-    *("latency_bench.py", "latency_features.py", "latency_grid.py", "latency_model.py", "latency_table.py"),
-)
+_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "network", "sensitivity")
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ class Setup:
     def given_weights(self) -> Mapping[str, Any] | None:
         """The task's own trained weights (a state dict), or None where it brings none; recipes start from them.
 
-        They fit `fresh_model`: weights of `Conv1D` layers are transposed (see `autoreg.costs.linear`).
+        They fit `fresh_model`: weights of `Conv1D` layers are transposed (see `autoreg.network.conv1d`).
         """
         given = self.task.pretrained()
         if given is None:
@@ -202,8 +197,6 @@ def source_digest() -> str:
     for part in _SOURCES:
         path = root / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            if part == "costs" and file.name in _NO_RESULTS:
-                continue
             digest.update(file.relative_to(root).as_posix().encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()

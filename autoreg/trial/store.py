@@ -106,7 +106,7 @@ class Store:
         except ImportError:  # no advisory locks here: at worst two processes compute the same entry
             yield
             return
-        from autoreg.costs.lock import unlocked_after
+        from autoreg.locks import unlocked_after
 
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # a folder that cannot be written, or has no locks: work unshared

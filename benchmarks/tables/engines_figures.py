@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoreg.report import style
+from autoreg.report.plots import style
 from benchmarks.tables.arms import ARMS
 from benchmarks.tables.measures import Judge, ecdf, half_width, spent_to
 from benchmarks.tables.paying import whole

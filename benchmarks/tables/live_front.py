@@ -18,9 +18,9 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from autoreg.engine.samplers.mutation import cross, vary  # noqa: E402
 from autoreg.errors import InputError  # noqa: E402
 from autoreg.files import write_whole  # noqa: E402
-from autoreg.search.moves import cross, vary  # noqa: E402
 from benchmarks.tables.live_space import DENSE, DIGEST, space  # noqa: E402
 from benchmarks.tables.live_surrogate import Surrogate, read  # noqa: E402
 from benchmarks.tables.live_trials import FILE  # noqa: E402

@@ -24,9 +24,9 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from autoreg.engine.samplers.mutation import vary  # noqa: E402
 from autoreg.errors import InputError  # noqa: E402
 from autoreg.files import write_whole  # noqa: E402
-from autoreg.search.moves import vary  # noqa: E402
 from autoreg.space import Space  # noqa: E402
 from benchmarks.tables.live_space import DIGEST, Digits, space  # noqa: E402
 from benchmarks.tables.staircase import staircase  # noqa: E402

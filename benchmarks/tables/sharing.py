@@ -18,9 +18,9 @@ from torch.nn.utils import parametrize
 
 from autoreg.plan import Phase
 from autoreg.space.recipe import canonical_json
-from autoreg.trial.carried import Carried, baked_copy
 from autoreg.trial.chain import Chain
 from autoreg.trial.loop import NonFiniteLossError, evaluate, phase_seed, seeded
+from autoreg.trial.model_state import ModelState, baked_copy
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Setup
 
@@ -40,11 +40,11 @@ class Kept:
         rungs: error and seconds, by phase, epoch, structure and bits.
     """
 
-    models: dict[str, Carried] = field(default_factory=dict)
+    models: dict[str, ModelState] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     diverged: set[str] = field(default_factory=set)
-    epochs: dict[tuple[str, int], Carried] = field(default_factory=dict)
-    sparse: dict[tuple[str, int, str], tuple[Carried, float]] = field(default_factory=dict)
+    epochs: dict[tuple[str, int], ModelState] = field(default_factory=dict)
+    sparse: dict[tuple[str, int, str], tuple[ModelState, float]] = field(default_factory=dict)
     rungs: dict[tuple[str, int, str], tuple[float, float]] = field(default_factory=dict)
 
     def clear(self, but: str = "") -> None:
@@ -114,7 +114,7 @@ class SharingChain(Chain):
         seconds = [round(self.kept.seconds.get(phase.key, 0.0), 4) for phase in self.phases]
         return [(p.key[:KEY_DIGITS], float(p.epochs), took) for p, took in zip(self.phases, seconds, strict=True)]
 
-    def _phase(self, phase: Phase, carried: Carried) -> Carried:
+    def _phase(self, phase: Phase, carried: ModelState) -> ModelState:
         kept = self.kept
         if phase.key not in kept.models:
             if phase.key in kept.diverged:
@@ -132,7 +132,7 @@ class SharingChain(Chain):
             kept.models[phase.key] = done
         return _copy(kept.models[phase.key])
 
-    def _scored(self, carried: Carried) -> tuple[nn.Module, float]:
+    def _scored(self, carried: ModelState) -> tuple[nn.Module, float]:
         """The model re-normalized, in place since nobody else has it, and its validation error."""
         task, model = self.setup.task, carried.model
         model.__deepcopy__ = lambda memo: model  # type: ignore[assignment]  # copying quantizers is half the time
@@ -142,7 +142,7 @@ class SharingChain(Chain):
         del model.__deepcopy__
         return model, metrics[task.quality]
 
-    def _train(self, phase: Phase, carried: Carried, generator: torch.Generator) -> Carried:
+    def _train(self, phase: Phase, carried: ModelState, generator: torch.Generator) -> ModelState:
         settings, count = phase.settings, int(phase.settings["epochs"])
         carried = self._select(settings, carried)
         run = self._run(settings, carried, count, 1.0, generator)
@@ -173,5 +173,5 @@ class SharingChain(Chain):
         return self.kept.rungs[key]
 
 
-def _copy(carried: Carried) -> Carried:
+def _copy(carried: ModelState) -> ModelState:
     return carried.with_model(copy.deepcopy(carried.model))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoreg.engine.samplers.mutation import vary
 from autoreg.errors import InputError
-from autoreg.search.moves import vary
 from autoreg.space import Space
 from benchmarks.engines import jobs_of
 from benchmarks.tables import live_front, live_space, live_surrogate, live_trials

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from autoreg.search.trial import Trial
+from autoreg.engine.log.trial import Trial
 from benchmarks import premise, premise_measures, premise_report
 from benchmarks.premise_allocation import largest, sensitive_amounts
 from benchmarks.premise_arms import quantizers, with_bits

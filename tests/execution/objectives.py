@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoreg.search import Budget, Engine, EventLog, Halving, Result
+from autoreg.engine import Budget, Engine, EventLog, Halving, Result
 from autoreg.space import Space
 
 OBJECTIVES = {"error": "min", "cost": "min"}

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from optuna import TrialPruned
 
+from autoreg.engine import Ask, Result
 from autoreg.errors import InputError
 from autoreg.execution import StopTrial, run, run_one
 from autoreg.execution.base import Progress, failure, pack, plain
 from autoreg.execution.conversation import Conversation, Report
-from autoreg.search import Ask, Result
-
-from .objectives import curve, make_engine, simple
+from tests.execution.objectives import curve, make_engine, simple
 
 ASK = Ask(4, {"x": 0.5, "bits": 4, "regularizer": "none"}, 11)
 

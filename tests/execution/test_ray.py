@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from autoreg.engine import read_events
 from autoreg.errors import InputError
 from autoreg.execution import WorkerError, run
-from autoreg.search import read_events
-
-from .objectives import (
+from tests.execution.objectives import (
     Dies,
     ExitsOnLoad,
     RaisesOnLoad,

@@ -10,8 +10,7 @@ import ray
 
 from autoreg.errors import InputError
 from autoreg.execution import run, session
-
-from .objectives import make_engine, simple
+from tests.execution.objectives import make_engine, simple
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoreg.costs.factors import factored_weights, full_rank, saves
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.ranks.budget import budget_rank
 from autoreg.methods.sparsity.ranks.energy import energy_rank
 from autoreg.methods.sparsity.ranks.greedy import greedy_ranks
+from autoreg.network.surgery.factors import factored_weights, full_rank, saves
 
 SHAPES = st.lists(st.integers(1, 9), min_size=2, max_size=4).map(tuple)
 

@@ -306,7 +306,7 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
     """Write a study of a task: `make_study(trials=30, final=True, **changes of study.json)`."""
 
     def make(trials: int = 30, final: bool = False, seed: int = 0, **changes: Any) -> Path:
-        from autoreg.report.load import StudyData
+        from autoreg.report.data.load import StudyData
 
         events = make_events(trials, seed)
         folder = write_study(tmp_path / "study", events, study_json(**changes))

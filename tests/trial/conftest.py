@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from autoreg.search.trial import Trial
+from autoreg.engine.log.trial import Trial
 from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
 from autoreg.trial.objective import TaskObjective, TaskRef

@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 import torch
 
+from autoreg.engine.acquisition.shared_cost import Ledger
+from autoreg.engine.log.records import StudyState
+from autoreg.engine.log.trial import Trial
 from autoreg.methods import registry
 from autoreg.plan import is_compressed, uncompressed
-from autoreg.search.price import Ledger
-from autoreg.search.records import State
-from autoreg.search.trial import Trial
 from autoreg.space import Space
-from autoreg.trial.carried import baked_copy, plain_name
+from autoreg.trial.model_state import baked_copy, plain_name
 from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
 from autoreg.trial.setup import Options
-
-from .conftest import TinyTask, evaluate
+from tests.trial.conftest import TinyTask, evaluate
 
 
 def weight(**changes: Any) -> dict[str, Any]:
@@ -164,7 +163,7 @@ def test_a_store_that_lost_an_entry_gives_the_same_result(objective: TaskObjecti
 
 
 def test_predicted_costs_are_counted_ones_for_random_recipes(objective: TaskObjective) -> None:
-    from autoreg.shipped import find
+    from autoreg.study.shipped import find
 
     setup = objective.setup
     space = Space.load(find("space", "cnn_joint")).bind(registry(), setup.layers, setup.defaults)
@@ -200,7 +199,7 @@ def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObject
 
 def test_the_bill_of_a_recipe_is_what_it_pays_and_what_is_done_of_it_is_told(objective: TaskObjective) -> None:
     """Unpaid epochs as the search reads them off recorded trials, against the epochs that were really paid."""
-    state = State()
+    state = StudyState()
 
     def tell(name: str, trial: Trial) -> float:
         config, number = objective.setup.complete(RECIPES[name]), len(state.records)

@@ -15,11 +15,11 @@ from autoreg.costs.predict import predict
 from autoreg.methods import registry
 from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import method_of
-from autoreg.shipped import shipped
 from autoreg.space import Space
+from autoreg.study.shipped import shipped
 from autoreg.tasks import Task, load_task
-from autoreg.trial.carried import Carried
 from autoreg.trial.chain import Outcome
+from autoreg.trial.model_state import ModelState
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Options
@@ -51,7 +51,7 @@ def finished(objective: TaskObjective, config: dict[str, Any], seed: int) -> Out
     """The artifact of a recipe: its structure, its masks and its quantizers, on weights that were never trained."""
     setup = objective.setup
     chain = objective.chain(config, seed=seed, fold=setup.task.folds[0])
-    carried = Carried(setup.fresh_model(seed))
+    carried = ModelState(setup.fresh_model(seed))
     carried = chain._sparse_at_once(carried, torch.Generator().manual_seed(seed))
     carried = chain._quantized(carried, learned=False)
     return Outcome(carried, carried.model, {}, chain.levels, chain.paid)

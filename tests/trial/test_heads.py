@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from autoreg.costs.predict import predict
-from autoreg.costs.structure import apply_structure
-from autoreg.search.trial import Trial
+from autoreg.engine.log.trial import Trial
+from autoreg.network.surgery.apply import apply_structure
 from autoreg.tasks import load_task
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from autoreg.errors import InputError
-from autoreg.shipped import find
 from autoreg.space import StudySpec
-from autoreg.study import open_folder
-from autoreg.task_study import RunOptions, TaskStudy
+from autoreg.study.shipped import find
+from autoreg.study.study import open_folder
+from autoreg.study.task_study import RunOptions, TaskStudy
 from autoreg.trial.loading import objective_of
 from autoreg.trial.setup import Options, Setup
-
-from .conftest import TinyTask
+from tests.trial.conftest import TinyTask
 
 
 def written(folder: Path, **changes: Any) -> Path:

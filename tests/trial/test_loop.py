@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from autoreg.trial.loop import learning_rate, make_optimizer, phase_seed, re_estimate, seeded
-
-from .conftest import TinyTask
+from tests.trial.conftest import TinyTask
 
 
 def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:

@@ -10,17 +10,16 @@ import torch
 from torch import nn
 
 from autoreg.artifacts.skeleton import skeleton_of
-from autoreg.costs.factorize import factorize, spectrum
-from autoreg.costs.factors import factored_weights
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
-from autoreg.trial.carried import Carried, pack, unpack
+from autoreg.network.surgery.factorize import factorize, spectrum
+from autoreg.network.surgery.factors import factored_weights
 from autoreg.trial.compress import factor
+from autoreg.trial.model_state import ModelState, pack, unpack
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
-
-from .conftest import TinyTask, evaluate
+from tests.trial.conftest import TinyTask, evaluate
 
 
 def low_rank(**rank: Any) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def test_the_factors_are_those_of_the_trained_weights(objective: TaskObjective) 
 def test_a_stored_model_is_built_again(objective: TaskObjective) -> None:
     setup = objective.setup
     levels = Levels(dropped=("1.1",), ranks={"1.0.conv1": 3, "4": 2})
-    carried = Carried(setup.fresh_model(3), trained=("1.0.conv1.weight", "4.bias", "1.0.norm1.weight"))
+    carried = ModelState(setup.fresh_model(3), trained=("1.0.conv1.weight", "4.bias", "1.0.norm1.weight"))
     torch.manual_seed(0)
     carried = factor(carried, Levels(ranks=levels.ranks))
     assert carried.trained == ("1.0.conv1.0.weight", "1.0.conv1.1.weight", "1.0.norm1.weight", "4.1.bias")

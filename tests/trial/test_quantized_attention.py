@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.artifacts.deployable import deployable
-from autoreg.artifacts.onnx_file import OnnxModule
+from autoreg.artifacts.onnx.file import OnnxModule
 from autoreg.artifacts.skeleton import write_skeleton
 from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
+from autoreg.engine.log.trial import Trial
 from autoreg.methods.quantization.attach import activation_quantizers
-from autoreg.search.trial import Trial
 from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
-from autoreg.trial.carried import pack, unpack
 from autoreg.trial.compress import quantize
+from autoreg.trial.model_state import pack, unpack
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
 
@@ -106,7 +106,7 @@ def test_a_skeleton_is_written_without_it() -> None:
 
 def test_layers_that_are_called_are_told_from_those_that_are_not() -> None:
     """By the profile of any module; an unused layer is not called, one that is called twice is."""
-    from autoreg.costs.profile import profile
+    from autoreg.network.profile import profile
 
     class Odd(nn.Module):
         def __init__(self) -> None:

@@ -26,8 +26,7 @@ from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
 from autoreg.trial.store import Store
 from autoreg.trial.subset import Subsets
-
-from .conftest import TinyTask, evaluate
+from tests.trial.conftest import TinyTask, evaluate
 
 SHARE = {"training": {"share": 0.25}}
 

@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from autoreg.search.front import nondominated
+from autoreg.engine.pareto.front import nondominated
 from benchmarks.tables.arms import Base, Task
 from benchmarks.tables.arms.linas import select
 from benchmarks.tables.arms.optuna_arms import TPE

@@ -17,8 +17,8 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from autoreg.search.front import nondominated
-from autoreg.search.predictor import RankGaussian
+from autoreg.engine.pareto.front import nondominated
+from autoreg.engine.surrogate.boosted_trees import RankGaussian
 from autoreg.space.nodes import Range
 from benchmarks.tables.arms import Base, Task
 from benchmarks.tables.table import Config, Floats

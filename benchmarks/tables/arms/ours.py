@@ -1,4 +1,4 @@
-"""`autoreg.search.engine.Engine` on a table, as it stands in the source."""
+"""`autoreg.engine.engine.Engine` on a table, as it stands in the source."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.engine import Budget, Engine, Halving, Normalizer, Result
+from autoreg.engine.pareto.front import Axis
 from autoreg.plan import rung_epochs
-from autoreg.search import Budget, Engine, Halving, Normalizer, Result
-from autoreg.search.front import Axis
 from benchmarks.tables.arms import Task
 from benchmarks.tables.table import Config, Key, key_of
 

@@ -1,0 +1,1 @@
+"""A finished network as packed weights in a safetensors file."""

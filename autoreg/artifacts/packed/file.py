@@ -1,0 +1,228 @@
+"""Weights packed at their bit-width in a safetensors file, and the loader that makes a network of them again.
+
+docs/formats.md describes the file. Nothing in it is executed: tensors and JSON only. The user's own code builds the
+dense network; the file says which blocks, channels and ranks are gone, and holds the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from autoreg.artifacts.deployable import Deployable, LayerCode
+from autoreg.artifacts.packed.entropy import DamagedError
+from autoreg.artifacts.packed.layer import read_layer, write_layer
+from autoreg.errors import InputError
+from autoreg.files import write_whole
+from autoreg.methods.state import weight_of, weighted_layers
+from autoreg.network.conv1d import conv1d_as_linear
+from autoreg.network.surgery.apply import apply_structure
+from autoreg.network.surgery.factorize import factorize
+
+FORMAT = "autoreg-packed"
+VERSION = 1
+STRUCTURE = ("dropped", "removed", "ranks")
+"""Entries of a trial's record that say what the network has become."""
+
+
+def save_packed(
+    path: str | os.PathLike[str],
+    deployable: Deployable,
+    record: Mapping[str, Any],
+    *,
+    compress: bool = False,
+    task: str | None = None,
+) -> int:
+    """Write a finished network as packed weights, whole or not at all.
+
+    Without `compress`, the bytes of the tensors are `Costs.bytes` of the network, plus its constants (persistent
+    buffers other than running statistics), which the formula does not count. Grids of inputs and outputs stand in
+    the metadata. `num_batches_tracked` is not stored.
+
+    Args:
+        path: the file.
+        deployable: its batch norms not folded.
+        record: what `autoreg.trial.model_state.pack` records; the entries in `STRUCTURE` are stored.
+        compress: entropy-code each piece of whole numbers where that makes it smaller.
+        task: name of the task, for the reader's information.
+
+    Returns:
+        Size of the file in bytes.
+
+    Raises:
+        AutoregError: if integers and weights of a layer do not agree.
+    """
+    from safetensors.numpy import save
+
+    model = deployable.model
+    tensors: dict[str, Any] = {}
+    layers: dict[str, Any] = {}
+    first: dict[int, str] = {}
+    for name, layer in weighted_layers(model):
+        owner = first.setdefault(id(layer.weight), name)
+        layers[name] = write_layer(tensors, name, weight_of(layer), deployable, owner, compress=compress)
+    for name, parameter in model.named_parameters():
+        if id(parameter) not in first:
+            tensors[name] = _plain(parameter)
+    constants: list[str] = []
+    for name, buffer, statistic in _buffers(model):
+        tensors[name] = _plain(buffer) if statistic else buffer.detach().cpu().contiguous().numpy()
+        constants += [] if statistic else [name]
+    facts = {
+        "layers": layers,
+        "record": {key: record[key] for key in STRUCTURE if record.get(key)},
+        "constants": constants,
+        "compressed": compress,
+        "torch": str(torch.__version__),
+        "task": task,
+    }
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "autoreg": json.dumps(facts, allow_nan=False, separators=(",", ":")),
+    }
+    content = save(tensors, metadata)
+    write_whole(Path(path), content)
+    return len(content)
+
+
+def load_packed(path: str | os.PathLike[str], build: Callable[[], nn.Module], *, example_input: Any) -> Deployable:
+    """Make the network of a file that `save_packed` wrote.
+
+    Args:
+        path: the file.
+        build: gives the dense network, its weights of no matter.
+        example_input: what the network is called with; removing channels replays on it.
+
+    Returns:
+        The network with its codes and masks. Where a masked tensor was smallest without its mask, zeros are taken
+        for masked.
+
+    Raises:
+        InputError: if the file is missing, none of ours, cut off or of another version, or the network does not fit.
+    """
+    where = str(path)
+    facts, tensors = _read(where)
+    model = conv1d_as_linear(build()).cpu().eval()
+    try:
+        _replay(model, example_input, facts["record"])
+        deployable = _fill(model, facts, tensors, where)
+    except InputError as error:
+        raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{where}: damaged ({type(error).__name__}: {error})") from error
+    return deployable
+
+
+def packed_payload(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Bytes of the tensors in a file: `counted`, what the cost formula counts, and `constants`.
+
+    Raises:
+        InputError: as `load_packed`.
+    """
+    facts, tensors = _read(str(path))
+    sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()}
+    constants = sum(sizes[name] for name in facts["constants"])
+    return {"counted": sum(sizes.values()) - constants, "constants": constants}
+
+
+def _plain(tensor: Tensor) -> Any:
+    """Numbers that are not packed: float32, other kinds as they are."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous().numpy()
+
+
+def _buffers(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
+    """Buffers that are stored, and whether each is a running statistic."""
+    kept = model.state_dict().keys()
+    for name, buffer in model.named_buffers():
+        parent, _, own = name.rpartition(".")
+        norm = isinstance(model.get_submodule(parent), _BatchNorm | _InstanceNorm)
+        if name in kept and not (norm and own == "num_batches_tracked"):
+            yield name, buffer, norm and own in ("running_mean", "running_var")
+
+
+def _read(where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(where, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise InputError(f"{where}: holds no packed weights (written by `autoreg export --format safetensors`)")
+            if metadata.get("version") != str(VERSION):
+                raise InputError(f"{where}: packed weights of version {metadata.get('version')}; allowed: {VERSION}")
+            facts = json.loads(metadata["autoreg"])
+            return facts, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read ({error.strerror or error})") from error
+    except SafetensorError as error:
+        with open(where, "rb") as raw:
+            ours = raw.read(9)[8:] == b"{"
+        what = "is cut off or damaged" if ours else "is no safetensors file"
+        raise InputError(f"{where}: {what} ({error})") from error
+    except (KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{where}: damaged ({type(error).__name__}: {error})") from error
+
+
+def _replay(model: nn.Module, example_input: Any, record: Mapping[str, Any]) -> None:
+    removed = {group: [int(i) for i in indices] for group, indices in record.get("removed", {}).items()}
+    apply_structure(model, example_input, record.get("dropped", ()), removed)
+    factorize(model, {name: int(rank) for name, rank in record.get("ranks", {}).items()}, values=False)
+
+
+def _fill(model: nn.Module, facts: Mapping[str, Any], tensors: dict[str, Tensor], where: str) -> Deployable:
+    known = dict(weighted_layers(model))
+    if known.keys() != facts["layers"].keys():
+        odd = sorted(known.keys() ^ facts["layers"].keys())[0]
+        side = "the network that was built" if odd in known else "the file"
+        raise InputError(f"{where}: layer {odd!r} is only in {side}; it must be built as it was for the trial")
+    codes: dict[str, LayerCode] = {}
+    masks: dict[str, Tensor] = {}
+    first: dict[int, str] = {}
+    left = dict(tensors)
+    for name, layer in known.items():
+        weight = weight_of(layer)
+        owner = first.setdefault(id(weight), name)
+        if facts["layers"][name].get("tied") != (None if owner == name else owner):
+            raise InputError(f"{where}: the weight of layer {name!r} is shared in the file or in the network, not both")
+        try:
+            value, code, mask = read_layer(left, name, facts["layers"][name], tuple(weight.shape), codes, masks)
+        except DamagedError as error:
+            raise InputError(f"{where}: the weight of layer {name!r} is damaged ({error})") from error
+        if value is not None:
+            _copy(weight, value)
+        if code is not None:
+            codes[name] = code
+        if mask is not None:
+            masks[name] = mask
+    rest: dict[str, Tensor] = {
+        name: parameter for name, parameter in model.named_parameters() if id(parameter) not in first
+    }
+    rest |= {name: buffer for name, buffer, _ in _buffers(model)}
+    for name, target in rest.items():
+        if name not in left:
+            raise InputError(f"{where}: holds no {name!r}, which the network has, with shape {tuple(target.shape)}")
+        value = left.pop(name)
+        if value.shape != target.shape:
+            shapes = f"{tuple(value.shape)} in the file, {tuple(target.shape)} in the network"
+            raise InputError(f"{where}: the shape of {name!r} is {shapes}")
+        _copy(target, value)
+    if left:
+        raise InputError(f"{where}: holds {sorted(left)[0]!r}, which the network does not have")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return Deployable(model, codes, masks)
+
+
+def _copy(target: Tensor, value: Tensor) -> None:
+    with torch.no_grad():
+        target.copy_(value)

@@ -1,0 +1,126 @@
+"""One weight tensor as the pieces that a file holds: the smallest of dense, bitmask and index packing.
+
+The same rule as `autoreg.costs.formulas.packed_bytes`, carried out: without entropy coding the pieces of a tensor,
+scales and zero points apart, are `packed_bytes(count, kept, bits)` bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoreg.artifacts.packed.bits import Bytes, pack_bits, packed_size, unpack_bits
+from autoreg.artifacts.packed.entropy import DamagedError, decode, encode
+
+FLOAT_BITS = 32
+PACKINGS = ("dense", "bitmask", "index")
+VALUES, POSITIONS = "values", "positions"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A weight tensor in pieces.
+
+    Attributes:
+        packing: `dense`, `bitmask` or `index`.
+        pieces: `values` and, unless dense, `positions`: bytes, or float32 where values are in floating point.
+        coded: names of the pieces that are entropy-coded.
+        kept: weights that a mask keeps.
+    """
+
+    packing: str
+    pieces: Mapping[str, Bytes | NDArray[np.float32]]
+    coded: tuple[str, ...]
+    kept: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pieces."""
+        return sum(piece.nbytes for piece in self.pieces.values())
+
+
+def pack(
+    values: NDArray[np.uint8] | NDArray[np.float32], mask: NDArray[np.bool_] | None, bits: int, *, compress: bool
+) -> Packed:
+    """Pack a tensor in the way that takes the fewest bytes; the first of `PACKINGS` on equal sizes.
+
+    Args:
+        values: one dimension: whole numbers in [0, 2**bits), or float32 where `bits` is 32.
+        mask: True stays, shaped like the values; None keeps all.
+        bits: 2 to 8, or 32.
+        compress: whether each piece of whole numbers may be entropy-coded where that is smaller.
+    """
+    whole = _piece(values, bits, compress)
+    count = len(values)
+    kept = count if mask is None else int(mask.sum())
+    found = [Packed("dense", {VALUES: whole[0]}, (VALUES,) if whole[1] else (), kept)]
+    if mask is not None and kept < count:
+        some = _piece(values[mask], bits, compress)
+        width = (count - 1).bit_length()
+        ways = {
+            "bitmask": _piece(mask.astype(np.uint8), 1, compress),
+            "index": (pack_bits(np.flatnonzero(mask), width), False),
+        }
+        for packing, positions in ways.items():
+            both = {VALUES: some, POSITIONS: positions}
+            pieces = {name: piece for name, (piece, _) in both.items()}
+            found.append(Packed(packing, pieces, tuple(name for name, (_, coded) in both.items() if coded), kept))
+    return min(found, key=lambda packed: packed.size)
+
+
+def unpack(packed: Packed, count: int, bits: int) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+    """Take the pieces apart again.
+
+    Args:
+        packed: its pieces may come from a file.
+        count: weights in the tensor.
+        bits: 2 to 8, or 32.
+
+    Returns:
+        The values that are held (all of them if dense, else those that stay), and the mask, None if dense.
+
+    Raises:
+        DamagedError: if sizes or positions do not fit.
+    """
+    if packed.packing == "dense":
+        return _read(packed, VALUES, count, bits), None
+    if packed.packing not in PACKINGS or not 0 <= packed.kept <= count:
+        raise DamagedError(f"a tensor is packed as {packed.packing!r}, {packed.kept} of {count} kept")
+    if packed.packing == "bitmask":
+        mask = _read(packed, POSITIONS, count, 1).astype(np.bool_)
+    else:
+        places = _read(packed, POSITIONS, packed.kept, (count - 1).bit_length())
+        if len(places) and int(places.max()) >= count:
+            raise DamagedError("a position lies outside of its tensor")
+        mask = np.zeros(count, np.bool_)
+        mask[places] = True
+    if int(mask.sum()) != packed.kept:
+        raise DamagedError(f"{int(mask.sum())} positions, {packed.kept} values")
+    return _read(packed, VALUES, packed.kept, bits), mask
+
+
+def _piece(
+    numbers: NDArray[np.uint8] | NDArray[np.float32], bits: int, compress: bool
+) -> tuple[Bytes | NDArray[np.float32], bool]:
+    """A piece, and whether it is entropy-coded."""
+    if bits == FLOAT_BITS:
+        return numbers.astype("<f4"), False
+    plain = pack_bits(numbers.astype(np.uint8), bits)
+    if compress and len(plain):
+        coded = encode(numbers.astype(np.uint8))
+        if len(coded) < len(plain):
+            return coded, True
+    return plain, False
+
+
+def _read(packed: Packed, name: str, count: int, bits: int) -> NDArray[np.generic]:
+    piece = packed.pieces[name]
+    if name in packed.coded:
+        return decode(piece.view(np.uint8), count)
+    expected = count if bits == FLOAT_BITS and name == VALUES else packed_size(count, bits)
+    if piece.ndim != 1 or len(piece) != expected:
+        raise DamagedError(f"{len(piece)} entries where {expected} are expected")
+    return piece if bits == FLOAT_BITS and name == VALUES else unpack_bits(piece.view(np.uint8), count, bits)

@@ -1,0 +1,1 @@
+"""A finished network as torch modules and programs."""

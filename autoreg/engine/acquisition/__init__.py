@@ -1,0 +1,1 @@
+"""Which recipe is tried next: candidates, their expected improvement, and its cost."""

@@ -1,0 +1,166 @@
+"""Whether to run a recipe again with another seed, in place of a new one.
+
+What a search hands over is the front of what it believes. One more run moves what is believed of a recipe; that is
+worth the hypervolume which the front of beliefs is expected to gain when it is chosen anew (the knowledge gradient,
+Frazier et al. 2009, of one recipe and one run, in closed form since costs are known). A new candidate is worth the
+same by its own run, times the share of what was promised of earlier candidates that came: the best of many is chosen
+for its promise, and brings less. The larger gain per epoch is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autoreg.engine import summary
+from autoreg.engine.acquisition.shared_cost import Ledger, total
+from autoreg.engine.log.records import Record, StudyState
+from autoreg.engine.pareto.front import Floats, contributions, nondominated
+from autoreg.engine.problem import Problem
+from autoreg.engine.surrogate.noise_model import Belief
+
+SHARE = 0.12
+"""Replicates are at most this share of all trials."""
+EVERY = 4
+"""Only with every so many trials is a replicate thought of: what is believed takes longer than a proposal."""
+RUNS = 5
+"""A recipe is run no more often than this."""
+MEMBERS = 24
+"""Front members that are looked at, at most: those that bring most."""
+
+PROBES = (24, 48)
+"""After so many complete trials one recipe is run again in any case: without it luck cannot be told from quirk."""
+WINDOW = 24
+"""Screened trials over which promises are held against what came."""
+DOUBT = 4
+"""So many trials are taken to have kept their promise before any has been told."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A recipe to run again: its first trial, the seed, and the logarithm of the gain per epoch; inf for a probe."""
+
+    record: Record
+    seed: int
+    log_worth: float
+
+
+def replica_seed(seed: int, run: int) -> int:
+    """Seed of the `run`-th further run of any recipe of a study: the same for all, so that they share their training.
+
+    Below 1,000,000, where the seeds of the final measurement begin.
+    """
+    rng = np.random.default_rng([seed, 0x5EED, run])
+    while (drawn := int(rng.integers(1, 1_000_000))) == seed:
+        pass
+    return drawn
+
+
+def due(state: StudyState) -> bool:
+    """Whether a replicate may be asked now."""
+    asked = len(state.records)
+    return state.normalizer is not None and asked % EVERY == 0 and _count(state) + 1 <= SHARE * (asked + 1)
+
+
+def best_replica(
+    problem: Problem, state: StudyState, belief: Belief, seed: int, ledger: Ledger | None
+) -> Replica | None:
+    """The recipe of which one more run gains most per epoch; None where none may be run again.
+
+    Args:
+        problem: The study.
+        state: With a scale.
+        belief: What is believed of the recipes near the front.
+        seed: The study's seed.
+        ledger: What is paid; None where all runs cost the same.
+    """
+    if not due(state):
+        return None
+    runs = _runs(state)
+    gains = log_gains(problem, state, belief)
+    best: Replica | None = None
+    for number, gain in zip(belief.trials, gains, strict=True):
+        record = state.records[number]
+        done = runs.get(number, [])
+        if gain == -math.inf or len(done) + 1 >= RUNS or any(r.state == "RUNNING" for r in done):
+            continue
+        again = replica_seed(seed, len(done) + 1)
+        cost = 1.0 if ledger is None else total(ledger.unpaid(record.config, again), ledger.overhead)
+        worth = float(gain) - math.log(cost)
+        if best is None or worth > best.log_worth:
+            best = Replica(record, again, worth)
+    probes = sum(len(state.complete()) >= p for p in PROBES)
+    return replace(best, log_worth=math.inf) if best is not None and _count(state) < probes else best
+
+
+def kept(problem: Problem, state: StudyState) -> float:
+    """Share, in (0, 1], of the promised hypervolume (`predicted["gain"]`) that the latest screened trials brought."""
+    if state.normalizer is None:
+        return 1.0
+    recent: list[tuple[int, float]] = []
+    for place in range(len(state.told) - 1, -1, -1):
+        gain = (state.records[state.told[place]].predicted or {}).get("gain")
+        if gain is not None:
+            recent.append((place, float(gain)))
+        if len(recent) == WINDOW:
+            break
+    if not recent:
+        return 1.0
+    since = max(recent[-1][0] - 1, 0)  # one more, from which the first of them is a gain
+    reached = np.array(summary.history(problem, state, since)) * float(np.prod(state.normalizer.corner))
+    came = np.diff(reached, prepend=reached[0] if since else 0.0)
+    hoped = sum(g for _, g in recent)
+    spare = DOUBT * hoped / len(recent)
+    return min((sum(float(came[n - since]) for n, _ in recent) + spare) / (hoped + spare), 1.0) if hoped > 0 else 1.0
+
+
+def _count(state: StudyState) -> int:
+    return sum(r.replicate_of is not None for r in state.records)
+
+
+def _runs(state: StudyState) -> dict[int, list[Record]]:
+    found: dict[int, list[Record]] = {}
+    for record in state.records:
+        if record.replicate_of is not None:
+            found.setdefault(record.replicate_of, []).append(record)
+    return found
+
+
+def log_gains(problem: Problem, state: StudyState, belief: Belief) -> Floats:
+    """Logarithm [k] of the hypervolume that the front of beliefs is expected to gain by one more run of each recipe.
+
+    Recipes on the front beyond the `MEMBERS` that bring most count -inf.
+    """
+    from autoreg.engine.pareto.ehvi import MOST, Region
+    from autoreg.engine.surrogate.ensemble import spread_out
+
+    assert state.normalizer is not None
+    column = problem.names.index(problem.quality)
+    sign, axis = float(problem.signs[column]), state.normalizer.axes[column]
+    variance = np.diag(belief.spread)
+    moved = variance / np.sqrt(variance + belief.noise.luck)
+    middles, spreads = spread_out(belief.mean, moved, belief.warp)
+    unit = abs(axis.reference - axis.ideal)
+    means, spreads = (middles - sign * axis.ideal) / unit, spreads / unit
+    cube = problem.scaled(problem.table([state.records[n] for n in belief.trials]), state)
+    cube[:, column] = np.maximum(means.mean(axis=1), 0.0)
+    corner = state.normalizer.corner
+    on = nondominated(cube)
+    out = np.full(len(cube), -math.inf)
+    off = np.flatnonzero(~on)
+    places = np.delete(cube, column, axis=1)
+    if len(off):
+        region = Region.of(cube[on], corner, column)
+        out[off] = region.log_gain(places[off], means[off], spreads[off])
+    members = np.flatnonzero(on)
+    brings = contributions(cube[members], corner)
+    kept = min(MEMBERS, max(int(MOST / float(len(members) + 2) ** cube.shape[1]), 1))
+    for k in members[np.argsort(-brings, kind="stable")[:kept]]:
+        others = np.delete(np.arange(len(cube)), k)
+        region = Region.of(cube[others], corner, column)
+        after = float(np.exp(region.log_gain(places[[k]], means[[k]], spreads[[k]])[0]))
+        now = float(np.exp(region.log_gain(places[[k]], cube[[k], column], np.zeros(1))[0]))
+        out[k] = math.log(after - now) if after - now > 1e-15 else -math.inf
+    return out

@@ -1,0 +1,199 @@
+"""The state of a study: a pure fold over its events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autoreg.engine.log.events import Event
+from autoreg.engine.pareto.front import Normalizer
+from autoreg.errors import StudyError
+
+RecordState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+
+
+@dataclass
+class StepReport:
+    """Metrics of a trial at one step, and what was decided."""
+
+    step: int
+    metrics: dict[str, float]
+    decision: str = "continue"
+
+
+@dataclass
+class Record:
+    """One trial as the log tells it. `feasible` is None until the trial has ended with metrics.
+
+    `intervals` holds low end, middle and high end of costs that were known with an error; `costs` their low end.
+    `replicate_of` is the trial whose recipe this one runs again with another seed.
+    """
+
+    number: int
+    config: dict[str, Any]
+    source: str
+    seed: int
+    costs: dict[str, float]
+    predicted: dict[str, Any] | None = None
+    state: RecordState = "RUNNING"
+    metrics: dict[str, float] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    feasible: bool | None = None
+    violation: float = 0.0
+    audited: bool = False
+    reports: list[StepReport] = field(default_factory=list)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    replicate_of: int | None = None
+    asked_at: float = 0.0
+    told_at: float | None = None
+
+    def at(self, step: int) -> StepReport | None:
+        """The report of one step, if there is one."""
+        return next((r for r in self.reports if r.step == step), None)
+
+    @property
+    def epochs_paid(self) -> float:
+        """Epochs that the trial cost, as its info says; 0 where it says nothing."""
+        return _number(self.info.get("epochs_paid"))
+
+    def row(self) -> dict[str, Any]:
+        """The record as plain data: one row of a table of trials."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "source": self.source,
+            "config": self.config,
+            "seed": self.seed,
+            "metrics": dict(self.metrics),
+            "costs": dict(self.costs),
+            "predicted": self.predicted,
+            "info": self.info,
+            "reason": self.reason,
+            "feasible": self.feasible,
+            "audited": self.audited,
+            "replicate_of": self.replicate_of,
+            "reports": [(r.step, dict(r.metrics)) for r in self.reports],
+            "asked_at": self.asked_at,
+            "told_at": self.told_at,
+        }
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+class StudyState:
+    """What the events say, folded one by one.
+
+    Attributes:
+        records: The trials, by number.
+        told: Numbers of trials that ended, in the order in which they did.
+        rungs: Per step the numbers of trials that reported there, in order.
+        again: Trials that were asked and never told when the study was last resumed, to be asked again.
+        normalizer: The scale of hypervolume once it is fixed.
+        start: The first event, which says what the study is.
+        seconds: Time of the last event since the study began, pauses left out.
+    """
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.records: list[Record] = []
+        self.told: list[int] = []
+        self.rungs: dict[int, list[int]] = {}
+        self.again: list[int] = []
+        self.normalizer: Normalizer | None = None
+        self.start: Event | None = None
+        self.seconds = 0.0
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; kinds that are not known are passed over, so that later versions may add some.
+
+        Raises:
+            StudyError: If an event does not fit those before it.
+        """
+        handler = getattr(self, f"_on_{event['event']}", None)
+        if handler is not None:
+            try:
+                handler(event)
+            except (KeyError, IndexError, TypeError) as error:
+                raise StudyError(
+                    f"the events of the study do not fit together: {str(event)[:120]} ({error!r})"
+                ) from error
+        self.seconds = max(self.seconds, _number(event.get("at")))
+
+    def running(self) -> list[Record]:
+        """Trials that were asked and not told."""
+        return [r for r in self.records if r.state == "RUNNING"]
+
+    def ended(self) -> list[Record]:
+        """Trials that ended, in the order in which they did."""
+        return [self.records[n] for n in self.told]
+
+    def complete(self) -> list[Record]:
+        """Complete trials, in the order in which they ended."""
+        return [r for r in self.ended() if r.state == "COMPLETE"]
+
+    def _on_start(self, event: Event) -> None:
+        self.start = event
+        if event.get("normalizer"):
+            self.normalizer = Normalizer.from_dict(event["normalizer"])
+
+    def _on_scale(self, event: Event) -> None:
+        self.normalizer = Normalizer.from_dict(event["normalizer"])
+
+    def _on_resume(self, event: Event) -> None:
+        """Whatever ran is asked again; what it reported so far is void."""
+        pending = self.running()
+        for record in pending:
+            record.reports, record.audited = [], False
+        gone = {r.number for r in pending}
+        self.rungs = {s: [n for n in numbers if n not in gone] for s, numbers in self.rungs.items()}
+        self.again = sorted(gone)
+
+    def _on_again(self, event: Event) -> None:
+        self.again.remove(event["trial"]) if event["trial"] in self.again else None
+
+    def _on_ask(self, event: Event) -> None:
+        number = event["trial"]
+        if number != len(self.records):
+            raise StudyError(
+                f"the events of the study do not fit together: trial {number} follows trial {len(self.records) - 1}"
+            )
+        costs, predicted = event.get("costs") or {}, event.get("predicted")
+        at = _number(event.get("at"))
+        record = Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), predicted)
+        record.intervals, record.asked_at = dict(event.get("intervals") or {}), at
+        record.replicate_of = event.get("replicate_of")
+        if record.replicate_of is not None and not 0 <= record.replicate_of < number:
+            raise StudyError(
+                f"the events of the study do not fit together: trial {number} repeats {record.replicate_of}"
+            )
+        self.records.append(record)
+
+    def _on_report(self, event: Event) -> None:
+        number, step = event["trial"], event["step"]
+        record = self.records[number]
+        metrics = {k: v for k, v in event["metrics"].items() if v is not None}
+        record.reports.append(StepReport(step, metrics, event["decision"]))
+        record.audited = record.audited or bool(event.get("audit"))
+        self.rungs.setdefault(step, []).append(number)
+
+    def _on_tell(self, event: Event) -> None:
+        record = self.records[event["trial"]]
+        record.state = event["state"]
+        record.metrics = {k: v for k, v in event["metrics"].items() if v is not None}
+        record.info = event.get("info") or {}
+        record.reason = event.get("reason")
+        record.feasible = event.get("feasible")
+        record.violation = _number(event.get("violation"))
+        record.told_at = _number(event.get("at"))
+        self.told.append(record.number)
+
+
+def read_state(events: Iterable[Mapping[str, Any]]) -> StudyState:
+    """Fold events that were read from a study's log; nothing is written."""
+    return StudyState(dict(e) for e in events)

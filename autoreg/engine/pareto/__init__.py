@@ -1,0 +1,1 @@
+"""Fronts, hypervolume, and the expected improvement of both."""

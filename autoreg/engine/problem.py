@@ -1,0 +1,188 @@
+"""What a study asks for: objectives, known costs and constraints, as one value that the engine's parts share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from autoreg.engine import constraints as rules
+from autoreg.engine.log.records import Record, StudyState
+from autoreg.engine.pareto.front import Floats
+from autoreg.errors import AutoregError, InputError
+
+if TYPE_CHECKING:
+    from autoreg.engine.transfer.prior import Prior
+    from autoreg.space import Expression, Space
+
+
+class Interval(NamedTuple):
+    """A cost that is known with an error, such as a latency from a table: its optimistic end, middle and other end.
+
+    The optimistic end decides whether a candidate is passed over, the middle what may be expected of
+    it; and while it has not been measured, a trial dominates others with its other end alone.
+    """
+
+    low: float
+    middle: float
+    high: float
+
+
+CostFunction = Callable[[dict[str, Any]], Mapping[str, float | Interval] | None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The fixed part of a study.
+
+    Args:
+        space: Where recipes come from.
+        objectives: Direction of each.
+        quality: The objective that only training tells.
+        costs: Exactly known costs of a config; cheap. None where nothing is known.
+        constraints: All must hold, those of the space included.
+        reference: Metrics of the dense recipe under dotted names (`dense.flops`).
+        identity: Key under which two configs count as the same.
+        prior: What earlier studies say, a last column of encoded configs while it is active; None: there were none.
+    """
+
+    space: Space
+    objectives: Mapping[str, str]
+    quality: str
+    identity: Callable[[dict[str, Any]], str]
+    costs: CostFunction | None = None
+    constraints: tuple[Expression, ...] = ()
+    reference: Mapping[str, float] = field(default_factory=dict)
+    prior: Prior | None = None
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise InputError("a study needs at least one objective, such as {'error': 'min'}")
+        for name, direction in self.objectives.items():
+            if direction not in ("min", "max"):
+                raise InputError(f"objective {name!r}: direction {direction!r} is not allowed; allowed: min, max")
+        if self.quality not in self.objectives:
+            raise InputError(f"quality {self.quality!r} is not among the objectives: {', '.join(self.objectives)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The objectives, in the order of the columns."""
+        return tuple(self.objectives)
+
+    @property
+    def signs(self) -> Floats:
+        """1 for an objective to minimize and -1 for one to maximize [m]."""
+        return np.array([1.0 if d == "min" else -1.0 for d in self.objectives.values()])
+
+    def known(self, config: dict[str, Any]) -> dict[str, float]:
+        """CostFunction of a config that are known before it runs; the optimistic end of those known with an error.
+
+        Raises:
+            InputError: If the cost function fails, or gives something that is no finite number.
+        """
+        return self.looked_up(config)[0]
+
+    def looked_up(self, config: dict[str, Any]) -> tuple[dict[str, float], dict[str, Interval]]:
+        """CostFunction as by `known`, and the intervals of those known with an error.
+
+        Raises:
+            InputError: If the cost function fails, or gives something that is no finite number.
+        """
+        if self.costs is None:
+            return {}, {}
+        try:
+            found = dict(self.costs(config) or {})
+        except AutoregError:
+            raise
+        except Exception as error:
+            raise InputError(f"the cost function failed: {type(error).__name__}: {error}") from error
+        exact: dict[str, float] = {}
+        doubtful: dict[str, Interval] = {}
+        for name, value in found.items():
+            for part in value if isinstance(value, Interval) else (value,):
+                if isinstance(part, bool) or not isinstance(part, int | float | np.number) or not math.isfinite(part):
+                    raise InputError(f"the cost function gave {name} = {value!r}; a known cost is a finite number")
+            if isinstance(value, Interval):
+                doubtful[str(name)] = Interval(*(float(v) for v in value))
+            exact[str(name)] = float(value.low if isinstance(value, Interval) else value)
+        return exact, doubtful
+
+    def violated(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The constraints that `metrics` break, and by how much."""
+        found = rules.violations(self.constraints, metrics, self.reference)
+        return {text: amount for text, amount in found.items() if amount > 0}
+
+    def excess(self, config: dict[str, Any]) -> float:
+        """By how much a config breaks the constraints at its known costs: 0 where they hold, infinite without costs."""
+        try:
+            return sum(self.violated(self.known(config)).values())
+        except AutoregError:
+            return math.inf
+
+    def values(self, metrics: Mapping[str, float]) -> tuple[float, ...] | None:
+        """Objectives of a trial in order, or None if one is missing."""
+        if any(n not in metrics for n in self.names):
+            return None
+        return tuple(float(metrics[n]) for n in self.names)
+
+    def counted(self, state: StudyState) -> list[Record]:
+        """Trials that may be on the front: complete, within the constraints, and no run of a recipe but its first."""
+        return [r for r in state.ended() if self.counts(r)]
+
+    def counts(self, record: Record) -> bool:
+        """Whether a trial may be on the front."""
+        return record.state == "COMPLETE" and record.feasible is not False and record.replicate_of is None
+
+    def table(self, records: Sequence[Record]) -> Floats:
+        """Objectives of complete trials [n, m], in their own units."""
+        return np.array([[r.metrics[n] for n in self.names] for r in records], dtype=float).reshape(-1, len(self.names))
+
+    def cautious(self, records: Sequence[Record]) -> Floats:
+        """As `table`, with the far end of a cost that is known with an error and was not measured."""
+        rows = self.table(records)
+        for k, record in enumerate(records):
+            for name, (_, middle, high) in record.intervals.items():
+                if name in self.names and name != self.quality and record.metrics[name] == middle:
+                    rows[k, self.names.index(name)] = high
+        return rows
+
+    def scaled(self, values: Floats, state: StudyState) -> Floats:
+        """Objectives to be minimized: in the unit cube once the scale is fixed, in their own units before."""
+        rows = np.asarray(values, dtype=float).reshape(-1, len(self.names))
+        return state.normalizer.transform(rows) if state.normalizer is not None else rows * self.signs
+
+    def holds(self, config: dict[str, Any]) -> bool:
+        """Whether a config belongs to the space."""
+        try:
+            return config in self.space
+        except (KeyError, ValueError, TypeError):
+            return False
+
+    def flat(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Active parameters of a config by path; empty for a baseline from outside of the space."""
+        try:
+            return dict(self.space.flatten(config))
+        except (InputError, KeyError, ValueError, TypeError):
+            return {}
+
+    def encoded(self, config: dict[str, Any]) -> Floats | None:
+        """Encoded config [p], or None for a baseline from outside of the space."""
+        try:
+            encoded: Floats = self._encode([config])[0]
+            return encoded
+        except (InputError, KeyError, ValueError, TypeError):
+            return None
+
+    def encoded_many(self, configs: Sequence[dict[str, Any]]) -> list[Floats | None]:
+        """Encoded configs, by columns where all belong to the space."""
+        try:
+            return list(self._encode(configs)) if configs else []
+        except (InputError, KeyError, ValueError, TypeError):
+            return [self.encoded(c) for c in configs]
+
+    def _encode(self, configs: Sequence[dict[str, Any]]) -> Floats:
+        encoded = np.asarray(self.space.encode_many(configs), dtype=float)
+        return encoded if self.prior is None else np.hstack([encoded, self.prior.column(encoded)])

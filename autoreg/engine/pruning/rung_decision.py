@@ -1,0 +1,140 @@
+"""What the pruner needs to know about a trial at a rung, read from the state of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from autoreg.engine.acquisition.shared_cost import Ledger
+from autoreg.engine.log.records import Record, StudyState
+from autoreg.engine.problem import Problem
+from autoreg.engine.pruning.halving import Decision, Halving
+
+WORTH = 0.1
+"""A trial of whose bill others have paid all but less than this share is never stopped."""
+
+
+def decide_at(
+    halving: Halving,
+    problem: Problem,
+    state: StudyState,
+    record: Record,
+    step: int,
+    metrics: Mapping[str, float],
+    seed: int,
+    *,
+    group: Callable[[Record], str] | None = None,
+    ledger: Ledger | None = None,
+) -> Decision:
+    """Decide about a trial that reports `metrics` after `step`.
+
+    Nothing is decided between rungs, for a trial that is audited, and for one of which nearly all is paid by others:
+    a stop would save nothing, and a result would be lost. Objectives that are neither reported nor known in advance
+    are left out of the comparison; without the quality there is none.
+
+    Args:
+        halving: The rules.
+        problem: The study.
+        state: What happened so far.
+        record: The trial.
+        step: Where it is.
+        metrics: What it reports there.
+        seed: Seed of the study, which draws the audits.
+        group: Label of what shares luck, its training; None: every trial has its own.
+        ledger: What has been paid; None where trials share no work.
+    """
+    earlier = [r.step for r in record.reports]
+    if record.audited or not halving.is_rung(step, earlier) or not _worthwhile(ledger, state, record):
+        return Decision(False)
+    names = _comparable(problem, record, metrics)
+    if problem.quality not in names:
+        return Decision(False)
+    columns = [problem.names.index(name) for name in names]
+    signs = problem.signs[columns]
+    own = _point(names, problem, record, metrics)
+    counted = problem.counted(state)
+    sign = problem.signs[problem.names.index(problem.quality)]
+    alike = [
+        (r, report.metrics[problem.quality])
+        for r in state.complete()
+        if (report := r.at(step)) is not None
+        and problem.quality in report.metrics
+        and trained_after(r.config) == trained_after(record.config)
+    ]
+    decision = halving.decide(
+        np.array(own) * signs,
+        np.array(_others(names, problem, state, record, step)).reshape(-1, len(names)) * signs,
+        quality=names.index(problem.quality),
+        finished=[(sign * at, sign * r.metrics[problem.quality]) for r, at in alike],
+        groups=None if group is None else [f"{r.seed} {group(r)}" for r, _ in alike],
+        finals=problem.cautious(counted)[:, columns] * signs,
+        wrong=_wrong(problem, state),
+    )
+    if decision.stop and halving.audits(seed, record.number):
+        return Decision(False, decision.reason, audit=True)
+    return decision
+
+
+def trained_after(config: Mapping[str, Any]) -> tuple[bool, str]:
+    """What is trained after the rungs, by which rungs and ends are related: whether weights are, and the quantizer.
+
+    Where neither is, the end is what the last rung was; where weights are fine-tuned, a compressed copy at chance level
+    may come out well. What else a recipe says (its structure, its density) relates them less: replayed on the table of
+    digits, 18 of 139 stops by structure were of trials that would have been on the front of the moment, and none of 55
+    by this with each training counted once. (False, "") for configs without such parts.
+    """
+    training, quantization = (part if isinstance(part := config.get(k), Mapping) else {} for k in _PARTS)
+    quantizer = quantization.get("quantizer", "")
+    name = next(iter(quantizer), "") if isinstance(quantizer, Mapping) else quantizer
+    return bool(training.get("finetune_epochs", 0)), str(name)
+
+
+_PARTS = ("training", "quantization")
+
+
+def _worthwhile(ledger: Ledger | None, state: StudyState, record: Record) -> bool:
+    """Whether others have left enough of a trial to be paid for a stop to save something."""
+    if ledger is None:
+        return True
+    bill = ledger.bill(record.config)
+    left = ledger.look(state).unpaid(record.config, record.seed)
+    return sum(epochs for _, epochs in left) >= WORTH * sum(epochs for _, epochs in bill)
+
+
+def _wrong(problem: Problem, state: StudyState) -> int:
+    """How many stops audits have shown to be wrong."""
+    if not any(r.audited for r in state.records):
+        return 0
+    from autoreg.engine import summary
+
+    return summary.audit(problem, state)["wrong"]
+
+
+def _comparable(problem: Problem, record: Record, metrics: Mapping[str, float]) -> list[str]:
+    """Objectives that are known of a trial at a rung: reported there, or known before it ran."""
+    return [name for name in problem.names if name in metrics or (name in record.costs and name != problem.quality)]
+
+
+def _others(
+    names: list[str], problem: Problem, state: StudyState, record: Record, step: int
+) -> list[tuple[float, ...]]:
+    """Objectives of the other trials at this rung, in the order of their reports; failed trials left out."""
+    points = []
+    for number in state.rungs.get(step, ()):
+        other = state.records[number]
+        report = other.at(step)
+        if report is None or other.state == "FAIL" or number == record.number:
+            continue
+        point = _point(names, problem, other, report.metrics)
+        if point is not None:
+            points.append(point)
+    return points
+
+
+def _point(
+    names: list[str], problem: Problem, record: Record, metrics: Mapping[str, float]
+) -> tuple[float, ...] | None:
+    known = {**metrics, **{k: v for k, v in record.costs.items() if k != problem.quality}}
+    return tuple(float(known[n]) for n in names) if all(n in known for n in names) else None

@@ -1,0 +1,118 @@
+"""Optuna's TPE over the flat conditional parameters of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from autoreg.engine.samplers.history import Config, Domain, Observation, Value
+from autoreg.space import ranges
+from autoreg.space.nodes import Range
+
+if TYPE_CHECKING:
+    from autoreg.space import Space
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """Return a domain in Optuna's words; a stepped range on a log scale loses its step (see `on_grid`)."""
+    if not isinstance(domain, Range):
+        return CategoricalDistribution(domain)
+    low, high = domain.low, ranges.snap(domain, domain.high)
+    if domain.is_int:
+        step = 1 if domain.step is None or domain.is_log else int(domain.step)
+        return IntDistribution(int(low), int(high), log=domain.is_log, step=step)
+    return FloatDistribution(float(low), float(high), log=domain.is_log, step=None if domain.is_log else domain.step)
+
+
+def on_grid(value: Any, domain: Domain) -> Value:
+    """Return a drawn value as the space writes it: on its grid, within its bounds, in its type."""
+    return ranges.snap(domain, value) if isinstance(domain, Range) else str(value)
+
+
+def contains(value: Any, domain: Domain) -> bool:
+    """Whether a value belongs to a domain; baselines may lie outside of what is searched."""
+    if not isinstance(domain, Range):
+        return value in domain
+    if isinstance(value, int) and not isinstance(value, bool) and not domain.is_int:
+        value = float(value)
+    return ranges.holds(domain, value)
+
+
+class _Rows(optuna.storages.InMemoryStorage):
+    """A storage that holds exactly the trials it is handed, so that no running trial is left behind."""
+
+    def __init__(self, rows: list[FrozenTrial]) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        return [t for t in self.rows if states is None or t.state in states]
+
+
+class TPESampler:
+    """Tree-structured Parzen estimator, one parameter at a time along the conditions of the space.
+
+    Trials that were stopped count as bad, failed ones are not seen, those that break a constraint
+    come last, those still running repel (constant liar).
+
+    Reference: Ozaki et al., "Multiobjective tree-structured Parzen estimator", JAIR 2022.
+    """
+
+    name = "tpe"
+
+    def __init__(self, space: Space, objectives: int, startup: int = 10) -> None:
+        self._space = space
+        self._startup = startup
+        self._objectives = objectives
+        self._study: optuna.Study | None = None
+        self._domains = {p.path: p.domain for p in space.parameters}
+        self._distributions = {path: distribution(domain) for path, domain in self._domains.items()}
+        self._frozen: dict[int, tuple[Observation, FrozenTrial]] = {}
+        self._seen: Sequence[Observation] | None = None
+        self.explain = (
+            f"tpe: Optuna's multi-objective TPE on normalized objectives; the first {startup} recipes are drawn "
+            "evenly. Stopped trials count as bad, failed ones are not seen."
+        )
+
+    def propose(self, seen: Sequence[Observation], seed: Sequence[int]) -> Config | None:
+        """Draw a config where good trials are dense and bad ones are not."""
+        if seen is not self._seen or self._study is None:
+            rows = [self._row(s) for s in seen if s.flat]
+            # a new study each time: Optuna caches the trials of a study within a thread
+            self._study = optuna.create_study(storage=_Rows(rows), directions=["minimize"] * self._objectives)
+            self._seen = seen
+        study = self._study
+        number = int(np.random.default_rng(list(seed)).integers(2**31))
+        sampler = optuna.samplers.TPESampler(seed=number, multivariate=False, n_startup_trials=self._startup)
+        blank = create_trial(state=TrialState.FAIL)
+        blank.number = 2**31 - 1  # of no trial: the constant liar leaves out the trial it draws for
+
+        def choose(path: str, domain: Domain) -> Value:
+            drawn = sampler.sample_independent(study, blank, path, self._distributions[path])
+            return on_grid(drawn, self._domains[path])
+
+        return self._space.build(choose)
+
+    def _row(self, seen: Observation) -> FrozenTrial:
+        known = self._frozen.get(seen.number)
+        if known is not None and known[0] == seen:
+            return known[1]
+        held = {p: on_grid(v, d) for p, v in seen.flat.items() if (d := self._domains.get(p)) and contains(v, d)}
+        row = create_trial(
+            state=TrialState[seen.state],
+            values=list(seen.values) if seen.values is not None and seen.state == "COMPLETE" else None,
+            params=held,
+            distributions={p: self._distributions[p] for p in held},
+        )
+        row.number = seen.number
+        if seen.violation > 0:
+            row.set_constraint("violation", seen.violation)
+        self._frozen[seen.number] = (seen, row)
+        return row

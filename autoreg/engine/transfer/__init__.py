@@ -1,0 +1,1 @@
+"""What earlier studies say of a new one."""

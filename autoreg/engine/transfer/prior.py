@@ -1,0 +1,166 @@
+"""Warm start: what finished studies of other tasks say about the configs of this one.
+
+Each earlier study orders configs by its own experts; the mean of a config's rank over studies is the prior. It is one
+more column that the experts see, next to the encoded config, and it names the first configs to try (see `first`). Which
+errors those studies measured does not matter, their order does.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from autoreg.engine.pareto.front import Floats
+from autoreg.engine.samplers.mutation import even
+from autoreg.engine.transfer.earlier_studies import (
+    KEPT,
+    Source,
+    experts_of,
+    foretold,
+    keep,
+    kept,
+    rank_correlation,
+    read_source,
+)
+from autoreg.errors import InputError
+from autoreg.space.encoding import encode
+
+if TYPE_CHECKING:
+    from autoreg.engine.surrogate.ensemble import Panel
+    from autoreg.space import Space
+
+POOL = 1024
+"""Even draws over which ranks are taken."""
+HEARD = 10
+HEARD_MOST = 100
+"""New trials from which, and up to which, the prior is checked; a negative rank correlation ends it."""
+
+
+class Prior:
+    """Mean rank of configs over earlier studies, as long as new trials do not contradict it.
+
+    A study that does not foretell its own trials is left out. The state is a fold over the complete trials of the new
+    study, in their order, so that a resumed study drops the prior where the first one did.
+
+    Args:
+        space: The new space.
+        sources: The earlier studies.
+    """
+
+    def __init__(self, space: Space, sources: Sequence[Source]) -> None:
+        self.space = space
+        self.sources = tuple(sources)
+        self.dropped_at: int | None = None
+        self.correlation = math.nan
+        self._scores: list[float] = []
+        self._values: list[float] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is known, and believed so far."""
+        return self.dropped_at is None and any(s.sure for s in self.sources)
+
+    def scores(self, configs: Sequence[dict[str, Any]]) -> Floats:
+        """Mean over studies of the normal score of a config's rank among even draws [n]; small is good."""
+        return self._ranked(np.asarray(self.space.encode_many(configs), dtype=float))
+
+    def column(self, encoded: Floats) -> Floats:
+        """What encoded configs [n, p] gain: one column [n, 1] of `scores` while active, none [n, 0] otherwise."""
+        return self._ranked(encoded)[:, None] if self.active else np.zeros((len(encoded), 0))
+
+    def hear(self, config: dict[str, Any], quality: float) -> None:
+        """Take in a complete trial of the new study, its quality to be minimized; drops the prior if it misleads."""
+        if not self.active or len(self._values) >= HEARD_MOST:
+            return
+        self._scores.append(float(self.scores([config])[0]))
+        self._values.append(quality)
+        if len(self._values) >= HEARD:
+            self.correlation = rank_correlation(np.array(self._scores), np.array(self._values))
+            if self.correlation < 0:
+                self.dropped_at = len(self._values)
+
+    def notices(self) -> list[str]:
+        """What was taken from each study, one sentence each."""
+        count = len(self.space.parameters)
+        return [
+            f"warm start from {s.name}: {len(s.flats)} trials, {len(s.matched)} of {count} parameters matched; "
+            + (
+                f"it foretells its own held-out trials with a rank correlation of {s.correlation:.2f}"
+                if s.sure
+                else f"not used, since it does not foretell its own held-out trials (rank correlation "
+                f"{s.correlation:.2f})"
+            )
+            for s in self.sources
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What became of the prior, as plain data for a report."""
+        return {
+            "sources": [source.summary() for source in self.sources],
+            "heard": len(self._values),
+            "correlation": None if math.isnan(self.correlation) else self.correlation,
+            "dropped_at": self.dropped_at,
+        }
+
+    @cached_property
+    def _models(self) -> list[tuple[Panel, np.ndarray, Floats]]:
+        """For each study its experts, which columns they see, and what they foretell of the even draws, sorted."""
+        from autoreg.engine.surrogate.fitting import one_thread
+
+        pool = np.asarray(self.space.encode_many(even(self.space, POOL, np.random.default_rng(0))), dtype=float)
+        models = []
+        for source in self.sources:
+            if source.sure:
+                with one_thread():
+                    encoded = encode(self.space.parameters, source.flats)
+                    known = ~np.isnan(encoded).all(axis=0)
+                    panel = experts_of(encoded[:, known], np.array(source.quality))
+                    models.append((panel, known, np.sort(foretold(panel, pool[:, known]))))
+        return models
+
+    def _ranked(self, encoded: Floats) -> Floats:
+        from autoreg.engine.surrogate.fitting import one_thread
+
+        steps = ndtri((np.arange(POOL) + 0.5) / POOL)
+        with one_thread():
+            parts = [np.interp(foretold(panel, encoded[:, known]), at, steps) for panel, known, at in self._models]
+        return np.asarray(np.mean(parts, axis=0)) if parts else np.zeros(len(encoded))
+
+
+def opened(folder: Path | None, space: Space, given: Sequence[str | os.PathLike[str]]) -> Prior | None:
+    """The prior of a study: what it took when it began, else what the earlier studies in `given` say.
+
+    Args:
+        folder: Of the study; None for one that is kept in memory.
+        space: Its space.
+        given: Folders of earlier studies.
+
+    Raises:
+        InputError: One of them cannot be used, or the study was begun without them.
+        StudyError: What was taken cannot be read again.
+    """
+    if folder is not None and (folder / KEPT).exists():
+        return Prior(space, kept(folder))
+    if not given:
+        return None
+    events = None if folder is None else folder / "events.jsonl"
+    if events is not None and events.exists() and events.stat().st_size:
+        raise InputError(f"warm start: the study in {folder} was begun without one; name another folder")
+    return Prior(space, [read_source(path, space) for path in given])
+
+
+def remember(folder: Path, prior: Prior | None) -> None:
+    """Write what was taken into a study's folder, so that it can be resumed when the earlier studies are gone.
+
+    Raises:
+        StudyError: It cannot be written.
+    """
+    if prior is not None and not (folder / KEPT).exists():
+        keep(folder, prior.sources)

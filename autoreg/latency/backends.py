@@ -1,0 +1,35 @@
+"""The one way to time a network: what carries it out (ONNX Runtime, torch on the CPU, CUDA) is its backend."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from autoreg.errors import InputError
+from autoreg.latency.timing import Latency, time_onnx
+from autoreg.latency.timing_torch import time_cuda, time_torch
+
+Backend = Literal["onnxruntime", "torch", "cuda"]
+
+
+def time_model(
+    model: Any, example_input: Any, *, backend: Backend = "onnxruntime", threads: int = 1, seconds: float = 0.3
+) -> Latency:
+    """Time a network on one of the backends; every one is warmed up, repeated and watched in the same way.
+
+    Args:
+        model: for `onnxruntime` an ONNX model (bytes or path); for `torch` (eager, on the CPU) and `cuda` a module.
+        example_input: what it is called with; its first dimension is the batch.
+        backend: what carries the network out.
+        threads: CPU threads within an operation.
+        seconds: about how long to time, warm-up not counted; at least 7 runs are made.
+
+    Raises:
+        InputError: the backend is unknown, or `cuda` is asked for where there is no CUDA device.
+    """
+    if backend == "onnxruntime":
+        return time_onnx(model, example_input, threads=threads, seconds=seconds)
+    if backend == "torch":
+        return time_torch(model, example_input, threads=threads, seconds=seconds)
+    if backend == "cuda":
+        return time_cuda(model, example_input, threads=threads, seconds=seconds)
+    raise InputError(f"timing: backend is {backend!r}; allowed: {', '.join(get_args(Backend))}")

@@ -1,0 +1,171 @@
+"""Measuring the entries of a machine's table: candidates in turn, the machine locked for short stretches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoreg.latency.table.grid import Entry
+from autoreg.latency.table.layer_key import LayerKey
+from autoreg.latency.table.layer_models import copies_of, feed_of, identity_model, layer_model, size_of, transpose_model
+from autoreg.latency.timing import disturbed, median_interval, onnx_reference, onnx_session
+from autoreg.locks import MeasureLock
+
+TOGETHER = 8  # layers that are timed in turn, in one stretch
+NUMBERS = 200_000_000  # and so many numbers at most in their models (0.8 GB in floating point)
+SECONDS = 0.05  # of a stretch, per layer
+LEAST, ENOUGH, CHECK = 9, 0.015, 5  # rounds; half-width of the interval that ends a stretch; rounds between looks
+TRIES = 3  # of a stretch that was disturbed
+WIDE = 0.2  # an interval of more than this share of the median is that of a disturbed measurement
+LEAST_SHARE = 0.05  # of a model's time that is left to its layers, whatever was subtracted
+
+
+@dataclass
+class _Timed:
+    """Something that is timed again and again."""
+
+    run: Callable[[], object]
+    times: list[float] = field(default_factory=list)
+
+    def once(self) -> None:
+        begun = time.perf_counter()
+        self.run()
+        self.times.append(1e3 * (time.perf_counter() - begun))
+
+
+@dataclass
+class _Layer:
+    """A layer's model, and what is subtracted from its time."""
+
+    key: LayerKey
+    copies: int
+    model: _Timed
+    around: _Timed | None
+
+
+def measure_entries(
+    keys: Sequence[LayerKey],
+    *,
+    threads: int = 1,
+    unsigned: bool = False,
+    lock: MeasureLock | None = None,
+    seconds: float = SECONDS,
+) -> Iterator[tuple[LayerKey, Entry]]:
+    """Measure layers, a few at a time; entries come as they are ready.
+
+    What somebody disturbed (the reference in between says so, or an interval is wide) is repeated up to twice, and
+    the best known kept.
+
+    Args:
+        keys: what is measured.
+        threads: of an operation.
+        unsigned: whether 8-bit weights are unsigned, as in the exported file.
+        lock: held alone while the clock runs, for about `seconds` times 8.
+        seconds: about how long one layer is timed.
+    """
+    for part in _parts(keys):
+        call = _Timed(_runner(onnx_session(identity_model(), threads)))
+        layers = [_prepare(key, threads, unsigned) for key in part]
+        best: dict[LayerKey, Entry] = {}
+        for _ in range(TRIES):
+            again = [layer for layer in layers if layer.key not in best or best[layer.key].noisy]
+            if not again:
+                break
+            with lock.exclusive() if lock is not None else nullcontext():
+                found = _stretch(again, call, threads, seconds)
+            for layer, entry in zip(again, found, strict=True):
+                best[layer.key] = min(best.get(layer.key, entry), entry, key=lambda one: one.doubt)
+        yield from best.items()
+
+
+def _parts(keys: Sequence[LayerKey]) -> Iterator[list[LayerKey]]:
+    part: list[LayerKey] = []
+    numbers = 0
+    for key in keys:
+        size = size_of(key) * copies_of(key)
+        if part and (len(part) == TOGETHER or numbers + size > NUMBERS):
+            yield part
+            part, numbers = [], 0
+        part.append(key)
+        numbers += size
+    if part:
+        yield part
+
+
+def _prepare(key: LayerKey, threads: int, unsigned: bool) -> _Layer:
+    copies = copies_of(key)
+    content = layer_model(key, copies, unsigned=unsigned)
+    around = None
+    if key.kind == "int8" and key.geometry.op != "linear" and operators(content).count("Transpose") >= copies:
+        around = _Timed(_runner(onnx_session(transpose_model(key, copies), threads)))
+    return _Layer(key, copies, _Timed(_runner(onnx_session(content, threads))), around)
+
+
+def operators(model: bytes) -> list[str]:
+    """Kinds of the nodes that ONNX Runtime carries out, after its own fusions, in order."""
+    import tempfile
+    from pathlib import Path
+
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "optimized.onnx")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = path
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return [node.op_type for node in onnx.load(path).graph.node]
+
+
+def _runner(session: Any) -> Callable[[], object]:
+    """A call of a session with inputs bound and outputs left in the runtime's memory, so that nothing is copied."""
+    import onnxruntime
+
+    binding = session.io_binding()
+    for name, value in feed_of(session).items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
+    for put in session.get_outputs():
+        binding.bind_output(put.name)
+    return lambda: session.run_with_iobinding(binding)
+
+
+def _stretch(layers: Sequence[_Layer], call: _Timed, threads: int, seconds: float) -> list[Entry]:
+    """Time layers in turn."""
+    session, feed = onnx_reference(threads)
+    reference = _Timed(lambda: session.run(None, feed))
+    all_timed = [call, *[t for layer in layers for t in (layer.model, layer.around) if t is not None]]
+    for timed in (reference, *all_timed):
+        for _ in range(2):
+            timed.run()
+        timed.times.clear()
+    end = time.perf_counter() + seconds * len(layers)
+    rounds = 0
+    while rounds < LEAST or time.perf_counter() < end:
+        reference.once()
+        for timed in all_timed:
+            timed.once()
+        rounds += 1
+        if rounds >= 3 * LEAST and rounds % CHECK == 0 and all(_known(layer.model.times) for layer in layers):
+            break
+    noisy = disturbed(reference.times)
+    return [_entry(layer, call, noisy) for layer in layers]
+
+
+def _known(times: Sequence[float]) -> bool:
+    low, median, high = median_interval(times)
+    return high - low <= 2 * ENOUGH * median
+
+
+def _entry(layer: _Layer, call: _Timed, noisy: bool) -> Entry:
+    low, middle, high = median_interval(layer.model.times)
+    wide = high - low > WIDE * middle
+    base = layer.around or call
+    base_low, base_middle, base_high = median_interval(base.times)
+    least = LEAST_SHARE * middle
+    ends = (max(low - base_high, least), max(middle - base_middle, least), max(high - base_low, least))
+    low, middle, high = (round(value / layer.copies, 7) for value in ends)
+    return Entry(middle, low, high, len(layer.model.times), noisy or wide)

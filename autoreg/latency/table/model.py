@@ -1,0 +1,173 @@
+"""Predicted latency of a task's recipes on this machine, as studies use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from autoreg.costs.levels import Levels
+from autoreg.costs.predict import predict
+from autoreg.errors import InputError
+from autoreg.files import write_whole
+from autoreg.latency.artifact_latency import LatencyCache, signature
+from autoreg.latency.calibration import Correction, Prediction, features
+from autoreg.latency.table.geometry import Geometry, geometry
+from autoreg.latency.table.table import LatencyTable
+from autoreg.latency.timing import device_digest, device_fingerprint
+from autoreg.network.shapes import Profile
+from autoreg.network.trace import batch_size
+
+VERSION = 1
+
+
+class Timed(Protocol):
+    """What is needed of a task made ready (`autoreg.trial.setup.Setup`)."""
+
+    latency: LatencyCache
+
+    @property
+    def task(self) -> Any:
+        """Gives `latency_input()`."""
+
+    @property
+    def profile(self) -> Profile:
+        """Of the dense network."""
+
+    def skeleton(self) -> Any:
+        """A dense model whose weights do not matter."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """How well whole recipes are predicted that the correction was not fitted on.
+
+    Attributes:
+        predicted: milliseconds, by recipe.
+        measured: milliseconds, by recipe.
+        median: of |predicted - measured| / measured.
+        p90: 90th percentile of the same.
+        noisy: how many of the measurements were disturbed, all tries long.
+    """
+
+    predicted: tuple[float, ...]
+    measured: tuple[float, ...]
+    median: float
+    p90: float
+    noisy: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it back."""
+        return {**vars(self), "predicted": list(self.predicted), "measured": list(self.measured)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Check:
+        """Read what `to_dict` wrote."""
+        return cls(**{**data, "predicted": tuple(data["predicted"]), "measured": tuple(data["measured"])})
+
+
+@dataclass(frozen=True)
+class LatencyModel:
+    """Predicts the latency of any levels of one task's network on this machine.
+
+    Attributes:
+        table: times of single layers.
+        correction: what whole networks of this task take beside them.
+        check: errors on held-out recipes of this task.
+        geometries: of the dense network's layers at the latency batch.
+        profile: of the dense network.
+        batch: samples in a timed call.
+    """
+
+    table: LatencyTable
+    correction: Correction
+    check: Check
+    geometries: Mapping[str, Geometry]
+    profile: Profile
+    batch: int
+
+    @classmethod
+    def load(cls, setup: Timed, *, threads: int = 1) -> LatencyModel | None:
+        """The model of a task on this machine; None where `autoreg latency` was not run for its network here."""
+        fingerprint = device_fingerprint(threads)
+        folder = setup.latency.folder
+        path = correction_file(folder, fingerprint, network_of(setup))
+        table = LatencyTable.file(folder, fingerprint)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if stored["format"] != VERSION or stored["fingerprint"] != fingerprint:
+                return None
+            correction, check = Correction.from_dict(stored["correction"]), Check.from_dict(stored["check"])
+            known = LatencyTable.load(table, fingerprint)
+        except (OSError, ValueError, KeyError, TypeError):  # missing, cut short, foreign or of another version
+            return None
+        return cls(known, correction, check, *pass_of(setup))
+
+    def features(self, levels: Levels) -> dict[str, float]:
+        """Features of levels, see `autoreg.latency.calibration`."""
+        return features(self.table, self.geometries, predict(self.profile, levels), levels, self.batch)
+
+    def predict(self, levels: Levels) -> Prediction:
+        """Milliseconds that the exported network of these levels takes, with 1 thread unless the table says else.
+
+        Raises:
+            InputError: the levels do not fit the network, or have layers that the table knows nothing of.
+        """
+        return self.correction.predict(self.features(levels))
+
+    def summary(self) -> dict[str, float]:
+        """What a study keeps of the table: its size, and the errors on held-out recipes when it was built."""
+        return {
+            "error_median": self.check.median,
+            "error_p90": self.check.p90,
+            "recipes": len(self.check.measured),
+            "entries": len(self.table),
+        }
+
+
+def pass_of(setup: Timed) -> tuple[dict[str, Geometry], Profile, int]:
+    """Geometries, profile and batch of a task's dense network as it is timed."""
+    given = setup.task.latency_input()
+    return geometry(setup.skeleton(), given), setup.profile, batch_size(given)
+
+
+def network_of(setup: Timed) -> str:
+    """Digest of the dense network and the batch that is timed: what a correction belongs to.
+
+    Tasks that differ in their data alone share it.
+    """
+    return signature(setup.skeleton(), setup.task.latency_input())
+
+
+def correction_file(folder: str | Path, fingerprint: Mapping[str, str | int], network: str) -> Path:
+    """Where the correction of a network stands; see `network_of`."""
+    return Path(folder) / f"correction-{device_digest(fingerprint)}-{network}.json"
+
+
+def save_correction(
+    folder: str | Path,
+    fingerprint: Mapping[str, str | int],
+    network: str,
+    correction: Correction,
+    check: Check,
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Keep what was fitted, with what a reader wants to know (`about`); the file appears at once."""
+    path = correction_file(folder, fingerprint, network)
+    stored = {"format": VERSION, "fingerprint": dict(fingerprint), "network": network, **(about or {})}
+    stored |= {"correction": correction.to_dict(), "check": check.to_dict()}
+    write_whole(path, json.dumps(stored, indent=1).encode())
+    return path
+
+
+def load_table(path: str | Path, *, threads: int = 1) -> LatencyTable:
+    """A table whose path is given.
+
+    Raises:
+        InputError: there is none, or it was measured on another device.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such latency table; build one with `autoreg latency`")
+    return LatencyTable.load(path, device_fingerprint(threads))

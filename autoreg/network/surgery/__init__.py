@@ -1,0 +1,1 @@
+"""Removing channels, heads and blocks, and factoring layers."""

@@ -1,0 +1,331 @@
+"""`autoreg export`: the model of a trial as a file, run and compared with what the trial recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoreg.artifacts.deployable import Deployable, deployable
+from autoreg.artifacts.export import FORMATS, Artifact, write
+from autoreg.artifacts.onnx.runtime import runs_in_words
+from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_fault, record
+from autoreg.errors import AutoregError, InputError, NoTrialError
+from autoreg.latency.backends import Backend, time_model
+from autoreg.latency.timing import Latency
+from autoreg.report.data.load import StudyData
+from autoreg.study.study import write_json
+from autoreg.tasks import Task
+from autoreg.tasks.batches import batch_size_of, logits_of
+from autoreg.trial.chain import Chain
+from autoreg.trial.loading import chain_of, objective_of
+from autoreg.trial.loop import evaluate
+from autoreg.trial.objective import TaskObjective
+
+SAME_QUALITY = 1e-6  # a model that is carried out again is the same one, or it is not
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file of a trial's model, and how it compares with the trial.
+
+    Attributes:
+        artifact: the file.
+        agreement: of its outputs with those that the trial recorded.
+        metrics: of the file on the validation split.
+        recorded: metrics of the trial's model on the same split.
+        latency: of the file in ONNX Runtime, or of what was loaded from it in torch.
+        notes: remarks for the reader.
+    """
+
+    artifact: Artifact
+    agreement: Agreement
+    metrics: Mapping[str, float]
+    recorded: Mapping[str, float]
+    latency: Latency | None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "file": self.artifact.path.name,
+            "format": self.artifact.format,
+            "file_bytes": self.artifact.file_bytes,
+            "runs": dict(self.artifact.runs),
+            "agreement": self.agreement.to_dict(),
+            "metrics": dict(self.metrics),
+            "recorded": dict(self.recorded),
+            "latency": None if self.latency is None else self.latency.to_dict(),
+            "notes": [*self.artifact.notes, *self.notes],
+        }
+
+
+def export_trials(
+    folder: Path,
+    numbers: Sequence[int],
+    format: str,
+    *,
+    out: Path | None = None,
+    compress: bool = False,
+    on_done: Callable[[str], None] | None = None,
+) -> dict[int, Exported]:
+    """Write the models of trials of a study, run each file and compare it with its trial.
+
+    Beside each file stands a JSON file of the same name that holds the comparison; it is written also where it fails,
+    and `exports` in the study's folder holds one of every export, wherever its file went. A file takes its place only
+    when it computes what the trial computed; until then one of an earlier export stays there.
+
+    Args:
+        folder: the study's folder.
+        numbers: of the trials; empty for the whole front.
+        format: `onnx`, `torch` or `safetensors`.
+        out: where the files go; `exports` in the study's folder unless told.
+        compress: entropy coding of integer weights, for `safetensors`.
+        on_done: called with a line about each trial that is done.
+
+    Raises:
+        InputError: the study has no task, or the format does not exist.
+        NoTrialError: there is no such trial, or it is not complete.
+        MismatchError: a file does not compute what its trial recorded, or the trial carried out again has another
+            quality than its log says; there is no new file then.
+        AutoregError: the network cannot be written in this format.
+    """
+    if format not in FORMATS:
+        raise InputError(f"--format {format}: allowed are {', '.join(FORMATS)}")
+    if compress and format != "safetensors":
+        raise InputError(f"--compress: entropy coding is for --format safetensors, not {format}")
+    data = StudyData.load(folder)
+    records = data.state.records
+    wanted = list(numbers) or [int(number) for number in data.front["number"]]
+    if not wanted:
+        raise NoTrialError(f"{folder}: no trial is complete and feasible, so there is no front to export")
+    for number in wanted:
+        if not 0 <= number < len(records):
+            raise NoTrialError(f"{folder}: has no trial {number}; it has {len(records)}, counted from 0")
+        if records[number].state != "COMPLETE":
+            raise NoTrialError(
+                f"{folder}: trial {number} is {records[number].state}; only complete trials have a model"
+            )
+    objective, seed = objective_of(folder)
+    target = out or folder / "exports"
+    found: dict[int, Exported] = {}
+    for number in wanted:
+        path = target / f"trial-{number}{FORMATS[format]}"
+        record, own = records[number], folder / "exports"
+        found[number] = export_recipe(
+            objective,
+            record.config,
+            seed,
+            path,
+            format,
+            compress=compress,
+            logged=logged_quality(record, objective.setup.task),
+            copy_to=None if _same(target, own) else own,
+        )
+        if on_done is not None:
+            on_done(format_exported(number, found[number], objective.setup.task.quality))
+    return found
+
+
+def export_recipe(
+    objective: TaskObjective,
+    config: Mapping[str, Any],
+    seed: int,
+    path: Path,
+    format: str,
+    *,
+    compress: bool = False,
+    timed: bool = True,
+    logged: float | None = None,
+    copy_to: Path | None = None,
+) -> Exported:
+    """Write the model of a recipe, as a search with this seed scored it on the first fold, and compare the file.
+
+    Args:
+        objective: of the task.
+        config: a complete recipe.
+        seed: of the search.
+        path: where the file goes; it appears there when it has passed.
+        format: a key of `FORMATS`.
+        compress: entropy coding of integer weights, for `safetensors`.
+        timed: whether the file is timed.
+        logged: what a trial's log says of its quality on the first fold, where there is such a trial.
+        copy_to: a folder that gets the JSON file too.
+
+    Raises:
+        InputError: the task's outputs hold no logits to compare.
+        MismatchError: the model is not the one of the log, or the file does not compute what was recorded; what was at
+            `path` before is still there, and the JSON file says what is wrong.
+        AutoregError: the network cannot be written in this format, or its file cannot be run.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    report = _Report(path, copy_to, {"seed": seed, "recipe": dict(config)})
+    try:
+        exported = _exported(objective, config, seed, beside, path, format, compress, timed, logged, report)
+        os.replace(beside, path)
+        report.write(None)
+    except Exception as error:  # whatever it was, no JSON file of an earlier export may speak for this one
+        report.write_fault(error)
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+    return exported
+
+
+def logged_quality(record: Any, task: Task) -> float | None:
+    """What a trial's log says of its quality on the first fold; None where it does not say.
+
+    With several folds the trial's metrics are their mean, and `info["folds"]` holds each.
+    """
+    folds = record.info.get("folds", {})
+    value = folds.get(task.folds[0]) if len(task.folds) > 1 else record.metrics.get(task.quality)
+    return None if value is None else float(value)
+
+
+@dataclass
+class _Report:
+    """The JSON file beside an export: filled while it goes on, written however it ends."""
+
+    path: Path
+    copy_to: Path | None
+    content: dict[str, Any]
+
+    def write(self, fault: str | None) -> None:
+        content = {**self.content, "time": time.strftime("%Y-%m-%dT%H:%M:%S"), "fault": fault}
+        content["file"] = self.path.name if fault is None else None
+        if fault is not None and self.path.exists():
+            content["earlier_file"] = self.path.name  # of an earlier export: untouched
+        name = f"{self.path.name}.json"
+        write_json(self.path.with_name(name), content)
+        if self.copy_to is not None:
+            write_json(self.copy_to / name, {**content, "folder": str(self.path.parent)})
+
+    def write_fault(self, error: Exception) -> None:
+        try:
+            self.write(f"{type(error).__name__}: {error}")
+        except (AutoregError, OSError, ValueError):  # a full disk: then at least nothing old stands there
+            for folder in (self.path.parent, self.copy_to):
+                if folder is not None:
+                    with contextlib.suppress(OSError):
+                        (folder / f"{self.path.name}.json").unlink(missing_ok=True)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _exported(
+    objective: TaskObjective,
+    config: Mapping[str, Any],
+    seed: int,
+    beside: Path,
+    path: Path,
+    format: str,
+    compress: bool,
+    timed: bool,
+    logged: float | None,
+    report: _Report,
+) -> Exported:
+    """Write a file under another name, run it, and compare it; tells `report` how it compares."""
+    setup = objective.setup
+    chain = chain_of(objective, config, seed)
+    recorded = chain.recorded()
+    outcome = chain.run()
+    quality = setup.task.quality
+    report.content |= {"format": format, "recorded": dict(outcome.metrics), "logged": logged}
+    again = outcome.metrics[quality]
+    if logged is not None and not abs(again - logged) <= SAME_QUALITY * max(1.0, abs(logged)):
+        raise MismatchError(
+            f"{path.name}: the trial scored {quality} {logged:.6g}, carried out again it scores {again:.6g}: "
+            "the code, a library or the machine has changed since"
+        )
+    notes: tuple[str, ...] = ()
+    if recorded is None:
+        recorded, notes = outcome.outputs, ("the trial's outputs were not in the store: it was carried out again",)
+    if recorded is None:
+        raise InputError(f"task {setup.task.name!r}: its outputs hold no logits, so that no file can be compared")
+    found = deployable(outcome.model)
+    structure = {
+        "dropped": list(outcome.carried.dropped),
+        "removed": {group: list(gone) for group, gone in outcome.carried.removed.items()},
+        "ranks": dict(outcome.carried.ranks),
+    }
+    timed_input = setup.task.latency_input()
+    artifact, module = write(
+        found,
+        setup.example_input,
+        beside,
+        format,
+        record=structure,
+        compress=compress,
+        build=lambda: setup.fresh_model(0),
+        batch=batch_size_of(timed_input),
+    )
+    artifact = replace(artifact, path=path)
+    try:
+        agreement, metrics, answers = _check(setup, chain, module, recorded)
+    except MismatchError as error:
+        raise MismatchError(f"{path.name}: {error}; the file was not kept") from error
+    exported = Exported(artifact, agreement, metrics, dict(outcome.metrics), None, notes)
+    report.content |= exported.to_dict()
+    fault = agreement.fault(integers=_rounds(found)) or quality_fault(
+        again, metrics[quality], _chance(setup.task), answers=answers if quality == "error" else None
+    )
+    if fault is not None:
+        raise MismatchError(f"{path.name}: does not compute what the trial recorded: {fault}; the file was not kept")
+    if timed:
+        runtime: Backend = "onnxruntime" if format == "onnx" else "torch"
+        with setup.lock.exclusive():
+            latency = time_model(beside if format == "onnx" else module.eval(), timed_input, backend=runtime)
+        exported = replace(exported, latency=latency)
+        report.content |= exported.to_dict()
+    return exported
+
+
+def _chance(task: Task) -> float:
+    try:
+        return task.chance
+    except InputError:  # a recipe alone asks for none: then a hundredth of the quality itself is allowed
+        return 0.0
+
+
+def _rounds(found: Deployable) -> bool:
+    return any(code.input is not None or code.output is not None for code in found.codes.values())
+
+
+def _check(
+    setup: Any, chain: Chain, module: torch.nn.Module, recorded: torch.Tensor
+) -> tuple[Agreement, dict[str, float], int]:
+    """Run a file on the validation split: how its first outputs agree with the recorded, its metrics, its answers."""
+    outputs: list[Any] = []
+    with setup.lock.shared():
+        metrics = evaluate(module, setup.task, chain.loaders["validation"], torch.device("cpu"), outputs)
+    answers = sum(math.prod(logits_of(output).shape[:-1]) for output in outputs)
+    return compare(recorded, record(outputs, recorded.numel())), metrics, answers
+
+
+def format_exported(number: int, found: Exported, quality: str) -> str:
+    """One trial's export in one line."""
+    agreement, artifact = found.agreement, found.artifact
+    same = "" if agreement.top1 is None else f"same answer in {agreement.top1:.1%} of {agreement.samples} samples, "
+    parts = [
+        f"trial {number}: {artifact.path} ({artifact.file_bytes:,} bytes)",
+        f"{same}largest difference {agreement.max_difference:.2g} of {agreement.scale:.2g}",
+        f"{quality} {found.metrics[quality]:.4f} (recorded {found.recorded[quality]:.4f})",
+    ]
+    if artifact.runs:
+        parts.append(runs_in_words(artifact.runs))
+    if found.latency is not None:
+        spread = f"{found.latency.low:.3f} to {found.latency.high:.3f}"
+        times = f"{found.latency.ms:.3f} ms for {found.latency.batch} samples (95 % {spread})"
+        parts.append(f"{times} in {found.latency.runtime}")
+    return "; ".join([*parts, *found.artifact.notes, *found.notes])

@@ -1,0 +1,440 @@
+"""A study of a task: from its specification to an engine and an objective, then through the search to its end."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoreg.costs.predict import predict
+from autoreg.engine.engine import Budget, Engine
+from autoreg.engine.log.events import EventLog
+from autoreg.engine.log.trial import Trial
+from autoreg.engine.pareto.front import Normalizer
+from autoreg.engine.problem import Interval
+from autoreg.engine.pruning.halving import Halving
+from autoreg.engine.transfer.earlier_studies import KEPT
+from autoreg.engine.transfer.prior import opened, remember
+from autoreg.errors import InputError
+from autoreg.plan import uncompressed
+from autoreg.space import Space
+from autoreg.space.study_spec import StudySpec
+from autoreg.study.follower import Follower, open_view
+from autoreg.study.study import Study, check_folder, open_folder, single_writer, write_beliefs
+from autoreg.study.subset_warm_start import SUBSET_TRIALS, check_subset, shares, warmed
+from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
+from autoreg.trial.reference import Asked, Untrained
+from autoreg.trial.resolve import resolve
+from autoreg.trial.setup import Options
+from autoreg.trial.store import default_store
+
+DRAWS = 200  # recipes that are looked at before anything trains
+MOST_DRAWS = 3000  # and so many before a study is refused whose constraints none has met
+LOG_COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run, beside what it asks.
+
+    Attributes:
+        folder: where the study lives.
+        resume: whether a study that is there goes on.
+        executor: `local` or `ray`.
+        workers: trials at a time.
+        address: an existing Ray cluster.
+        gpus_per_trial: share of a GPU that each trial gets.
+        store: folder of finished phases; None for the user's cache.
+        cache: whether finished phases are reused.
+        storage: Optuna URL of the view; None for a journal file in the folder.
+        imports: modules to import first, where methods and tasks of the user's own live.
+        params: parameters of the task that override the file's.
+        rungs: whether trials are stopped early that will not reach the front, as far as compressed copies scored while
+            they train foretell it. Off: trials share their training, so that little is saved, and scoring takes time.
+        screen: whether the predictor screens proposals.
+        warm_start: folders of earlier studies whose order of recipes is believed until results contradict it.
+        warm_subset: share of the training data on which recipes are tried first, to the same end; None for none.
+        warm_subset_trials: how many recipes.
+    """
+
+    folder: Path
+    resume: bool = False
+    executor: str = "local"
+    workers: int = 1
+    address: str | None = None
+    gpus_per_trial: float = 0.0
+    store: Path | None = None
+    cache: bool = True
+    storage: str | None = None
+    imports: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    rungs: bool = False
+    screen: bool = True
+    warm_start: tuple[Path, ...] = ()
+    warm_subset: float | None = None
+    warm_subset_trials: int = SUBSET_TRIALS
+
+
+class TaskStudy:
+    """One study of a task, made ready to run.
+
+    Everything is checked when it is made: space against methods and task, objectives, constraints.
+
+    Args:
+        spec: what is asked.
+        options: how it is run.
+
+    Raises:
+        InputError: something in the specification is wrong; nothing has been trained.
+    """
+
+    notices: tuple[str, ...] = ()
+    prepared: Mapping[str, float] = {}
+    _curves: Sequence[Asked] = ()
+    _warm: bool = False
+
+    def __init__(self, spec: StudySpec, options: RunOptions) -> None:
+        self.spec, self.options = spec, options
+        self.ref = TaskRef(spec.task, {**spec.task_params, **options.params}, options.imports)
+        store = options.store or default_store()
+        trial_options = Options(str(store), cache=options.cache, device=_device(options), reference_seed=spec.seed)
+        self.objective = TaskObjective(self.ref, trial_options, rungs=options.rungs)
+        setup = self.objective.setup
+        self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
+        asked = {*spec.objectives}.union(*(rule.names for rule in (*self.space.constraints, *spec.constraints)))
+        self.objective.latency_needed = bool(asked & {"latency_ms", "dense.latency_ms"})
+        self._check_metrics()
+        self._check_recipes()
+        check_subset(self)
+        self.prior = opened(options.folder, self.space, options.warm_start)
+        self.notices += tuple([] if self.prior is None else self.prior.notices())
+
+    @property
+    def quality(self) -> str:
+        """The metric of the task that is learned."""
+        return self.objective.setup.task.quality
+
+    def _check_metrics(self) -> None:
+        known = {self.quality, *LOG_COSTS}
+        for name in self.spec.objectives:
+            if name not in known:
+                raise InputError(
+                    f"objectives: {name!r} is nothing that task {self.objective.setup.task.name!r} is measured by; "
+                    f"allowed are {', '.join(sorted(known))}"
+                )
+        allowed = known | {f"dense.{name}" for name in known}
+        for constraint in (*self.space.constraints, *self.spec.constraints):
+            for name in sorted(constraint.names):
+                if name not in allowed:
+                    raise InputError(
+                        f"constraints: {name!r} in {constraint} is nothing that is measured; "
+                        f"allowed are {', '.join(sorted(known))}, each also as dense.NAME"
+                    )
+
+    def _check_recipes(self) -> None:
+        """Refuse a space of which this network can carry out no recipe, or none that meets the constraints.
+
+        Recipes that ask for what the network does not have (blocks to drop, channels that can go) are passed over by
+        the search; `notices` says so. Levels are resolved on an untrained reference: nothing has been trained yet.
+        """
+        setup = self.objective.setup
+        untrained = Untrained(setup)
+        dense = {f"dense.{name}": value for name, value in cost_metrics(predict(setup.profile)).items()}
+        rules = [*self.space.constraints, *self.spec.constraints]
+        broken: Counter[str] = Counter()
+        impossible: Counter[str] = Counter()
+        met = False
+        rng = np.random.default_rng(self.spec.seed)
+        draws = 0
+        while draws < DRAWS or (not met and draws < MOST_DRAWS):
+            draws += 1
+            recipe = self.space.sample(rng)
+            try:
+                metrics = {**dense, **cost_metrics(predict(setup.profile, resolve(recipe, setup, untrained)))}
+            except InputError as error:
+                impossible[str(error)] += 1
+                continue
+            violated = [r.text for r in rules if r.names <= metrics.keys() and r.violation(metrics) > 0]
+            broken.update(violated)
+            met = met or not violated
+        self._curves = untrained.asked
+        if sum(impossible.values()) == draws:
+            raise InputError(impossible.most_common(1)[0][0])
+        if not met:
+            often = "; ".join(f"{text} ({count} times)" for text, count in broken.most_common(3))
+            raise InputError(
+                f"constraints: none of {draws} recipes drawn from the space meets them at its known cost; broken are "
+                f"{often}. Loosen them or widen the space."
+            )
+        self.notices = tuple(
+            f"{count / draws:.0%} of the space is passed over: {reason}" for reason, count in impossible.most_common(3)
+        )
+
+    @cached_property
+    def dense(self) -> dict[str, float]:
+        """Metrics of the dense recipe with the study's seed; of a study that goes on, as they were measured then."""
+        before = self.options.folder / "study.json"
+        if self.options.resume and before.exists():
+            known: dict[str, Any] = json.loads(before.read_text(encoding="utf-8"))
+            if known.get("dense"):
+                self.prepared = known.get("prepared", {})
+                return dict(known["dense"])
+        trial = Trial(number=-1, seed=self.spec.seed)
+        try:
+            metrics = self.objective(self.dense_recipe, trial)
+        except (ArithmeticError, RuntimeError, MemoryError) as error:
+            raise InputError(
+                f"task {self.objective.setup.task.name!r}: its dense recipe cannot be trained "
+                f"({type(error).__name__}: {error}); mend the task or its training settings"
+            ) from error
+        self.prepared = {name: trial.info[name] for name in ("epochs_paid", "seconds")}
+        return metrics
+
+    def prepare(self) -> None:
+        """Train what everything is measured against: the dense recipe, and the reference that levels look at.
+
+        The reference's distortion curves are measured too, where the space asks for them; what they cost is added to
+        what was prepared.
+        """
+        _, reference = self.dense, self.objective.reference
+        _ = reference.model
+        for asked in self._curves:
+            reference.curves(*asked)
+        if reference.spent["seconds"] > 0 and "curve_seconds" not in self.prepared:
+            before = {name: self.prepared.get(name, 0.0) for name in ("epochs_paid", "seconds")}
+            self.prepared = {
+                "epochs_paid": before["epochs_paid"] + reference.spent["epochs"],
+                "seconds": before["seconds"] + reference.spent["seconds"],
+                "curve_epochs": reference.spent["epochs"],
+                "curve_seconds": reference.spent["seconds"],
+            }
+
+    def warm_up(self, *, progress: bool = False) -> tuple[str, ...]:
+        """Try recipes on a share of the data where that is asked for and not done yet; what it brought, in sentences.
+
+        What it cost is added to what was prepared.
+
+        Raises:
+            StudyError: the folder is another study's, or another process writes it.
+        """
+        options = self.options
+        if self._warm or options.warm_subset is None or (options.folder / KEPT).exists():
+            return ()
+        with single_writer(options.folder):
+            self.prepare()
+            check_folder(options.folder, self.asked(), resume=options.resume)
+            found = warmed(self, progress=progress)
+        self._warm, self.prior = True, found.prior
+        if found.spent:
+            more = {"epochs_paid": found.spent["epochs"], "seconds": found.spent["seconds"]}
+            total = {name: self.prepared.get(name, 0.0) + value for name, value in more.items()}
+            own = {f"subset_{name}": value for name, value in found.spent.items()}
+            self.prepared = {**self.prepared, **total, **own}
+        return found.notices
+
+    @cached_property
+    def dense_recipe(self) -> dict[str, Any]:
+        """The dense recipe at the training that the space fixes, so that it costs what the others cost.
+
+        Of the shares of the data that the space allows it has the largest.
+        """
+        varies = {parameter.path for parameter in self.space.parameters}
+        sample = self.space.sample(np.random.default_rng(0))["training"]
+        fixed = {name: value for name, value in sample.items() if f"training.{name}" not in varies}
+        if found := shares(self.space):
+            fixed["share"] = max(found)
+        dense = self.objective.setup.dense
+        return self.objective.setup.complete({"training": {**dense["training"], **fixed}})
+
+    @cached_property
+    def normalizer(self) -> Normalizer:
+        """How hypervolume is taken: costs by the dense cost on a log scale, quality by chance; fixed here."""
+        chance = self.objective.setup.task.chance
+        return Normalizer.from_dense(self.spec.objectives, self.dense, self.quality, chance)
+
+    def asked(self) -> dict[str, Any]:
+        """What study.json holds."""
+        spec, setup = self.spec, self.objective.setup
+        model = self.objective.latency_model
+        return {
+            "name": spec.name,
+            "task": {
+                "name": str(self.ref.name),
+                "params": dict(self.ref.params),
+                "fingerprint": setup.task.fingerprint(),
+            },
+            "task_note": setup.task.note,
+            "imports": list(self.ref.imports),
+            "space": self.space.to_dict(),
+            "space_digest": self.space.digest,
+            "objectives": dict(spec.objectives),
+            "constraints": [str(c) for c in (*self.space.constraints, *spec.constraints)],
+            "budget": asdict(spec.budget),
+            "seed": spec.seed,
+            "sampler": spec.sampler,
+            "baselines": spec.baselines,
+            "final_seeds": spec.final_seeds,
+            "quality": self.quality,
+            "chance": setup.task.chance,
+            "dense": self.dense,
+            "prepared": dict(self.prepared),
+            "normalizer": self.normalizer.to_dict(),
+            "store": str(self.objective.options.store),
+            "options": {
+                "cache": self.objective.options.cache,
+                "device": setup.device.type,
+                "threads": self.objective.options.threads,
+            },
+            "latency_table": None if model is None else model.summary(),
+            "machine": machine(),
+            "versions": versions(),
+        }
+
+    def starters(self) -> list[tuple[str, dict[str, Any]]]:
+        """Recipes that are evaluated first, where they are members of the space: dense, then uniform ones."""
+        found: list[tuple[str, dict[str, Any]]] = []
+        for name, recipe in baseline_recipes(self.objective.setup.complete, self.dense_recipe).items():
+            if recipe in self.space:
+                found.append((name, recipe))
+        return found
+
+    def uncompressed(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """The recipe of the same training with nothing removed or quantized, None where the space has none.
+
+        One that is fine-tuned stands for it only where the space fixes fine-tuning, so that all recipes are.
+        """
+        varies = any(p.path == "training.finetune_epochs" for p in self.space.parameters)
+        found = uncompressed(config, self.objective.setup.dense)
+        return next((c for c in found if c in self.space and not (varies and c["training"]["finetune_epochs"])), None)
+
+    def costs(self, config: dict[str, Any]) -> dict[str, float | Interval]:
+        """What is known of a recipe before it trains: exactly, but latency by a table, which is an interval."""
+        costs, latency = self.objective.costs_and_latency(config)
+        known: dict[str, float | Interval] = dict(costs)
+        return known if latency is None else {**known, "latency_ms": Interval(latency.low, latency.ms, latency.high)}
+
+    def engine(self, log: EventLog, **changes: Any) -> Engine:
+        """An engine for this study over an event log.
+
+        The reference that costs are resolved on is made ready here: while trials run, the process that answers their
+        reports must never wait for an entry of the store that one of them holds.
+        """
+        spec = self.spec
+        self.prepare()
+        settings: dict[str, Any] = {
+            "quality": self.quality,
+            "costs": self.costs,
+            "constraints": (*self.space.constraints, *spec.constraints),
+            "reference_metrics": {f"dense.{name}": value for name, value in self.dense.items()},
+            "normalizer": self.normalizer,
+            "budget": Budget(spec.budget.trials, spec.budget.minutes, spec.budget.epochs),
+            "seed": spec.seed,
+            "sampler": spec.sampler,
+            "starters": self.starters(),
+            "identity": self.objective.identity,
+            "prune": Halving(every=True) if self.options.rungs else False,
+            "screen": None if self.options.screen else False,
+            "group": self.objective.prefix,
+            "price": self.objective.price if self.options.cache else None,
+            "uncompressed": self.uncompressed,
+            "log": log,
+        }
+        return Engine(self.space, dict(spec.objectives), **{**settings, **changes})
+
+    def run(self, *, progress: bool = False) -> Study:
+        """Search until the budget is spent, writing the folder as it goes."""
+        from autoreg.execution import run
+
+        folder = self.options.folder
+        self.warm_up(progress=progress)
+        with single_writer(folder):
+            storage = self.options.storage or str(folder / "optuna.journal")
+            view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
+            self.prepare()
+            open_folder(folder, self.asked(), resume=self.options.resume)
+            remember(folder, self.prior)
+            with EventLog(folder / "events.jsonl") as log:
+                engine = self.engine(log, prior=self.prior, budget=self._budget())
+                with Follower(engine, view, progress=progress) as follower:
+                    run(engine, self.objective, **self.execution(), on_event=follower)
+                write_beliefs(folder, engine)
+        return Study(engine, folder)
+
+    def _budget(self) -> Budget:
+        """What is left of the budget for the study proper: epochs that a warm start took are gone."""
+        budget, taken = self.spec.budget, self.prepared.get("subset_epochs", 0.0)
+        left = None if budget.epochs is None else max(budget.epochs - taken, 0.0)
+        return Budget(budget.trials, budget.minutes, left)
+
+    def execution(self) -> dict[str, Any]:
+        """Arguments of `autoreg.execution.run`."""
+        options = self.options
+        chosen: dict[str, Any] = {"executor": options.executor, "workers": options.workers}
+        if options.executor == "ray":
+            chosen |= {"address": options.address, "gpus_per_trial": options.gpus_per_trial}
+        return chosen
+
+
+def baseline_recipes(
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]], dense: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The recipes every report carries: dense, int8, and uniform removal of channels and of weights."""
+
+    def weight(amount: float, allocation: str = "uniform", criterion: str = "magnitude") -> dict[str, Any]:
+        return {
+            "weight": {
+                "criterion": {criterion: {}},
+                "allocation": {allocation: {}},
+                "amount": amount,
+                "schedule": {"one_shot": {}},
+            }
+        }
+
+    def channel(amount: float) -> dict[str, Any]:
+        return {"channel": {**weight(amount)["weight"]}}
+
+    eight = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
+    changes: dict[str, dict[str, Any]] = {
+        "dense": {},
+        "int8": {"quantization": eight},
+        "uniform channels 50 %": {"sparsity": channel(0.5)},
+        "uniform weights 80 %": {"sparsity": weight(0.8)},
+    }
+    training = dict(dense["training"])
+    return {name: complete({**change, "training": training}) for name, change in changes.items()}
+
+
+def _device(options: RunOptions) -> str:
+    """The device of every process of a study: driver and workers must agree, since results are keyed by it."""
+    import torch
+
+    if options.gpus_per_trial > 0 and not torch.cuda.is_available():
+        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this machine has no GPU that PyTorch can use")
+    if options.executor == "ray" and options.gpus_per_trial == 0:
+        return "cpu"  # Ray hides the GPUs from workers that ask for none
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("autoreg", "torch", "optuna", "ray", "xgboost", "scikit-learn", "onnxruntime", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    """The machine as far as timings depend on it; no names of hosts or people."""
+    return {"system": platform.system(), "machine": platform.machine(), "python": sys.implementation.name}

@@ -1,0 +1,305 @@
+"""Packed weights: bytes as the formula says, exact round trips, clear refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from autoreg.artifacts.deployable import Deployable, deployable
+from autoreg.artifacts.packed.bits import pack_bits, packed_size, unpack_bits
+from autoreg.artifacts.packed.entropy import DamagedError, decode, encode, shannon_bytes
+from autoreg.artifacts.packed.file import load_packed, packed_payload, save_packed
+from autoreg.artifacts.packed.packing import pack, unpack
+from autoreg.costs.count import count
+from autoreg.costs.formulas import packed_bytes
+from autoreg.costs.levels import Levels
+from autoreg.errors import AutoregError, InputError
+from autoreg.network.surgery.apply import apply_structure, channel_groups
+from autoreg.network.surgery.factorize import factorize
+from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded, fresh, warmed
+
+
+@given(st.integers(1, 32), st.lists(st.integers(0, 2**32 - 1), max_size=40))
+def test_bits_round_trip_and_lie_in_little_endian_order(width: int, numbers: list[int]) -> None:
+    values = np.array([n % 2**width for n in numbers], np.uint32)
+    packed = pack_bits(values, width)
+    assert len(packed) == packed_size(len(values), width)
+    whole = int.from_bytes(packed.tobytes(), "little")
+    assert whole == sum(int(value) << (k * width) for k, value in enumerate(values))
+    assert unpack_bits(packed, len(values), width).tolist() == values.tolist()
+
+
+def test_packing_crosses_chunks() -> None:
+    values = np.random.default_rng(0).integers(0, 8, (1 << 20) + 3, dtype=np.uint8)
+    assert (unpack_bits(pack_bits(values, 3), len(values), 3) == values).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=300), st.integers(1, 256))
+def test_entropy_coding_round_trips(symbols: list[int], kinds: int) -> None:
+    values = (np.array(symbols) % kinds).astype(np.uint8)
+    assert (decode(encode(values), len(values)) == values).all()
+
+
+@pytest.mark.parametrize(("share", "symbols"), [(0.5, 16), (0.9, 16), (0.97, 2), (0.3, 256)])
+def test_entropy_coding_comes_within_two_percent_of_the_shannon_bound(share: float, symbols: int) -> None:
+    draw = np.minimum(np.random.default_rng(0).geometric(share, 100_000) - 1, symbols - 1).astype(np.uint8)
+    coded_size, bound = len(encode(draw)), shannon_bytes(draw)
+    table = 4 + 3 * len(np.unique(draw))
+    assert bound < coded_size - table < 1.02 * bound
+
+
+def test_the_shannon_bound_of_known_distributions() -> None:
+    assert shannon_bytes(np.arange(256)) == 256
+    assert shannon_bytes(np.repeat([0, 1], 800)) == 200
+    assert shannon_bytes(np.zeros(99, int)) == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_damaged_codes_are_refused_or_decode_to_something(seed: int, at: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 5, 200).astype(np.uint8)
+    code = encode(values)
+    code[at % len(code)] ^= 1 << seed % 8
+    with contextlib.suppress(DamagedError):
+        assert len(decode(code, 200)) == 200
+    with pytest.raises(DamagedError):
+        decode(encode(values)[:-1], 200)
+
+
+@given(st.integers(1, 300), st.floats(0, 1), st.sampled_from([2, 3, 4, 5, 6, 7, 8, 32]), st.booleans())
+@settings(max_examples=120, deadline=None)
+def test_pieces_weigh_what_the_formula_says(size: int, density: float, bits: int, compress: bool) -> None:
+    rng = np.random.default_rng(size)
+    values: Any = rng.integers(0, 2**bits, size) if bits < 32 else rng.normal(size=size)
+    values = values.astype(np.uint8 if bits < 32 else np.float32)
+    mask = rng.random(size) < density
+    packed = pack(values, mask, bits, compress=compress)
+    formula = packed_bytes(size, int(mask.sum()), bits)
+    assert packed.size <= formula if compress else packed.size == formula
+    held, where = unpack(packed, size, bits)
+    assert (held == (values if where is None else values[mask])).all()
+    assert where is None or (where == mask).all()
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "float": {"weight_bits": 32, "activation_bits": 32},
+    "int8": {},
+    "tensor": {"granularity": "tensor"},
+    "asymmetric": {"symmetric": False, "weight_bits": 5},
+    "2 bits": {"weight_bits": 2, "activation_bits": 32},
+    "learned": {"learned": True, "weight_bits": 4, "activation_bits": 4},
+    "mixed": {"weight_bits": {"stem.0": 8, "blocks.0.conv1": 3, "hidden": 7}, "activation_bits": 6},
+    "sparse": {"weight_bits": 6, "density": {"blocks.0.conv1": 0.5, "blocks.0.conv2": 0.03, "hidden": 0.97}},
+    "sparse asymmetric": {"weight_bits": 4, "symmetric": False, "density": {"blocks.0.conv1": 0.2, "head": 0.0}},
+    "sparse float": {"weight_bits": 32, "density": {"blocks.0.conv1": 0.5, "hidden": 0.02, "head": 1.0}},
+}
+
+
+def levels_of(found: Deployable) -> Levels:
+    weights = {name: code.weight for name, code in found.codes.items() if code.weight is not None}
+    return Levels(
+        weight_bits={name: grid.bits for name, grid in weights.items()},
+        granularity="channel" if any(code.axis is not None for code in found.codes.values()) else "tensor",
+        symmetric=all(grid.low < 0 for grid in weights.values()),
+    )
+
+
+def same(one: Deployable, other: Deployable) -> None:
+    assert one.codes.keys() == other.codes.keys()
+    for name, code in one.codes.items():
+        twin = other.codes[name]
+        assert (code.axis, code.shared) == (twin.axis, twin.shared)
+        assert (code.integers is None) == (twin.integers is None)
+        if code.integers is not None and twin.integers is not None:
+            assert twin.integers.dtype == torch.int16
+            assert torch.equal(code.integers, twin.integers)
+        for grid, same_grid in ((code.weight, twin.weight), (code.input, twin.input), (code.output, twin.output)):
+            assert (grid is None) == (same_grid is None)
+            if grid is not None and same_grid is not None:
+                assert torch.equal(grid.scale, same_grid.scale)
+                assert torch.equal(grid.zero_point, same_grid.zero_point)
+                assert grid.zero_point.dtype == same_grid.zero_point.dtype == torch.int32
+                assert (grid.low, grid.high, grid.bits) == (same_grid.low, same_grid.high, same_grid.bits)
+    own = one.model.state_dict()
+    for key, value in other.model.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.equal(value, own[key]), key
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_network_comes_back_exactly_and_weighs_what_was_counted(tmp_path: Path, case: str, compress: bool) -> None:
+    made = coded(**SETTINGS[case])
+    path = tmp_path / "net.safetensors"
+    size = save_packed(path, made.found, {}, compress=compress)
+    assert size == path.stat().st_size
+    back = load_packed(path, lambda: fresh(made.build()), example_input=made.example)
+    same(made.found, back)
+    assert torch.equal(back.model(made.example), made.found.model(made.example))
+    payload = packed_payload(path)
+    assert payload["constants"] == 4  # the buffer `size`
+    assert sum(tensor.nbytes for tensor in load_file(path).values()) == sum(payload.values())
+    counted = count(made.found.model, made.example, made.found.masks, levels_of(made.found)).bytes
+    assert payload["counted"] <= counted if compress else payload["counted"] == counted
+    packing = json.loads(header(path)["autoreg"])["layers"]
+    for name, mask in made.found.masks.items():
+        held = back.masks[name]
+        exact = packing[name]["packing"] != "dense" or bool(mask.all())
+        assert torch.equal(held, mask) if exact else not bool(held[~mask].any())
+
+
+def header(path: Path) -> dict[str, str]:
+    raw = path.read_bytes()
+    found: dict[str, str] = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+    return found
+
+
+def test_a_masked_tensor_takes_the_smallest_packing(tmp_path: Path) -> None:
+    made = coded(**SETTINGS["sparse"])
+    save_packed(tmp_path / "net.safetensors", made.found, {})
+    layers = json.loads(header(tmp_path / "net.safetensors")["autoreg"])["layers"]
+    found = {name: layers[name]["packing"] for name in made.found.masks}
+    assert found == {"blocks.0.conv1": "bitmask", "blocks.0.conv2": "index", "hidden": "dense"}
+
+
+def test_compressing_a_skewed_network_makes_the_file_smaller(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        torch.manual_seed(0)
+        model = warmed(Net(width=64, blocks=1))
+        with torch.no_grad():
+            model.blocks[0].conv1.weight.pow_(5)  # type: ignore[index, union-attr]
+        return model
+
+    made = coded(build, weight_bits=8, activation_bits=32)
+    plain = save_packed(tmp_path / "plain.safetensors", made.found, {})
+    small = save_packed(tmp_path / "small.safetensors", made.found, {}, compress=True)
+    entry = json.loads(header(tmp_path / "small.safetensors")["autoreg"])
+    assert entry["compressed"] is True
+    assert entry["layers"]["blocks.0.conv1"]["coded"] == ["values"]
+    integers = made.found.codes["blocks.0.conv1"].integers
+    assert integers is not None
+    held = load_file(tmp_path / "small.safetensors")["blocks.0.conv1.weight:values"].nbytes
+    bound = shannon_bytes(integers.reshape(-1).numpy())
+    assert bound < held < 1.02 * bound + 4 + 3 * 256
+    assert small < plain
+
+
+def test_tied_weights_are_held_once(tmp_path: Path) -> None:
+    ids = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(0))
+    made = coded(TiedLM, ids, weight_bits=4, activation_bits=32)
+    path = tmp_path / "tied.safetensors"
+    save_packed(path, made.found, {})
+    assert "embed.weight" not in load_file(path)
+    assert packed_payload(path)["counted"] == count(made.found.model, ids, {}, levels_of(made.found)).bytes
+    back = load_packed(path, TiedLM, example_input=ids)
+    assert back.model.head.weight is back.model.embed.weight
+    same(made.found, back)
+
+
+def test_structure_is_replayed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, example = warmed(Net(8, 3)), torch.randn(2, 3, 8, 8)
+    apply_structure(model, example, ["blocks.1"])
+    group = next(group for group in channel_groups(model, example) if group.removable)
+    removed = {group.id: [0, 2]}
+    apply_structure(model, example, (), removed)
+    ranks = {"blocks.0.conv1": 3, "hidden": 2}
+    factorize(model, ranks)
+    found = deployable(model)
+    path = tmp_path / "small.safetensors"
+    save_packed(path, found, {"dropped": ["blocks.1"], "removed": removed, "notes": ["not stored"], "ranks": ranks})
+    back = load_packed(path, lambda: warmed(Net(8, 3)), example_input=example)
+    assert torch.equal(back.model(example), model(example))
+    assert "not stored" not in path.read_bytes().decode("latin1")
+
+
+@pytest.fixture
+def made() -> Coded:
+    return coded(weight_bits=4)
+
+
+def refusal(path: Path, build: Callable[[], nn.Module] = Net) -> str:
+    with pytest.raises(InputError) as caught:
+        load_packed(path, build, example_input=torch.randn(2, 3, 8, 8))
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_no_file_of_ours_is_refused(tmp_path: Path, made: Coded) -> None:
+    path = tmp_path / "net.safetensors"
+    assert "cannot be read" in refusal(path)
+    path.write_bytes(b"GIF89a" * 40)
+    assert "no safetensors file" in refusal(path)
+    save_file({"a": torch.zeros(3)}, path)
+    assert "holds no packed weights" in refusal(path)
+
+
+@pytest.mark.parametrize("left", [5, 200, -1])
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, made: Coded, left: int) -> None:
+    path = tmp_path / "net.safetensors"
+    save_packed(path, made.found, {})
+    path.write_bytes(path.read_bytes()[:left])
+    refusal(path)
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Change the metadata of a file."""
+    metadata = header(path)
+    tensors = load_file(path)
+    save_file(tensors, path, {**metadata, **changes})
+
+
+def test_another_version_is_refused(tmp_path: Path, made: Coded) -> None:
+    path = tmp_path / "net.safetensors"
+    save_packed(path, made.found, {})
+    rewrite(path, version="2")
+    assert "version 2; allowed: 1" in refusal(path)
+
+
+def test_a_network_that_does_not_fit_is_refused_with_tensor_and_shapes(tmp_path: Path, made: Coded) -> None:
+    path = tmp_path / "net.safetensors"
+    save_packed(path, made.found, {})
+    message = refusal(path, lambda: Net(classes=6))
+    assert "'head.weight' is (5, 16) in the file, (6, 16) in the network" in message
+    assert "layer 'blocks.2.conv1' is only in the network" in refusal(path, lambda: Net(blocks=3))
+    assert "layer 'blocks.1.conv1' is only in the file" in refusal(path, lambda: Net(blocks=1))
+
+    def without_norm() -> nn.Module:
+        net = Net()
+        net.stem[1] = nn.Identity()
+        return net
+
+    assert "'stem.1.bias', which the network does not have" in refusal(path, without_norm)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("kept", 7), ("packing", "other"), ("coded", ["values"]), ("axis", 9), ("weight", {"bits": 4, "low": 0})],
+)
+def test_damaged_metadata_is_refused(tmp_path: Path, made: Coded, key: str, value: Any) -> None:
+    path = tmp_path / "net.safetensors"
+    save_packed(path, coded(**SETTINGS["sparse"]).found, {})
+    facts = json.loads(header(path)["autoreg"])
+    facts["layers"]["blocks.0.conv1"][key] = value
+    rewrite(path, autoreg=json.dumps(facts))
+    refusal(path)
+
+
+def test_integers_that_are_not_the_weight_are_not_written(tmp_path: Path, made: Coded) -> None:
+    with torch.no_grad():
+        made.found.model.head.weight.add_(0.5)  # type: ignore[union-attr, operator]
+    with pytest.raises(AutoregError, match="'head'"):
+        save_packed(tmp_path / "net.safetensors", made.found, {})
+    assert not list(tmp_path.iterdir())

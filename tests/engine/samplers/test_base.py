@@ -1,0 +1,178 @@
+"""Proposals: inside their domains, the same for the same seed, and guided by what was seen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from autoreg.engine.samplers.base import SAMPLERS, make_sampler
+from autoreg.engine.samplers.history import Observation
+from autoreg.engine.samplers.mutation import cross, crowding, uniform, vary
+from autoreg.engine.samplers.tpe import TPESampler, contains, distribution, on_grid
+from autoreg.errors import InputError
+from autoreg.space import digest
+from autoreg.space.nodes import Range
+from tests.engine.problems import small_space, toy_costs, toy_error, toy_space
+
+DOMAINS = [
+    Range("uniform", 0.0, 0.95),
+    Range("uniform", 0.1, 0.75, 0.1),
+    Range("log", 1e-5, 1e-1),
+    Range("int", 1, 7),
+    Range("int", 1, 8, 3),
+    Range("log_int", 1, 1000),
+    ("2", "4", "none"),
+]
+
+
+def history(space: Any, count: int, seed: int = 0) -> list[Observation]:
+    rng = np.random.default_rng(seed)
+    seen = []
+    for k in range(count):
+        config = space.sample(rng)
+        values = (toy_error(config), math.log10(toy_costs(config)["flops"] + 1))
+        seen.append(Observation(k, "COMPLETE", space.flatten(config), values))
+    return seen
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=str)
+def test_even_draws_stay_inside_and_reach_both_ends(domain: Any) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [uniform(domain, rng) for _ in range(3000)]
+    assert all(contains(v, domain) for v in drawn)
+    if not isinstance(domain, Range):
+        counts = [drawn.count(label) for label in domain]
+        assert min(counts) > 900
+        return
+    assert all(isinstance(v, int) for v in drawn) == domain.is_int
+    middle = math.sqrt(domain.low * domain.high) if domain.is_log else (domain.low + domain.high) / 2
+    assert 0.4 < np.mean(np.array(drawn) <= middle) < 0.7
+    if domain.step is not None:
+        assert sorted({round(v, 9) for v in drawn}) == pytest.approx(
+            np.arange(domain.low, domain.high + 1e-9, domain.step).tolist()
+        )
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=str)
+def test_domains_in_optunas_words_draw_what_the_space_allows(domain: Any) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(60):
+        trial = study.ask({"x": distribution(domain)})
+        assert contains(on_grid(trial.params["x"], domain), domain)
+
+
+def test_what_lies_outside_is_not_contained() -> None:
+    assert not contains(0.96, DOMAINS[0])
+    assert not contains(0.15, DOMAINS[1])
+    assert contains(0.3, DOMAINS[1])
+    assert not contains("8", ("2", "4"))
+    assert not contains("2", DOMAINS[0])
+
+
+@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random", "evolution"])
+def test_proposals_follow_from_trials_and_seed_alone(name: str) -> None:
+    space = toy_space()
+    seen = history(space, 40)
+    first, second = make_sampler(name, space, 2), make_sampler(name, space, 2)
+    second.propose(seen[:15], (5, 5))  # a sampler remembers nothing that changes what it says
+    drawn = [digest(first.propose(seen, (0, k))) for k in range(8)]
+    assert drawn == [digest(second.propose(list(seen), (0, k))) for k in range(8)]
+    assert len(set(drawn)) == 8
+
+
+def test_a_grid_is_walked_in_order_and_ends() -> None:
+    space = small_space()
+    grid = make_sampler("grid", space, 1)
+    walked = []
+    while (config := grid.propose((), (0,))) is not None:
+        walked.append(digest(config))
+    assert walked == [digest(c) for c in space.enumerate(100)]
+
+
+def test_every_sampler_says_what_it_does() -> None:
+    for name in SAMPLERS:
+        assert len(make_sampler(name, small_space(), 1).explain) > 30
+    with pytest.raises(InputError, match="allowed: auto, tpe, nsga2, random, grid, evolution"):
+        make_sampler("cma", small_space(), 1)
+
+
+def test_tpe_draws_where_good_trials_are() -> None:
+    """Good trials all have rate near 0.01; its draws gather there, even draws do not."""
+    space = toy_space()
+    seen = history(space, 120)
+    best = sorted(seen, key=lambda s: abs(math.log10(s.flat["rate"]) + 2))
+    place = {s.number: k / 120 for k, s in enumerate(best)}
+    seen = [Observation(s.number, s.state, s.flat, (place[s.number],)) for s in seen]
+
+    def spread(name: str) -> float:
+        sampler = make_sampler(name, space, 1)
+        return float(np.median([abs(math.log10(sampler.propose(seen, (0, k))["rate"]) + 2) for k in range(30)]))
+
+    assert spread("tpe") < 0.5 * spread("random")
+
+
+def test_tpe_takes_stopped_trials_as_bad() -> None:
+    """Everything with a small amount was stopped: draws keep away from there."""
+    space = toy_space()
+    seen = [
+        Observation(s.number, "PRUNED", s.flat)
+        if s.flat["amount"] < 0.5
+        else Observation(s.number, "COMPLETE", s.flat, (0.5, 0.5))
+        for s in history(space, 100)
+    ]
+    drawn = [TPESampler(space, 2).propose(seen, (0, k))["amount"] for k in range(40)]
+    assert np.mean(np.array(drawn) < 0.5) < 0.25
+
+
+def test_tpe_keeps_away_from_what_breaks_a_constraint() -> None:
+    """The best objectives are all infeasible: they come last all the same."""
+    space = toy_space()
+    seen = [
+        Observation(s.number, "COMPLETE", s.flat, (s.flat["amount"], 0.5), violation=float(s.flat["amount"] < 0.5))
+        for s in history(space, 100)
+    ]
+    drawn = [TPESampler(space, 2).propose(seen, (0, k))["amount"] for k in range(40)]
+    assert np.mean(np.array(drawn) < 0.5) < 0.2
+
+
+def test_nsga2_breeds_the_best_of_a_full_generation() -> None:
+    """In a space of labels every child takes its labels from parents, but for mutations."""
+    space = toy_space()
+    seen = [
+        Observation(s.number, "COMPLETE", {**s.flat, "bits": "2"}, (float(k >= 20), 0.0))
+        for k, s in enumerate(history(space, 45))
+    ]
+    seen += [Observation(99, "COMPLETE", {**seen[0].flat, "bits": "32"}, (5.0, 5.0))]
+    drawn = [make_sampler("nsga2", space, 2).propose(seen, (0, k))["bits"] for k in range(40)]
+    assert drawn.count(2) > 25
+
+
+def test_crowding_by_hand() -> None:
+    values = np.array([[0.0, 4.0], [1.0, 2.0], [2.0, 1.0], [4.0, 0.0]])
+    assert crowding(values).tolist() == [math.inf, 2 / 4 + 3 / 4, 3 / 4 + 2 / 4, math.inf]
+
+
+def test_variants_switch_at_most_as_many_parameters_as_asked() -> None:
+    space = toy_space()
+    rng = np.random.default_rng(0)
+    base = space.flatten(space.sample(rng) | {"regularizer": "none"})
+    for _ in range(50):
+        child = space.flatten(vary(space, base, rng, 2))
+        changed = {p for p in base if child.get(p) != base[p]}
+        assert len(changed) <= 2
+        opened = child.keys() - base.keys()
+        assert opened <= {"regularizer.l1.strength"}
+        assert bool(opened) == ("regularizer" in changed)
+
+
+def test_children_take_every_parameter_from_a_parent() -> None:
+    space = toy_space()
+    rng = np.random.default_rng(0)
+    mother, father = (space.flatten(space.sample(rng)) for _ in range(2))
+    for _ in range(30):
+        child = space.flatten(cross(space, mother, father, rng))
+        assert all(v in (mother.get(p), father.get(p)) for p, v in child.items())
