@@ -1,8 +1,8 @@
 """A warm start from the study's own task: recipes at random, each trained on a share of the data.
 
 They are a study of their own, in the folder `subset` of the study, which resumes as any other. Their order of recipes
-goes through the door of earlier studies on other tasks (`autoreg.engine.transfer.prior`): it is believed if it foretells
-its own held-out trials, and until trials on all data contradict it. None of them is a member of the front.
+goes through the door of earlier studies on other tasks (`autoreg.engine.transfer.prior`): it is believed if it
+foretells its own held-out trials, and until trials on all data contradict it. None of them is a member of the front.
 
 Reference: Killamsetty et al., "MILO", 2023, arXiv 2301.13287 (catalogue 315), where recipes are tuned on subsets.
 """
