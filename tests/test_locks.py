@@ -14,7 +14,7 @@ from autoreg.locks import MeasureLock
 
 WORKER = """
     import sys, time
-    from autoreg.costs.lock import MeasureLock
+    from autoreg.locks import MeasureLock
     lock, log, mode = MeasureLock(sys.argv[1]), sys.argv[2], sys.argv[3]
     rounds, hold = int(sys.argv[4]), float(sys.argv[5])
     def note(what):
@@ -109,7 +109,7 @@ def test_nested_locks_of_one_thread(tmp_path: Path) -> None:
 
 FORK = """
     import os, sys, time
-    from autoreg.costs.lock import MeasureLock
+    from autoreg.locks import MeasureLock
     from autoreg.trial.store import Store
     kind, path = sys.argv[1:]
     hold = (lambda: Store(path).writing("abc")) if kind == "writing" else getattr(MeasureLock(path), kind)

@@ -1,1 +1,1 @@
-"""Tests of autoreg.search."""
+"""Tests of autoreg.engine."""

@@ -30,7 +30,7 @@ def test_search_is_a_plain_function() -> None:
 def test_importing_the_engine_brings_in_nothing_heavy() -> None:
     """Neither torch nor ray at all; Optuna, scikit-learn, XGBoost and pandas when they are needed."""
     heavy = ("torch", "ray", "optuna", "sklearn", "xgboost", "pandas", "scipy", "matplotlib", "moocore")
-    code = f"import sys, autoreg.search; print([m for m in {heavy!r} if m in sys.modules])"
+    code = f"import sys, autoreg.engine; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
@@ -38,9 +38,9 @@ def test_importing_the_engine_brings_in_nothing_heavy() -> None:
 def test_a_search_brings_in_neither_torch_nor_ray() -> None:
     code = """
 import sys
-from tests.search.problems import run
-from tests.search.test_engine import toy
-from autoreg.search.view import OptunaView
+from tests.engine.problems import run
+from tests.engine.test_engine import toy
+from autoreg.engine.log.optuna_view import OptunaView
 engine = toy(24); run(engine)
 assert engine.predictor()["trials"] == 24
 print([m for m in ("torch", "ray") if m in sys.modules])

@@ -115,7 +115,7 @@ def test_every_recipe_of_a_shipped_study_has_its_uncompressed_prefix_in_the_spac
 
 
 def own_task(tmp_path: Path, store: Path, drop: str) -> TaskStudy:
-    task = Path(__file__).resolve().parent.parent / "examples" / "custom_task.py"
+    task = Path(__file__).resolve().parents[2] / "examples" / "custom_task.py"
     text = (
         f"task: {{'{task}:WineTask': {{hidden: 16}}}}\n"
         f"space: {{layers: {{drop: {drop}}}, training: {{lr: {{log: [0.01, 0.1]}}, epochs: 2, finetune_epochs: 0}}}}\n"

@@ -1,6 +1,6 @@
 """Values that trials share: computed once for a key, kept in memory and, where they can be, in a folder.
 
-On disk a value is one file, written by `autoreg.engine.log.serialization`; it appears whole or not at all.
+On disk a value is one file, written by `autoreg.serialization`; it appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autoreg.engine.log.serialization import decode, encode
 from autoreg.errors import InputError
 from autoreg.files import write_whole
+from autoreg.serialization import decode, encode
 
 RECENT = 16
 """Values read from a folder that stay in memory; what is in memory alone stays there."""

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from autoreg.engine.log.serialization import decode
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.log.trial_cache import cache_key, forget, through
 from autoreg.errors import InputError
-from tests.engine.log.test_serialization import VALUES, same
+from autoreg.serialization import decode
+from tests.test_serialization import VALUES, same
 
 
 @pytest.fixture(autouse=True)

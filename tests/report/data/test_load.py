@@ -169,6 +169,6 @@ def test_reading_and_reporting_import_no_torch() -> None:
     imports = "autoreg.report.write, autoreg.report.page.render, autoreg.report.plots.write"
     code = f"import sys, {imports}; print('torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert done.stdout.strip() == "False"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from autoreg.engine.log.serialization import decode, encode
+from autoreg.serialization import decode, encode
 
 VALUES = [
     None,
@@ -94,8 +94,8 @@ def test_what_is_nested_too_deeply_is_no_value(depth: int) -> None:
 def test_torch_is_imported_only_where_there_is_a_tensor() -> None:
     code = """
 import sys, tempfile, numpy as np
-from autoreg.search.cached import forget
-from autoreg.search.trial import Trial
+from autoreg.engine.log.trial_cache import forget
+from autoreg.engine.log.trial import Trial
 folder = tempfile.mkdtemp()
 for _ in range(2):
     found = Trial(cache=folder).cached("k", lambda: {"rate": 0.5, "features": np.arange(3)})
