@@ -11,7 +11,6 @@ from autoreg.engine.log.trial import Trial
 from autoreg.errors import InputError
 from autoreg.execution import run_local
 from autoreg.space import Space
-from autoreg.space.study_spec import Budget as SpecBudget
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.task_study import RunOptions, TaskStudy
 from benchmarks.premise_allocation import sensitive_amounts
@@ -37,7 +36,7 @@ def joint(bench: Bench) -> None:
         ref = bench.ref(case.width)
         objectives = {"error": "min", "bytes": "min"}
         spec = StudySpec(
-            "premise", str(ref.name), space, objectives, dict(ref.params), budget=SpecBudget(), seed=bench.seed
+            "premise", str(ref.name), space, objectives, dict(ref.params), budget=Budget(), seed=bench.seed
         )
         study = TaskStudy(spec, RunOptions(bench.folder / "study", store=bench.folder / "store"))
         study.objective.latency = False

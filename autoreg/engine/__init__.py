@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from autoreg.engine.budget import Budget
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog, read_events
 from autoreg.engine.log.records import Record, StudyState, read_state
@@ -11,6 +10,7 @@ from autoreg.engine.pareto.front import Normalizer, hypervolume_history, nondomi
 from autoreg.engine.problem import Interval
 from autoreg.engine.pruning.halving import Halving
 from autoreg.engine.samplers.base import SAMPLERS
+from autoreg.space.budget import Budget
 
 __all__ = [
     "SAMPLERS",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from autoreg.engine import summary
 from autoreg.engine.acquisition.proposer import Proposal, Proposer
 from autoreg.engine.acquisition.shared_cost import Price
-from autoreg.engine.budget import Budget
 from autoreg.engine.explain import explain
 from autoreg.engine.log.events import EventLog, finite
 from autoreg.engine.log.records import Record, StudyState
@@ -30,6 +29,7 @@ from autoreg.engine.surrogate.auxiliary_points import Uncompressed
 from autoreg.engine.surrogate.noise_model import Believer
 from autoreg.engine.transfer import initial_design
 from autoreg.errors import InputError, StudyError
+from autoreg.space.budget import Budget
 
 if TYPE_CHECKING:
     from autoreg.engine.transfer.prior import Prior

@@ -6,13 +6,18 @@ import contextlib
 import difflib
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
 from autoreg.execution.base import EngineLike, Evaluate, StopTrial, WorkerError, run_one
 from autoreg.execution.local import run_local
+from autoreg.lazy import lazy_module
+from autoreg.space.study_spec import EXECUTORS
 
-EXECUTORS = ("local", "ray")
+if TYPE_CHECKING:
+    from autoreg.execution import ray_tune
+else:  # it subclasses classes of Ray, whose import takes 2 seconds
+    ray_tune = lazy_module("autoreg.execution.ray_tune")
 
 __all__ = ["EXECUTORS", "EngineLike", "Evaluate", "StopTrial", "WorkerError", "run", "run_local", "run_one", "session"]
 
@@ -28,7 +33,7 @@ def run(engine: EngineLike, evaluate: Evaluate, executor: str = "local", **optio
 
     Raises:
         InputError: If there is no such executor, or it has no such option.
-        KeyboardInterrupt: On Ctrl-C or SIGTERM; trials that were told are kept.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM; trials with a result are stored.
     """
     _driver(executor, options)(engine, evaluate, **options)
 
@@ -48,9 +53,7 @@ def session(executor: str = "local", **options: Any) -> Iterator[None]:
     if executor == "local":
         yield
         return
-    from autoreg.execution.ray_tune import connected
-
-    with connected(**options):
+    with ray_tune.connected(**options):
         yield
 
 
@@ -58,9 +61,7 @@ def _driver(executor: str, options: dict[str, Any]) -> Any:
     if executor == "local":
         drive: Any = run_local
     elif executor == "ray":
-        from autoreg.execution.ray_tune import run_ray  # imports Ray: 2 seconds
-
-        drive = run_ray
+        drive = ray_tune.run_ray
     else:
         raise InputError(f"executor: found {executor!r}{_nearest(executor, EXECUTORS)}")
     allowed = [name for name, p in inspect.signature(drive).parameters.items() if p.kind is p.KEYWORD_ONLY]

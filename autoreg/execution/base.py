@@ -30,10 +30,12 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 TRACEBACK_CHARACTERS = 2000
+MAX_EARLY_DEATHS = 3
+"""Workers that die in a row before they have the objective, until the search gives up."""
 
 
 class EngineLike(Protocol):
-    """What an executor drives: `autoreg.engine.Engine`, or anything that asks, hears and is told."""
+    """What an executor drives: `autoreg.engine.Engine`, or anything with these three methods."""
 
     def ask(self) -> Ask | None:
         """Return the next recipe; None when there is none, now or later."""
@@ -59,12 +61,12 @@ def run_one(evaluate: Evaluate, ask: Ask, send: Send | None, *, cache: str | os.
     Args:
         evaluate: The objective. It gets a copy of the config.
         ask: The recipe.
-        send: Takes reports to the engine; None where nobody listens.
+        send: Takes reports to the engine; None where reports go nowhere.
         cache: Folder of `trial.cached`; None keeps values in this process.
 
     Returns:
-        COMPLETE with the metrics as floats; PRUNED with partial metrics when the objective ended after it was told to
-        stop, or raised `StopTrial` (or Optuna's `TrialPruned`); FAIL with a reason when it raised anything else or
+        COMPLETE with the metrics as floats; PRUNED with partial metrics when the objective ended after the decision to
+            stop, or raised `StopTrial` (or Optuna's `TrialPruned`); FAIL with a reason when it raised anything else or
         returned no metrics. `info` is the trial's own as plain JSON data, with `seconds`, and `traceback` if it failed.
 
     Raises:
@@ -96,18 +98,18 @@ def failure(error: BaseException) -> str:
 
 
 def plain(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the info of a trial as JSON data; what cannot be kept is left out, and a note says so."""
-    kept: dict[str, Any] = {}
+    """Return the info of a trial as JSON data; what is no JSON data is left out, and a note says so."""
+    data: dict[str, Any] = {}
     lost: list[str] = []
     for name, value in info.items():
         try:
-            kept[str(name)] = finite(value)
+            data[str(name)] = finite(value)
         except (TypeError, RecursionError):
             lost.append(f"info[{str(name)!r}] was left out: it holds something that is no JSON data")
     if lost:
-        notes = kept.get("notes")
-        kept["notes"] = [*(notes if isinstance(notes, list) else []), *lost]
-    return kept
+        notes = data.get("notes")
+        data["notes"] = [*(notes if isinstance(notes, list) else []), *lost]
+    return data
 
 
 def pack(evaluate: Evaluate) -> bytes:
@@ -139,7 +141,7 @@ class Progress:
 
     Args:
         engine: What is handed on.
-        on_event: The listener; None for none.
+        on_event: The callback; None for none.
         seconds: Shortest time between two calls.
     """
 
@@ -148,7 +150,7 @@ class Progress:
         self._next = 0.0
 
     def __call__(self, *, now: bool = False) -> None:
-        """Call the listener if it is time, or `now`."""
+        """Call `on_event` if it is time, or `now`."""
         begun = time.monotonic()
         if self._on_event is None or (begun < self._next and not now):
             return

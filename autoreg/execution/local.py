@@ -10,13 +10,11 @@ from typing import Any
 
 from autoreg.engine.log.trial import Ask, Result
 from autoreg.errors import InputError
-from autoreg.execution.base import EngineLike, Evaluate, Progress, WorkerError, pack, run_one
+from autoreg.execution.base import MAX_EARLY_DEATHS, EngineLike, Evaluate, Progress, WorkerError, pack, run_one
 from autoreg.execution.interrupts import Interrupts
 from autoreg.execution.process import WorkerProcess, close
 
 WAIT_SECONDS = 0.2
-EARLY_DEATHS = 3
-"""Workers that die in a row before they have the objective, until the search gives up."""
 
 
 def run_local(
@@ -32,9 +30,9 @@ def run_local(
 ) -> None:
     """Drive an engine with worker processes on this machine until it asks no more.
 
-    With one worker the engine hears ask, reports, tell, ask, ... in this order. A worker that dies fails its trial and
-    is replaced. The output of objectives goes where this process writes. Ctrl-C and SIGTERM end the workers at once
-    and raise; trials under way stay untold, so that a resumed study asks them again.
+    With one worker the engine is called in this order: ask, reports, tell, ask, ... A worker that dies fails its
+    trial and is replaced. The output of objectives goes where this process writes. Ctrl-C and SIGTERM end the workers
+    at once and raise; trials under way get no result, so that a resumed study asks them again.
 
     Args:
         engine: What to drive.
@@ -115,7 +113,7 @@ class _Pool:
         close(self._workers, prompt=kind is not None)
 
     def drive(self, progress: Progress, stop: Callable[[], bool] | None, interrupts: Interrupts) -> None:
-        """Ask while a worker is free, hear and tell, until nothing is asked and nothing runs."""
+        """Ask while a worker is free, take reports and results, until nothing is asked and nothing runs."""
         asking = True
         while True:
             for worker in self._workers:
@@ -128,16 +126,16 @@ class _Pool:
                         worker.begin(ask)
             if not asking and all(worker.ask is None for worker in self._workers):
                 return
-            spoken = wait([worker.connection for worker in self._workers], WAIT_SECONDS)
+            readable = wait([worker.connection for worker in self._workers], WAIT_SECONDS)
             for worker in list(self._workers):
                 interrupts.check()
-                if worker.connection in spoken:
-                    self._hear(worker, worker.receive())
+                if worker.connection in readable:
+                    self._on_message(worker, worker.receive())
                 elif worker.died():
-                    self._hear(worker, None)
+                    self._on_message(worker, None)
             progress()
 
-    def _hear(self, worker: WorkerProcess, message: tuple[Any, ...] | None) -> None:
+    def _on_message(self, worker: WorkerProcess, message: tuple[Any, ...] | None) -> None:
         if message is None:
             self._replace(worker)
             return
@@ -165,6 +163,6 @@ class _Pool:
             self._engine.tell(worker.ask.number, Result("FAIL", reason=why))
         if not worker.ready:
             self._early += 1
-            if self._early >= EARLY_DEATHS:
-                raise WorkerError(f"{why}, before it had loaded the objective; so did {EARLY_DEATHS} in a row")
+            if self._early >= MAX_EARLY_DEATHS:
+                raise WorkerError(f"{why}, before it had loaded the objective; so did {MAX_EARLY_DEATHS} in a row")
         self._workers.append(WorkerProcess(self._threads))

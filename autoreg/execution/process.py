@@ -52,7 +52,7 @@ class WorkerProcess:
         self.connection: Connection[Any, Any] = Connection(ours.detach())
 
     def send(self, *message: Any) -> None:
-        """Send a message; one to a worker that died is lost, as `receive` will tell."""
+        """Send a message; one to a worker that died is lost, as `receive` will show."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
 

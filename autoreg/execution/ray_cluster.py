@@ -28,7 +28,7 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "1000000",
 }
 """Environment in which Ray neither prints nor writes what nobody reads, and leaves Ctrl-C to us."""
-KNOCK_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
 
 
 def check(workers: int, cpus: float, gpus: float, address: str | None) -> None:
@@ -76,7 +76,7 @@ def connected(
         InputError: If an option is wrong, there is no cluster at the address, or this machine has too few GPUs.
     """
     check(workers, cpus_per_trial, gpus_per_trial, address)
-    with _silence(), _kept_signals(), _ray(address, workers, cpus_per_trial, gpus_per_trial, temp_dir, show_output):
+    with _silence(), _restored_signals(), _ray(address, workers, cpus_per_trial, gpus_per_trial, temp_dir, show_output):
         yield
 
 
@@ -95,7 +95,7 @@ def _ray(
         settings["include_dashboard"] = False
         if temp_dir is not None:
             settings["_temp_dir"] = os.path.abspath(temp_dir)
-    _knock(address)
+    _check_reachable(address)
     try:
         ray.init(address=address, **settings)
     except (ConnectionError, ValueError) as error:
@@ -109,15 +109,15 @@ def _ray(
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Refuse an address at which nobody listens, for which Ray would wait for minutes."""
+def _check_reachable(address: str) -> None:
+    """Refuse an address that accepts no connection, for which Ray would wait for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         return  # "local", "auto", or something that Ray refuses by itself
     try:
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise InputError(f"address: nobody listens at {address!r} ({error})") from error
+        raise InputError(f"address: nothing accepts connections at {address!r} ({error})") from error
 
 
 @contextlib.contextmanager
@@ -139,7 +139,7 @@ def _silence() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept_signals() -> Iterator[None]:
+def _restored_signals() -> Iterator[None]:
     """Give back the signals that Ray and Tune take for themselves."""
     if threading.current_thread() is not threading.main_thread():
         yield

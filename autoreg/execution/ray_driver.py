@@ -18,12 +18,11 @@ from ray.tune.search import Searcher
 
 from autoreg.engine.log.trial import Result
 from autoreg.errors import InputError
-from autoreg.execution.base import EngineLike, Progress, WorkerError
-from autoreg.execution.conversation import Report
+from autoreg.execution.base import MAX_EARLY_DEATHS, EngineLike, Progress, WorkerError
 from autoreg.execution.interrupts import Interrupts
-from autoreg.execution.ray_trial import SAID, Broken
+from autoreg.execution.ray_trial import MESSAGE_KEY, Broken
+from autoreg.execution.stepwise import StepReport
 
-EARLY_DEATHS = 3
 CAUSE_CHARACTERS = 300
 
 
@@ -34,14 +33,14 @@ class Halt(Exception):
 class Driver:
     """Stands between Tune's hooks and the engine; remembers which of Tune's trials is which of ours.
 
-    An exception of the engine must not drown in Tune's handling of failed trials: it is kept in
-    `error`, and the run halts.
+    Tune would take an exception of the engine for a failed trial: it is stored in `error` instead,
+    and the run halts.
 
     Args:
         engine: What is driven.
         shipment: What the actors get, in Ray's object store.
-        progress: The listener.
-        interrupts: Signals that came.
+        progress: Called once per turn of Tune's loop.
+        interrupts: Signals that were caught.
     """
 
     def __init__(self, engine: EngineLike, shipment: Any, progress: Progress, interrupts: Interrupts) -> None:
@@ -54,11 +53,11 @@ class Driver:
 
     @property
     def halting(self) -> bool:
-        """Whether the run is to end without another word to the engine."""
+        """Whether the run is to end without another call of the engine."""
         return self.error is not None or self._interrupts.caught != 0
 
     def suggest(self, trial: str) -> dict[str, Any] | str:
-        """Ask the engine; Tune's word for the end is returned when there is nothing more."""
+        """Ask the engine; Tune's marker of the end is returned when there is nothing more."""
         ask = None if self.halting else self._guard(self._engine.ask)
         if ask is None:
             return str(Searcher.FINISHED)
@@ -70,14 +69,14 @@ class Driver:
         self.actors[trial] = actor
         self._early = 0
 
-    def heard(self, trial: str, said: Any, actor: Any) -> None:
+    def reported(self, trial: str, message: Any, actor: Any) -> None:
         """Take a report to the engine and the decision to the actor.
 
         A stop goes to the objective, not to Tune: what it returns after that (its costs, the epochs
         it paid) is part of the result.
         """
-        if isinstance(said, Report) and not self.halting:
-            decision = self._guard(lambda: self._engine.report(self._numbers[trial], said.step, said.metrics))
+        if isinstance(message, StepReport) and not self.halting:
+            decision = self._guard(lambda: self._engine.report(self._numbers[trial], message.step, message.metrics))
             if decision == "stop":
                 actor.decide.remote(decision)
 
@@ -87,26 +86,26 @@ class Driver:
         if trial not in self.actors:
             self._early += 1
 
-    def ended(self, trial: str, said: Any, error: bool) -> None:
+    def ended(self, trial: str, message: Any, error: bool) -> None:
         """Tell the engine how a trial ended; nothing while halting, so that a resumed study asks it again."""
         self.actors.pop(trial, None)
         number = self._numbers.pop(trial, None)
         if self.halting or number is None:
             return
-        if isinstance(said, Broken):
+        if isinstance(message, Broken):
             self.error = InputError(
-                f"objective: a Ray worker cannot load it ({said.why}); what it refers to must be installed on every "
+                f"objective: a Ray worker cannot load it ({message.why}); what it refers to must be installed on every "
                 "node, or defined in the script itself"
             )
-        elif isinstance(said, Result):
-            self._guard(lambda: self._engine.tell(number, said))
+        elif isinstance(message, Result):
+            self._guard(lambda: self._engine.tell(number, message))
         elif error:
             reason = self._reasons.pop(trial, "worker died, or its node was lost")
             self._guard(lambda: self._engine.tell(number, Result("FAIL", reason=reason)))
-            if self._early >= EARLY_DEATHS and self.error is None:
-                self.error = WorkerError(f"{reason}, before it had begun; so did {EARLY_DEATHS} in a row")
+            if self._early >= MAX_EARLY_DEATHS and self.error is None:
+                self.error = WorkerError(f"{reason}, before it had begun; so did {MAX_EARLY_DEATHS} in a row")
 
-    def turn(self) -> None:
+    def on_step_end(self) -> None:
         """Once per turn of Tune's loop: show progress, or halt.
 
         Raises:
@@ -159,7 +158,7 @@ class EngineSearcher(_Driven, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell."""
-        self._driver.ended(trial_id, (result or {}).get(SAID), error)
+        self._driver.ended(trial_id, (result or {}).get(MESSAGE_KEY), error)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: the engine's log is the truth."""
@@ -180,8 +179,8 @@ class EngineScheduler(_Driven, FIFOScheduler):
         self._driver = driver
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Report; the trial goes on in any case, to hear the decision."""
-        self._driver.heard(trial.trial_id, result.get(SAID), trial.temporary_state.ray_actor)
+        """Report; the trial goes on in any case, and gets the decision."""
+        self._driver.reported(trial.trial_id, result.get(MESSAGE_KEY), trial.temporary_state.ray_actor)
         return TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -205,4 +204,4 @@ class EngineCallback(_Driven, Callback):
 
     def on_step_end(self, iteration: int, trials: Sequence[Any], **info: Any) -> None:
         """Show progress, or halt."""
-        self._driver.turn()
+        self._driver.on_step_end()

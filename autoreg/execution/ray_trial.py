@@ -14,10 +14,10 @@ from ray import tune
 
 from autoreg.engine.log.trial import Ask
 from autoreg.execution.base import failure, limit_threads
-from autoreg.execution.conversation import Conversation
+from autoreg.execution.stepwise import StepReport, StepwiseTrial
 
-SAID = "autoreg"
-"""Key under which a step's result holds what the objective said: a `Report`, a `Result` or a `Broken`."""
+MESSAGE_KEY = "autoreg"
+"""Key under which a step's result holds the message of the objective: a `StepReport`, a `Result` or a `Broken`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ObjectiveActor(tune.Trainable):
             os.chdir(shipment.home)
         self._cache = shipment.cache
         self._broken: Broken | None = None
-        self._talk: Conversation | None = None
+        self._stepwise: StepwiseTrial | None = None
         self._decision = "continue"
         try:
             self._evaluate = pickle.loads(shipment.evaluate)
@@ -73,12 +73,12 @@ class ObjectiveActor(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Go on to the next report or to the end."""
-        if self._broken is not None or self._talk is None:
-            return {SAID: self._broken or Broken("it was not set up"), "done": True}
+        if self._broken is not None or self._stepwise is None:
+            return {MESSAGE_KEY: self._broken or Broken("it was not set up"), "done": True}
         decision, self._decision = self._decision, "continue"
-        said = self._talk.resume(decision)
+        message = self._stepwise.resume(decision)
         sys.stdout.flush()
-        return {SAID: said, "done": not hasattr(said, "step")}
+        return {MESSAGE_KEY: message, "done": not isinstance(message, StepReport)}
 
     def decide(self, decision: str) -> None:
         """Take the engine's answer to the last report; Ray delivers it before the `step()` that is called after it."""
@@ -86,12 +86,12 @@ class ObjectiveActor(tune.Trainable):
 
     def cleanup(self) -> None:
         """End with the actor."""
-        if self._talk is not None:
-            self._talk.abandon()
+        if self._stepwise is not None:
+            self._stepwise.abandon()
 
     def _begin(self, config: dict[str, Any]) -> None:
         self.cleanup()
         self._decision = "continue"
         if self._broken is None:
             ask: Ask = pickle.loads(config["ask"])
-            self._talk = Conversation(self._evaluate, ask, self._cache)
+            self._stepwise = StepwiseTrial(self._evaluate, ask, self._cache)

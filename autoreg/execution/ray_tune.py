@@ -41,8 +41,8 @@ def run_ray(
     """Drive an engine with Ray Tune until it asks no more.
 
     An actor takes one trial after the other; an objective waits at each report for the engine's decision, so with one
-    worker the engine hears the same as from `run_local`. A trial whose actor or node is lost is FAIL. Ray is started
-    if it is not running, and only then shut down at the end.
+    worker the engine gets the same calls as from `run_local`. A trial whose actor or node is lost is FAIL. Ray is
+    started if it is not running, and only then shut down at the end.
 
     Args:
         engine: What to drive.
@@ -61,7 +61,7 @@ def run_ray(
     Raises:
         InputError: If an argument is wrong, there is no cluster at the address, or an actor cannot load the objective.
         WorkerError: If actors die before they begin.
-        KeyboardInterrupt: On Ctrl-C or SIGTERM; trials that were told are kept, the others stay untold.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM; trials with a result are stored, the others get none.
     """
     check(workers, cpus_per_trial, gpus_per_trial, address)
     threads = threads_per_trial or max(1, int(cpus_per_trial))

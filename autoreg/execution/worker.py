@@ -28,7 +28,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     connection: Connection[Any, Any] = Connection(descriptor)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    threading.Thread(target=_read_messages, args=(connection, inbox), daemon=True).start()
     connection.send(("hello",))
     _, packed, cache = inbox.get()
     try:
@@ -50,19 +50,19 @@ def main(descriptor: int) -> None:
         connection.send(("result", result))
 
 
-def _listen(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
+def _read_messages(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:
     """Pass messages on, and end this process and what it started once the parent is gone."""
     while True:
         try:
             message = connection.recv()
         except (EOFError, OSError):
-            _vanish()
+            _end_with_parent()
         inbox.put(message)
         if message[0] == "end":
             return
 
 
-def _vanish() -> None:
+def _end_with_parent() -> None:
     # The worker leads its own process group: processes that the objective started go with it.
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autoreg.space.budget import Budget
 from autoreg.space.expression import Expression
 from autoreg.space.json_schema import schema
 from autoreg.space.layers import LayerInfo, layer_values
@@ -9,7 +10,7 @@ from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option
 from autoreg.space.recipe import complete_recipe, digest, load_recipe
 from autoreg.space.space import Size, Space
 from autoreg.space.spec import MethodSpec, Paper, Param, Registry, Section
-from autoreg.space.study_spec import Budget, StudySpec
+from autoreg.space.study_spec import StudySpec
 from autoreg.space.tree import Parameter
 
 __all__ = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from autoreg.errors import InputError
+from autoreg.space.budget import Budget
 from autoreg.space.expression import Expression
 from autoreg.space.parser import rules
 from autoreg.space.problems import problem, show
@@ -35,15 +36,6 @@ BUDGETS = ("trials", "minutes", "epochs")
 EXECUTORS = ("local", "ray")
 SAMPLERS = ("auto", "tpe", "nsga2", "random", "grid", "evolution")
 BASELINES = ("default", "full", "none")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a study ends: at whichever of these comes first."""
-
-    trials: int | None = None
-    minutes: float | None = None
-    epochs: float | None = None
 
 
 @dataclass(frozen=True)

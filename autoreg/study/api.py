@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from autoreg.engine.engine import Budget, Engine
+from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.transfer.prior import opened, remember
 from autoreg.errors import InputError
-from autoreg.space import Expression, Space
+from autoreg.space import Budget, Expression, Space
 from autoreg.study.follower import Follower, open_view
 from autoreg.study.study import Study, open_folder, single_writer, write_beliefs
 

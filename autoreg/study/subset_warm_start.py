@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from autoreg.engine.transfer.earlier_studies import LEAST
 from autoreg.engine.transfer.prior import opened
 from autoreg.errors import InputError
-from autoreg.space import Expression, Space
+from autoreg.space import Budget, Expression, Space
 from autoreg.space.nodes import Choice, Constant, Group, Node, Range
-from autoreg.space.study_spec import Budget, StudySpec
+from autoreg.space.study_spec import StudySpec
 
 if TYPE_CHECKING:
     from autoreg.engine.transfer.prior import Prior

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.costs.predict import predict
-from autoreg.engine.engine import Budget, Engine
+from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.pareto.front import Normalizer
@@ -26,7 +26,7 @@ from autoreg.engine.transfer.earlier_studies import KEPT
 from autoreg.engine.transfer.prior import opened, remember
 from autoreg.errors import InputError
 from autoreg.plan import uncompressed
-from autoreg.space import Space
+from autoreg.space import Budget, Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.follower import Follower, open_view
 from autoreg.study.study import Study, check_folder, open_folder, single_writer, write_beliefs
@@ -336,7 +336,7 @@ class TaskStudy:
             "constraints": (*self.space.constraints, *spec.constraints),
             "reference_metrics": {f"dense.{name}": value for name, value in self.dense.items()},
             "normalizer": self.normalizer,
-            "budget": Budget(spec.budget.trials, spec.budget.minutes, spec.budget.epochs),
+            "budget": spec.budget,
             "seed": spec.seed,
             "sampler": spec.sampler,
             "starters": self.starters(),
@@ -373,7 +373,7 @@ class TaskStudy:
         """What is left of the budget for the study proper: epochs that a warm start took are gone."""
         budget, taken = self.spec.budget, self.prepared.get("subset_epochs", 0.0)
         left = None if budget.epochs is None else max(budget.epochs - taken, 0.0)
-        return Budget(budget.trials, budget.minutes, left)
+        return replace(budget, epochs=left)
 
     def execution(self) -> dict[str, Any]:
         """Arguments of `autoreg.execution.run`."""

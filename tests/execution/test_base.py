@@ -12,7 +12,7 @@ from autoreg.engine import Ask, Result
 from autoreg.errors import InputError
 from autoreg.execution import StopTrial, run, run_one
 from autoreg.execution.base import Progress, failure, pack, plain
-from autoreg.execution.conversation import Conversation, Report
+from autoreg.execution.stepwise import StepReport, StepwiseTrial
 from tests.execution.objectives import curve, make_engine, simple
 
 ASK = Ask(4, {"x": 0.5, "bits": 4, "regularizer": "none"}, 11)
@@ -47,7 +47,7 @@ def test_an_exception_fails_the_trial_with_its_first_line_and_the_end_of_its_tra
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (MemoryError(), "out of memory (MemoryError)"),
         (
@@ -59,8 +59,8 @@ def test_an_exception_fails_the_trial_with_its_first_line_and_the_end_of_its_tra
         (ValueError(), "ValueError"),
     ],
 )
-def test_a_failure_is_named_in_one_line(error, said):
-    assert failure(error) == said
+def test_a_failure_is_named_in_one_line(error, message):
+    assert failure(error) == message
 
 
 def test_sys_exit_in_an_objective_fails_its_trial_only():
@@ -141,20 +141,20 @@ def test_an_objective_that_cannot_be_pickled_is_refused_with_advice():
         pack(objective)
 
 
-def test_a_conversation_is_resumed_from_report_to_report():
-    talk = Conversation(curve, ASK)
-    heard = [talk.resume(), talk.resume("continue"), talk.resume("stop")]
-    assert [said.step for said in heard[:2] if isinstance(said, Report)] == [1, 2]
-    assert isinstance(heard[2], Result)
-    assert (heard[2].state, heard[2].reason) == ("PRUNED", "stopped at step 2")
+def test_a_stepwise_trial_is_resumed_from_report_to_report():
+    trial = StepwiseTrial(curve, ASK)
+    messages = [trial.resume(), trial.resume("continue"), trial.resume("stop")]
+    assert [m.step for m in messages[:2] if isinstance(m, StepReport)] == [1, 2]
+    assert isinstance(messages[2], Result)
+    assert (messages[2].state, messages[2].reason) == ("PRUNED", "stopped at step 2")
 
 
-def test_an_abandoned_conversation_ends_its_thread():
+def test_an_abandoned_trial_ends_its_thread():
     before = threading.active_count()
-    talk = Conversation(curve, ASK)
-    talk.resume()
+    trial = StepwiseTrial(curve, ASK)
+    trial.resume()
     assert threading.active_count() == before + 1
-    talk.abandon()
+    trial.abandon()
     assert threading.active_count() == before
 
 
@@ -169,7 +169,7 @@ def test_progress_is_called_seldom_and_at_the_end():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"executor": "lokal"}, r"executor: found 'lokal'; allowed are local, ray. Did you mean 'local'\?"),
         ({"worker": 2}, r"executor 'local': it has no option 'worker'.*Did you mean 'workers'\?"),
@@ -178,8 +178,8 @@ def test_progress_is_called_seldom_and_at_the_end():
         ({"workers": 2, "in_process": True}, "one trial at a time"),
     ],
 )
-def test_a_wrong_option_is_refused_before_anything_runs(options, said):
+def test_a_wrong_option_is_refused_before_anything_runs(options, message):
     engine = make_engine(3)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         run(engine, simple, **options)
     assert engine.calls == []

@@ -172,13 +172,13 @@ def test_stop_ends_asking_and_finishes_what_runs():
     assert [row["state"] for row in engine.trials()] == ["COMPLETE"] * 3
 
 
-def test_the_listener_hears_seldom_and_at_the_end():
-    heard = []
+def test_progress_is_shown_seldom_and_at_the_end():
+    shown = []
     engine = make_engine(40)
     begun = time.monotonic()
-    run(engine, simple, on_event=lambda e: heard.append(e.summary()["done"]))
-    assert heard[-1] == 40
-    assert len(heard) <= 2 + (time.monotonic() - begun) / 0.25
+    run(engine, simple, on_event=lambda e: shown.append(e.summary()["done"]))
+    assert shown[-1] == 40
+    assert len(shown) <= 2 + (time.monotonic() - begun) / 0.25
 
 
 SCRIPT = """

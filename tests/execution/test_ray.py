@@ -123,11 +123,11 @@ def test_an_error_of_the_engine_comes_through(ray):
 def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before, variables = set(home.iterdir()), dict(os.environ)
-    heard = []
+    asked = []
     engine = make_engine(5)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    run(engine, Dies(2, "raise"), executor="ray", on_event=lambda e: heard.append(e.summary()["asked"]))
-    assert heard[-1] == 5
+    run(engine, Dies(2, "raise"), executor="ray", on_event=lambda e: asked.append(e.summary()["asked"]))
+    assert asked[-1] == 5
     assert capfd.readouterr() == ("", "")
     assert set(home.iterdir()) == before
     assert list(tmp_path.iterdir()) == []
@@ -136,7 +136,7 @@ def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"workers": 0}, "workers: found 0"),
         ({"cpus_per_trial": 0}, "cpus_per_trial: found 0"),
@@ -145,8 +145,8 @@ def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, m
         ({"in_process": True}, "it has no option 'in_process'"),
     ],
 )
-def test_a_wrong_option_is_refused(options, said):
-    with pytest.raises(InputError, match=said):
+def test_a_wrong_option_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
         run(make_engine(1), simple, executor="ray", **options)
 
 

@@ -61,11 +61,14 @@ def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(clu
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
-    [("127.0.0.1:1", "nobody listens at '127.0.0.1:1'"), ("nonsense", "there is no Ray cluster at 'nonsense'")],
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "nothing accepts connections at '127.0.0.1:1'"),
+        ("nonsense", "there is no Ray cluster at 'nonsense'"),
+    ],
 )
-def test_an_address_without_a_cluster_is_refused_at_once(home, address, said):
+def test_an_address_without_a_cluster_is_refused_at_once(home, address, message):
     engine = make_engine(1)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         run(engine, simple, executor="ray", address=address)
     assert engine.calls == []

@@ -12,14 +12,14 @@ from autoreg.execution.base import Evaluate, failure, run_one
 
 
 @dataclass(frozen=True)
-class Report:
+class StepReport:
     """What an objective reported: metrics after `step` units of work."""
 
     step: int
     metrics: dict[str, float]
 
 
-class Conversation:
+class StepwiseTrial:
     """One trial in a thread of its own, which waits at every report for the decision.
 
     Args:
@@ -29,30 +29,30 @@ class Conversation:
     """
 
     def __init__(self, evaluate: Evaluate, ask: Ask, cache: str | os.PathLike[str] | None = None) -> None:
-        self._said: queue.SimpleQueue[Report | Result] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[StepReport | Result] = queue.SimpleQueue()
         self._decisions: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._waits = False
         self._thread = threading.Thread(target=self._run, args=(evaluate, ask, cache), daemon=True)
 
-    def resume(self, decision: str = "continue") -> Report | Result:
+    def resume(self, decision: str = "continue") -> StepReport | Result:
         """Go on to the next report or to the end, with the decision on the last report."""
         if self._waits:
             self._decisions.put(decision)
         else:
             self._thread.start()
-        said = self._said.get()
-        self._waits = isinstance(said, Report)
-        return said
+        message = self._messages.get()
+        self._waits = isinstance(message, StepReport)
+        return message
 
     def abandon(self) -> None:
-        """End a trial that waits for a decision which will not come; its result goes nowhere."""
+        """End a trial that waits for a decision which will not come; its result is dropped."""
         if self._waits:
             self._decisions.put(None)
             self._thread.join(1.0)
             self._waits = False
 
     def _send(self, step: int, metrics: dict[str, float]) -> str:
-        self._said.put(Report(step, metrics))
+        self._messages.put(StepReport(step, metrics))
         decision = self._decisions.get()
         if decision is None:
             raise _Abandoned
@@ -60,12 +60,12 @@ class Conversation:
 
     def _run(self, evaluate: Evaluate, ask: Ask, cache: str | os.PathLike[str] | None) -> None:
         try:
-            self._said.put(run_one(evaluate, ask, self._send, cache=cache))
+            self._messages.put(run_one(evaluate, ask, self._send, cache=cache))
         except _Abandoned:
             return
-        except BaseException as error:  # a thread must not end without a word: `resume` waits for it
-            self._said.put(Result("FAIL", reason=failure(error)))
+        except BaseException as error:  # a thread must not end without a message: `resume` waits for one
+            self._messages.put(Result("FAIL", reason=failure(error)))
 
 
 class _Abandoned(BaseException):
-    """Unwinds an objective that nobody waits for any more."""
+    """Unwinds an objective whose trial was abandoned."""
