@@ -18,7 +18,7 @@ from autoreg.space.spec import Registry
 
 Config = Mapping[str, Any]
 
-TRAINING_KEYS = ("lr", "weight_decay", "optimizer", "momentum")
+OPTIMIZER_SETTINGS = ("lr", "weight_decay", "optimizer", "momentum")
 
 
 @dataclass(frozen=True)
@@ -184,25 +184,25 @@ def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
 
     The default schedule and the whole of the data are not named, as in recipes that have no such setting.
     """
-    found = {name: training[name] for name in TRAINING_KEYS}
+    found = {name: training[name] for name in OPTIMIZER_SETTINGS}
     schedule, share = training.get("schedule", "cosine"), share_of(training)
     found |= {} if schedule == "cosine" else {"schedule": schedule}
     return found if share == 1 else {**found, "share": share}
 
 
-def epochs_asked(phases: Sequence[Phase]) -> float:
+def total_epochs(phases: Sequence[Phase]) -> float:
     """Passes over the training data that the phases would cost if nothing were shared."""
     return sum(phase.epochs for phase in phases)
 
 
-def epochs_unpaid(phases: Sequence[Phase], stored: Collection[str] | Callable[[str], bool]) -> float:
+def remaining_epochs(phases: Sequence[Phase], stored: Collection[str] | Callable[[str], bool]) -> float:
     """Passes still to be paid when the phases whose keys are `stored` are taken from the store."""
     has = stored if callable(stored) else stored.__contains__
     paid = max((i for i, phase in enumerate(phases) if has(phase.key)), default=-1)
     return sum(phase.epochs for phase in phases[paid + 1 :])
 
 
-def bill(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:
+def phase_costs(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:
     """Key and epochs of each phase, in order of work: what a recipe costs, and what of it others may have paid."""
     return tuple((phase.key, phase.epochs) for phase in phases)
 

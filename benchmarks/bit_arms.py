@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from autoreg.costs.formulas import packed_bytes, scale_bytes
 from autoreg.engine import Engine, Result
-from autoreg.methods.functional.quantizers import WeightQuantizer
-from autoreg.methods.state import weight_of, weighted_layers
+from autoreg.methods.modules.quantizers import WeightQuantizer
+from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.sensitivity import Additivity, additivity, program, within_budget
 from autoreg.sensitivity.curves import Dense, weights_set
 from autoreg.space import Space

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods.sparsity.counts import kept_count
-from autoreg.methods.state import weight_of
+from autoreg.methods.sparsity.counts import retained_count
+from autoreg.methods.weights import weight_of
 from autoreg.sensitivity.curves import Curve, Dense, curves, weights_set
 from autoreg.sensitivity.program import program
 from autoreg.tasks.batches import logits_of
@@ -48,7 +48,7 @@ def _curves(objective: TaskObjective) -> dict[str, Curve]:
     variants: dict[str, dict[int, Any]] = {}
     for layer in setup.profile.layers:
         if not layer.shared:
-            counts = sorted({kept_count(layer.weights, share) for share in SHARES})
+            counts = sorted({retained_count(layer.weights, share) for share in SHARES})
             variants[layer.name] = {k: partial(_masked, name=layer.name, kept=k) for k in counts if k < layer.weights}
             variants[layer.name] |= {layer.weights: None}
     return curves(model, dense, variants, repair=repair)

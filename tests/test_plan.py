@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, epochs_asked, epochs_unpaid, identity, rung_epochs
+from autoreg.plan import compile_plan, identity, remaining_epochs, rung_epochs, total_epochs
 from autoreg.space import complete_recipe
 
 REGISTRY = registry()
@@ -96,10 +96,10 @@ def test_epochs_count_passes_and_what_is_stored_is_free() -> None:
         training={"epochs": 10, "finetune_epochs": 4, "qat_epochs": 2},
     )
     phases = compile_plan(config, REGISTRY, base="", seed=0, fold="", dense=DENSE)
-    assert epochs_asked(phases) == 2 * 10 + 2 * 4 + 2  # sharpness-aware steps take two gradients
-    assert epochs_unpaid(phases, set()) == 30
-    assert epochs_unpaid(phases, {phases[0].key}) == 10
-    assert epochs_unpaid(phases, {phases[1].key}) == 2  # a later result makes the earlier ones unnecessary
+    assert total_epochs(phases) == 2 * 10 + 2 * 4 + 2  # sharpness-aware steps take two gradients
+    assert remaining_epochs(phases, set()) == 30
+    assert remaining_epochs(phases, {phases[0].key}) == 10
+    assert remaining_epochs(phases, {phases[1].key}) == 2  # a later result makes the earlier ones unnecessary
 
 
 def test_per_layer_bits_are_quantized_when_any_layer_is() -> None:

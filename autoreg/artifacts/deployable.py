@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods.functional.quantizers import ActivationQuantizer
+from autoreg.methods.modules.quantizers import ActivationQuantizer
 from autoreg.methods.quantization.attach import (
     bake_quantizers,
     input_quantizers,
@@ -18,7 +18,7 @@ from autoreg.methods.quantization.attach import (
     weight_quantizer,
 )
 from autoreg.methods.sparsity.masks import bake_masks, masks
-from autoreg.methods.state import is_transposed, weighted_layers
+from autoreg.methods.weights import is_transposed, weighted_layers
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
-from autoreg.methods.readers import read_alone, version
-from autoreg.methods.state import is_transposed, weighted_layers
+from autoreg.methods.weights import is_transposed, weighted_layers
+from autoreg.network.consumers import sole_consumers, tensor_version
 from autoreg.network.trace import call, evaluating, hooked
 
 _LEAST = 1e-30  # a channel whose batch norm multiplies by zero keeps a positive scale
@@ -64,10 +64,10 @@ def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
                 if isinstance(value, Tensor) and id(value) in made:
                     layer, then = made[id(value)]
                     used.setdefault(layer, []).append(name)
-                    if version(value) != then:
+                    if tensor_version(value) != then:
                         changed.add(layer)
             if name in layers and isinstance(output, Tensor):
-                made[id(output)] = name, version(output)
+                made[id(output)] = name, tensor_version(output)
             alive.append((args, output))
 
         handles.append(module.register_forward_hook(hook))
@@ -82,7 +82,7 @@ def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
         and times[layer] == times[users[0]] == 1
         and _foldable(modules[layer], modules[users[0]])
     }
-    return read_alone(model, lambda network: call(network, example_input), pairs)
+    return sole_consumers(model, lambda network: call(network, example_input), pairs)
 
 
 def _foldable(layer: nn.Module, norm: nn.Module) -> bool:

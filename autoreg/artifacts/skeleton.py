@@ -21,7 +21,7 @@ from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
 from autoreg.latency.artifact_latency import signature
 from autoreg.methods.quantization import Placement, attach_calibrated, placement
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.shapes import Profile
 from autoreg.network.surgery.apply import apply_structure
 from autoreg.network.surgery.factorize import factorize
@@ -84,7 +84,7 @@ def _writers() -> str:
     ]
     digest = hashlib.sha256()
     methods = room.parent / "methods"
-    for file in [*files, methods / "quantization" / "placement.py", methods / "readers.py"]:
+    for file in [*files, methods / "quantization" / "placement.py", room.parent / "network" / "consumers.py"]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

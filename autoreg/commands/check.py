@@ -160,7 +160,7 @@ def _satisfied(
 
 def _expect(made: Any, recipes: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any]:
     """Seconds from a few gradients on a throw-away model; bytes from the phases that a trial leaves."""
-    from autoreg.plan import compile_plan, epochs_asked, rung_epochs
+    from autoreg.plan import compile_plan, rung_epochs, total_epochs
     from autoreg.tasks.batches import to_device
     from autoreg.trial.loop import forward, steps_in
 
@@ -179,7 +179,7 @@ def _expect(made: Any, recipes: Sequence[Mapping[str, Any]], trials: int) -> dic
     asked, phases = [], []
     for recipe in recipes:
         plan = compile_plan(recipe, setup.registry, base="", seed=0, fold="", dense=setup.dense)
-        asked.append(epochs_asked(plan))
+        asked.append(total_epochs(plan))
         phases.append(len(plan) - 1 + len(rung_epochs(int(recipe["training"]["epochs"]))))
     folds = len(task.folds)
     trial = epoch * float(np.mean(asked)) * folds

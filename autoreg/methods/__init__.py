@@ -12,13 +12,14 @@ class MyPenalty:
         return self.strength * sum(w.square().mean() for _, w in state.weights())
 """
 
-from autoreg.methods.base import HOOKS, KINDS, create, from_recipe, method, method_class, registry, spec_of
-from autoreg.methods.state import State, weighted_layers
+from autoreg.methods.base import HOOKS, METHOD_KINDS, create, from_recipe, method, method_class, registry, spec_of
+from autoreg.methods.state import State
+from autoreg.methods.weights import weighted_layers
 from autoreg.space.spec import Paper, choice, fixed, integer, log, slot, uniform
 
 __all__ = [
     "HOOKS",
-    "KINDS",
+    "METHOD_KINDS",
     "Paper",
     "State",
     "choice",

@@ -24,7 +24,7 @@ ENTRY_POINTS = "autoreg.methods"
 HOOKS = ("prepare", "batch", "observe", "loss", "gradient", "after_step", "finish")
 """The places in training where a method may act, in the order in which a step meets them."""
 
-KINDS: Mapping[str, tuple[str, ...]] = {
+METHOD_KINDS: Mapping[str, tuple[str, ...]] = {
     "regularizer": (),
     "noise": (),
     "reparam": (),
@@ -63,7 +63,7 @@ def method(
 
     Args:
         name: unique among methods of the kind; `none` is reserved for "no method".
-        kind: one of `KINDS`.
+        kind: one of `METHOD_KINDS`.
         paper: where the method comes from.
         catalogue: numbers of the rows of the catalogue that describe or use the mechanism.
         conflicts: pairs (expression over the recipe that must not hold, reason).
@@ -118,7 +118,7 @@ def registry() -> Registry:
     from autoreg.methods.sections import SECTIONS
 
     _discover()
-    methods: dict[str, dict[str, MethodSpec]] = {kind: {} for kind in KINDS}
+    methods: dict[str, dict[str, MethodSpec]] = {kind: {} for kind in METHOD_KINDS}
     for (kind, name), cls in sorted(_CLASSES.items()):
         methods[kind][name] = spec_of(cls)
     return Registry(methods=methods, sections=SECTIONS)
@@ -146,8 +146,10 @@ def method_class(kind: str, name: str) -> type[Any]:
         InputError: if there is no such kind or name; the message has the nearest right one.
     """
     _discover()
-    if kind not in KINDS:
-        raise InputError(f"kind of method {kind!r} is unknown; allowed: {', '.join(KINDS)}{_nearest(kind, KINDS)}")
+    if kind not in METHOD_KINDS:
+        raise InputError(
+            f"kind of method {kind!r} is unknown; allowed: {', '.join(METHOD_KINDS)}{_nearest(kind, METHOD_KINDS)}"
+        )
     if (kind, name) not in _CLASSES:
         names = sorted(n for k, n in _CLASSES if k == kind)
         raise InputError(f"{kind}: {name!r} is unknown; allowed: {', '.join(['none', *names])}{_nearest(name, names)}")
@@ -259,11 +261,13 @@ def _check_slot(place: str, param: Param, value: Any) -> Any:
 
 
 def _check_declaration(cls: type[Any], place: str, name: str, kind: str) -> None:
-    if kind not in KINDS:
-        raise InputError(f"{place}: kind {kind!r} is unknown; allowed: {', '.join(KINDS)}{_nearest(kind, KINDS)}")
+    if kind not in METHOD_KINDS:
+        raise InputError(
+            f"{place}: kind {kind!r} is unknown; allowed: {', '.join(METHOD_KINDS)}{_nearest(kind, METHOD_KINDS)}"
+        )
     if not name or name == "none" or "." in name:
         raise InputError(f"{place}: a name may not be empty, `none` or hold a dot")
-    for needed in KINDS[kind]:
+    for needed in METHOD_KINDS[kind]:
         if not callable(getattr(cls, needed, None)):
             raise InputError(f"{place}: a {kind} must define `{needed}`")
 
@@ -322,11 +326,11 @@ def _discover() -> None:
 
 
 def _walk(path: Iterable[str], prefix: str) -> list[str]:
-    """Names of the modules in the package's folders; `functional` holds mathematics that imports torch."""
+    """Names of the modules in the package's folders; `functional` and `modules` import torch."""
     found: list[str] = []
     for info in pkgutil.iter_modules(path):
         name = prefix + info.name
-        if info.ispkg and info.name != "functional":
+        if info.ispkg and info.name not in ("functional", "modules"):
             package = importlib.import_module(name)
             found += _walk(package.__path__, name + ".")
         elif not info.ispkg and prefix != "autoreg.methods.":

@@ -9,20 +9,20 @@ from dataclasses import replace
 from autoreg.space.nodes import Choice, Constant, Option, Range
 from autoreg.space.spec import Param, Section, choice, label_of, log, slot, uniform
 
-BITS = (2, 3, 4, 5, 6, 7, 8, 32)
+ALLOWED_BITS = (2, 3, 4, 5, 6, 7, 8, 32)
 """Bits that weights and activations may have; 32 is floating point, not quantized."""
 
 
 def _bits(*searched: int, doc: str) -> Param:
     node = Choice(tuple(Option(label_of(b), Constant(b)) for b in searched))
-    return Param(node, 32, "int", min(BITS), max(BITS), options=BITS, per_layer=True, doc=doc)
+    return Param(node, 32, "int", min(ALLOWED_BITS), max(ALLOWED_BITS), options=ALLOWED_BITS, per_layer=True, doc=doc)
 
 
 def _epochs(low: int, high: int, default: int, doc: str) -> Param:
     return Param(Range("int", low, high), default, "int", 0, math.inf, doc=doc)
 
 
-QUANTIZATION = Section(
+QUANTIZATION_SECTION = Section(
     {
         "quantizer": slot("quantizer", "rtn", "lsq", default="rtn", doc="how values are brought to few bits"),
         "weights": Section(
@@ -51,7 +51,7 @@ QUANTIZATION = Section(
     doc="bits of weights and activations",
 )
 
-LAYERS = Section(
+LAYERS_SECTION = Section(
     {
         "train": slot("train", "all", "last", "fisher", "norm_only", default="all", doc="which parameters are trained"),
         "drop": slot("drop", doc="which residual blocks are dropped"),
@@ -59,7 +59,7 @@ LAYERS = Section(
     doc="which layers are trained, kept and dropped",
 )
 
-TRAINING = Section(
+TRAINING_SECTION = Section(
     {
         "start": choice("scratch", "pretrained", doc="initial weights, or the task's trained dense network"),
         "lr": log(1e-4, 1e-1, default=1e-2, min=1e-8, max=10.0, doc="peak learning rate"),
@@ -87,7 +87,7 @@ SECTIONS: Mapping[str, Param | Section] = {
     "noise": slot("noise", doc="noise on inputs or features during training"),
     "reparam": slot("reparam", doc="how weights are computed from what is trained"),
     "sparsity": slot("structure", doc="the structure in which weights or channels are removed"),
-    "quantization": QUANTIZATION,
-    "layers": LAYERS,
-    "training": TRAINING,
+    "quantization": QUANTIZATION_SECTION,
+    "layers": LAYERS_SECTION,
+    "training": TRAINING_SECTION,
 }

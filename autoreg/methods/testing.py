@@ -22,7 +22,8 @@ from autoreg.methods.quantization import attach_quantizers, bake_quantizers, cal
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.masks import attach_masks, bake_masks
-from autoreg.methods.state import State, weighted_layers
+from autoreg.methods.state import State
+from autoreg.methods.weights import weighted_layers
 from autoreg.sensitivity.curve import Curve
 from autoreg.space.nodes import Choice, Constant, Range
 from autoreg.space.spec import Param

@@ -14,9 +14,10 @@ from autoreg.errors import InputError
 from autoreg.methods import create, registry
 from autoreg.methods.quantization import attach_quantizers, calibrate
 from autoreg.methods.sparsity.allocations import LayerShape
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.criteria import collect
-from autoreg.methods.state import State, weight_of, weighted_layers
+from autoreg.methods.state import State
+from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.profile import shared_weights
 from autoreg.plan import is_quantized, method_of
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
@@ -179,7 +180,7 @@ def _masker(
         amounts = structure.allocation.levels(
             shapes, layer_values(amount, layers) if isinstance(amount, Mapping) else amount, scores
         )
-        kept = {shape.name: kept_count(shape.numel, amounts[shape.name]) for shape in shapes}
+        kept = {shape.name: retained_count(shape.numel, amounts[shape.name]) for shape in shapes}
     return Masker(config, Levels(kept=kept), score)
 
 

@@ -18,7 +18,7 @@ from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.layers.selectors import select_parameters
-from autoreg.plan import Phase, compile_plan, content_hash, epochs_asked, method_of, rung_epochs, share_of
+from autoreg.plan import Phase, compile_plan, content_hash, method_of, rung_epochs, share_of, total_epochs
 from autoreg.tasks.splits import seed_loaders
 from autoreg.tasks.subset import EASY_PART
 from autoreg.trial.compress import Masker, drop, factor, quantize, remove_to
@@ -99,7 +99,7 @@ class Chain:
             given=setup.given_digest,
         )
         self.on_rung = on_rung
-        self.paid = Paid(asked=epochs_asked(self.phases))
+        self.paid = Paid(asked=total_epochs(self.phases))
         self.finished = 0  # phases that are done, by this chain or by another before it
         self.loaders = setup.loaders(fold)
 

@@ -11,9 +11,10 @@ from torch import nn
 from autoreg.costs.levels import Levels
 from autoreg.methods import create
 from autoreg.methods.quantization import attach_calibrated, placement
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
-from autoreg.methods.state import State, weighted_layers
+from autoreg.methods.state import State
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.surgery.apply import channel_groups, drop_blocks, remove_channels
 from autoreg.network.surgery.factorize import factorize
 from autoreg.network.surgery.factors import factor_names
@@ -155,7 +156,7 @@ def kept_removed(numel: int, kept: int, fraction: float) -> int:
     """
     if fraction >= 1.0:
         return numel - kept
-    return numel - kept_count(numel, fraction * (1 - kept / numel))
+    return numel - retained_count(numel, fraction * (1 - kept / numel))
 
 
 def quantize(

@@ -22,7 +22,7 @@ from autoreg.latency.table.model import LatencyModel
 from autoreg.latency.timing import OnnxError
 from autoreg.methods.sparsity.masks import masks
 from autoreg.network.surgery.factors import factor_names
-from autoreg.plan import Phase, bill, compile_plan, identity
+from autoreg.plan import Phase, compile_plan, identity, phase_costs
 from autoreg.tasks import Task, load_task
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
@@ -178,7 +178,7 @@ class TaskObjective:
 
         A trial's `info["finished"]` says how much of each is done, in this order.
         """
-        return bill(self._phases(config))
+        return phase_costs(self._phases(config))
 
     def _phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
         return compile_plan(config, self.setup.registry, base="", seed=0, fold="", dense=self.setup.dense)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoreg.methods import create
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
-from autoreg.methods.state import weight_of, weighted_layers
+from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.surgery.factorize import spectrum
 from autoreg.plan import method_of
 from autoreg.sensitivity.curve import Curve

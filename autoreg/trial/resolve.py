@@ -18,7 +18,7 @@ from autoreg.costs.predict import groups_after
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.sparsity.allocations import LayerShape
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.structures import group_scores
 from autoreg.network.shapes import ChannelGroup, LayerProfile
 from autoreg.network.surgery.factors import saves
@@ -128,7 +128,7 @@ def _kept(name: str, parameters: Mapping[str, Any], layers: list[LayerProfile], 
         scores = reference.curves(name, parameters)
     named = [LayerInfo(layer.name, layer.type) for layer in layers]
     amounts = allocation.levels(shapes, _amount(structure.amount, named), scores)
-    return {layer.name: kept_count(layer.weights, amounts[layer.name]) for layer in layers}
+    return {layer.name: retained_count(layer.weights, amounts[layer.name]) for layer in layers}
 
 
 def _ranks(

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods.state import State, weighted_layers
+from autoreg.methods.state import State
+from autoreg.methods.weights import weighted_layers
 
 
 class Run:

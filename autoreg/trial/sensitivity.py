@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from autoreg.costs.predict import groups_after
 from autoreg.methods import create
-from autoreg.methods.functional.quantizers import WeightQuantizer
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.modules.quantizers import WeightQuantizer
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.structures import group_scores
-from autoreg.methods.state import is_transposed, weight_of
+from autoreg.methods.weights import is_transposed, weight_of
 from autoreg.network.surgery.apply import drop_blocks, remove_channels
 from autoreg.plan import content_hash
 from autoreg.sensitivity.curve import Curve
@@ -139,7 +139,7 @@ def _ladder(setup: Setup, subject: Subject, scores: Mapping[str, Tensor], droppe
         scores = {name: group_scores(scores, g.members, g.size, spans=g.spans) for name, g in groups.items()}
         compress: Any = partial(_without, example_input=setup.example_input)
     else:
-        counts = {name: {kept_count(layer.weights, share) for share in shares} for name, layer in layers.items()}
+        counts = {name: {retained_count(layer.weights, share) for share in shares} for name, layer in layers.items()}
         compress = partial(_masked, rule=rule)
     levels = {name: sorted(found, reverse=True) for name, found in counts.items()}
     return _Ladder(levels, scores, compress, whole=True)

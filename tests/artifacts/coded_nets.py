@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.methods.quantization import attach_quantizers, calibrate, placement
 from autoreg.methods.sparsity.masks import attach_masks
-from autoreg.methods.state import weight_of, weighted_layers
+from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.trace import call
 
 

@@ -14,7 +14,7 @@ from autoreg.methods import create
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.allocations.erk import erk_densities
 from autoreg.methods.sparsity.allocations.lamp import lamp_scores
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.sensitivity import Curve
 
 LAYERS = [LayerShape("stem", (4, 1, 3, 3)), LayerShape("conv", (8, 4, 3, 3)), LayerShape("head", (10, 8))]
@@ -86,11 +86,11 @@ def test_global_rules_keep_exactly_the_budget_and_something_in_every_layer(name:
     total = sum(layer.numel for layer in LAYERS)
     for amount in (0.0, 0.3, 0.77, 0.95):
         levels = create("allocation", name).levels(LAYERS, amount, scores)
-        kept = {layer.name: kept_count(layer.numel, levels[layer.name]) for layer in LAYERS}
-        assert sum(kept.values()) == kept_count(total, amount)
+        kept = {layer.name: retained_count(layer.numel, levels[layer.name]) for layer in LAYERS}
+        assert sum(kept.values()) == retained_count(total, amount)
         assert min(kept.values()) >= 1
     nearly_all = create("allocation", name).levels(LAYERS, 0.999, scores)
-    assert all(kept_count(layer.numel, nearly_all[layer.name]) == 1 for layer in LAYERS)
+    assert all(retained_count(layer.numel, nearly_all[layer.name]) == 1 for layer in LAYERS)
 
 
 def test_global_breaks_ties_by_place() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoreg.methods import KINDS, method_class, registry
+from autoreg.methods import METHOD_KINDS, method_class, registry
 from autoreg.methods.testing import check_method
 
 METHODS = [(kind, name) for kind, named in registry().methods.items() for name in named]
@@ -30,7 +30,7 @@ def test_this_version_has_the_methods_that_were_promised() -> None:
         "train": {"all", "last", "fisher", "norm_only"},
         "drop": {"last", "angular"},
     }
-    assert set(found) == set(KINDS)
+    assert set(found) == set(METHOD_KINDS)
 
 
 def test_every_hook_of_a_training_step_is_used_by_some_method() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoreg.errors import InputError
-from autoreg.methods.sparsity.counts import kept_channels, kept_count, kept_nm
+from autoreg.methods.sparsity.counts import retained_channels, retained_count, retained_nm
 
 AMOUNTS = st.floats(0.0, 1.0, exclude_max=True)
 
@@ -17,27 +17,27 @@ AMOUNTS = st.floats(0.0, 1.0, exclude_max=True)
     [(10, 0.0, 10), (10, 0.25, 7), (10, 0.24, 8), (10, 0.999, 1), (1, 0.9, 1), (7, 0.5, 3), (1000, 0.8, 200)],
 )
 def test_kept_count_rounds_what_goes_half_up(numel: int, amount: float, kept: int) -> None:
-    assert kept_count(numel, amount) == kept
+    assert retained_count(numel, amount) == kept
 
 
 @given(st.integers(1, 10_000), AMOUNTS, AMOUNTS)
 def test_kept_count_stays_in_bounds_and_falls_with_the_amount(numel: int, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    assert 1 <= kept_count(numel, high) <= kept_count(numel, low) <= numel
-    assert kept_count(numel, low) == 1 or abs(kept_count(numel, low) - numel * (1 - low)) <= 0.5 + 1e-6
+    assert 1 <= retained_count(numel, high) <= retained_count(numel, low) <= numel
+    assert retained_count(numel, low) == 1 or abs(retained_count(numel, low) - numel * (1 - low)) <= 0.5 + 1e-6
 
 
 @given(st.integers(1, 100_000), st.data())
 def test_kept_count_gives_back_a_level_that_was_made_from_a_count(numel: int, data: st.DataObject) -> None:
     """Global rules hand on their counts as shares: nothing may be lost on the way."""
     kept = data.draw(st.integers(1, numel))
-    assert kept_count(numel, (numel - kept) / numel) == kept
+    assert retained_count(numel, (numel - kept) / numel) == kept
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.0, 1.5, float("nan"), "0.5"])
 def test_amounts_outside_zero_to_one_are_refused(amount: float) -> None:
     with pytest.raises(InputError, match=r"amount = .*; allowed: from 0 to below 1"):
-        kept_count(10, amount)
+        retained_count(10, amount)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_amounts_outside_zero_to_one_are_refused(amount: float) -> None:
     ],
 )
 def test_kept_nm_by_hand(shape: tuple[int, ...], n: int, m: int, kept: int | None) -> None:
-    assert kept_nm(shape, n, m) == kept
+    assert retained_nm(shape, n, m) == kept
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_kept_nm_by_hand(shape: tuple[int, ...], n: int, m: int, kept: int | Non
     ],
 )
 def test_kept_channels_is_the_nearest_multiple_or_all(channels: int, amount: float, round_to: int, kept: int) -> None:
-    assert kept_channels(channels, amount, round_to) == kept
+    assert retained_channels(channels, amount, round_to) == kept
 
 
 def test_kept_channels_keeps_the_minimum() -> None:
-    assert kept_channels(32, 0.99, 8, minimum=1) == 1
-    assert kept_channels(32, 0.99, 1, minimum=5) == 5
+    assert retained_channels(32, 0.99, 8, minimum=1) == 1
+    assert retained_channels(32, 0.99, 1, minimum=5) == 5
 
 
 @given(st.integers(1, 600), AMOUNTS, AMOUNTS, st.integers(1, 16))
 def test_kept_channels_stays_in_bounds_and_falls_with_the_amount(channels: int, a: float, b: float, to: int) -> None:
     low, high = sorted((a, b))
-    many, few = kept_channels(channels, low, to), kept_channels(channels, high, to)
+    many, few = retained_channels(channels, low, to), retained_channels(channels, high, to)
     assert min(channels, to) <= few <= many <= channels
     assert many == channels or many % to == 0

@@ -11,8 +11,8 @@ from autoreg.errors import InputError
 from autoreg.methods import weighted_layers
 from autoreg.methods.quantization import attach_quantizers, bake_quantizers
 from autoreg.methods.sparsity.masks import attach_masks, bake_masks, masks
-from autoreg.methods.state import raw_weight
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
+from autoreg.methods.weights import raw_weight
 
 
 def half_masks(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Where values between layers are quantized, and who reads what a module returns."""
+"""Where values between layers are quantized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from autoreg.methods import weighted_layers
 from autoreg.methods.quantization import Placement, attach_calibrated, placement
-from autoreg.methods.readers import read_alone, version
 
 Read = Callable[["Net", Tensor], Tensor]
 
@@ -92,43 +91,6 @@ def test_a_sum_in_place_is_quantized_where_a_module_returns_it() -> None:
     found = placement(model, lambda network: network(torch.randn(2, 1, 6, 6)), bits, bits)
     assert found.producers == {"2": "1"}
     assert found.tails == {"0": "0", "2": "2"}
-
-
-def test_only_readers_that_are_alone_are_kept() -> None:
-    """Known answers; the model is left as it was, and one that fails on NaN is a reader too."""
-
-    class Branch(nn.Module):
-        def __init__(self, *, strict: bool = False) -> None:
-            super().__init__()
-            self.a, self.b, self.c = nn.Linear(2, 2), nn.ReLU(), nn.ReLU()
-            self.strict = strict
-
-        def forward(self, x: Tensor) -> Tensor:
-            a = self.a(x)
-            if self.strict and bool(a.isnan().any()):
-                raise ValueError("NaN")
-            b = self.b(a)
-            out: Tensor = self.c(b) + b
-            return out
-
-    def run(network: nn.Module) -> object:
-        return network(torch.ones(1, 2))
-
-    links = {"a": "b", "b": "c"}
-    model = Branch()
-    assert read_alone(model, run, links) == {"a": "b"}
-    assert read_alone(Branch(strict=True), run, links) == {}
-    assert read_alone(model, run, {}) == {}
-    assert model.training
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-
-
-def test_versions_count_changes_in_place() -> None:
-    x = torch.zeros(2)
-    before = version(x)
-    assert version(x.add_(1)) == before + 1
-    with torch.inference_mode():
-        assert version(torch.zeros(2)) == 0
 
 
 def test_values_that_are_never_seen_stay_in_floating_point() -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from autoreg.methods import State, create, weighted_layers
-from autoreg.methods.state import raw_weight
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
+from autoreg.methods.weights import raw_weight
 
 
 def largest_singular_value(module: nn.Module) -> float:

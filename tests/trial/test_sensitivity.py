@@ -12,7 +12,7 @@ import torch
 
 from autoreg.costs.predict import groups_after, predict
 from autoreg.errors import InputError
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.trial.loop import re_estimate
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.reference import Reference, Untrained, calibration_batches
@@ -36,7 +36,7 @@ def test_weights_that_stay_are_exactly_what_was_asked_and_cost_what_was_predicte
     _, trial = evaluate(objective, sparse("weight", amount))
     config = objective.setup.complete(sparse("weight", amount))
     levels = resolve(config, objective.setup, objective.reference)
-    assert sum(levels.kept.values()) == kept_count(total(objective), amount)
+    assert sum(levels.kept.values()) == retained_count(total(objective), amount)
     assert not [note for note in trial.info["notes"] if "predicted" in note]
     rows = {row["name"]: row for row in trial.info["layers"]}
     for name, kept in levels.kept.items():
@@ -49,7 +49,7 @@ def test_channels_and_dropped_blocks(objective: TaskObjective) -> None:
     levels = resolve(objective.setup.complete(recipe), objective.setup, objective.reference)
     sizes = {g.id: g.size for g in groups_after(objective.setup.profile, levels.dropped) if g.removable}
     assert levels.dropped
-    assert sum(levels.channels.values()) == kept_count(sum(sizes.values()), 0.4)
+    assert sum(levels.channels.values()) == retained_count(sum(sizes.values()), 0.4)
     assert not [note for note in trial.info["notes"] if "predicted" in note]
 
 

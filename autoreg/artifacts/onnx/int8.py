@@ -17,7 +17,7 @@ from autoreg.artifacts.onnx.editor import Editor, OnnxLayer, behind, keep_float,
 from autoreg.artifacts.onnx.graph import Graph
 from autoreg.artifacts.onnx.runtime import saturates
 from autoreg.artifacts.onnx.weights import MICROSOFT, bias_of, layer_integers, write_conv, write_four_bits, write_gemm
-from autoreg.methods.state import is_transposed
+from autoreg.methods.weights import is_transposed
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

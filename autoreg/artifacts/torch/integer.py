@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
 from autoreg.artifacts.torch.on_grid import attach_grids, quantized, values_on_grid
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.trace import call, hooked
 
 _TOLERANCE = 1e-5  # of the largest output; one saturated sum is far off

@@ -25,7 +25,7 @@ from autoreg.artifacts.torch.pt2_gate import checked_program
 from autoreg.errors import InputError
 from autoreg.files import write_whole
 from autoreg.methods.functional.affine import dequantize
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.trace import batch_size
 from autoreg.tasks.batches import repeat
 

@@ -1,1 +1,1 @@
-"""Mathematics that must subclass torch: imported when a trial needs it, never when methods are listed."""
+"""Pure functions of tensors: imported when a trial needs them, never when methods are listed."""

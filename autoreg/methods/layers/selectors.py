@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.sparsity.criteria.stats import Forward, Loss, parameter_gradients, samples
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 
 if TYPE_CHECKING:
     import torch

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
-from autoreg.methods.naming import layer_called
-from autoreg.methods.state import bake_weight, is_transposed, raw_weight, weight_of, weight_steps, weighted_layers
+from autoreg.methods.weights import (
+    bake_weight,
+    find_layer,
+    is_transposed,
+    raw_weight,
+    weight_of,
+    weight_steps,
+    weighted_layers,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
     from torch.nn.utils import parametrize
 
-    from autoreg.methods.functional.quantizers import ActivationQuantizer, WeightQuantizer
+    from autoreg.methods.modules.quantizers import ActivationQuantizer, WeightQuantizer
 else:
     torch = lazy_module("torch")
     parametrize = lazy_module("torch.nn.utils.parametrize")
@@ -73,12 +80,12 @@ def attach_quantizers(
     Raises:
         InputError: if a layer does not exist or is quantized already, or bits or granularity are not allowed.
     """
-    from autoreg.methods.functional.quantizers import ActivationQuantizer, WeightQuantizer
+    from autoreg.methods.modules.quantizers import ActivationQuantizer, WeightQuantizer
 
     if granularity not in ("tensor", "channel"):
         raise InputError(f"granularity = {granularity!r}; allowed: tensor, channel")
     for name, bits in weight_bits.items():
-        module = layer_called(model, name)
+        module = find_layer(model, name)
         if bits == 32:
             continue
         if weight_quantizer(module) is not None:
@@ -89,7 +96,7 @@ def attach_quantizers(
     settings = {"symmetric": act_symmetric, "learned": learned}
     producers, tails = producers or {}, tails or {}
     for name, bits in (activation_bits or {}).items():
-        module = layer_called(model, name)
+        module = find_layer(model, name)
         if bits == 32:
             continue
         if hasattr(module, ACTIVATION) or hasattr(module, _PRODUCER):
@@ -144,7 +151,7 @@ def remove_quantizers(model: nn.Module) -> None:
 
 def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
     """The quantizer of a layer's weight, or None."""
-    from autoreg.methods.functional.quantizers import WeightQuantizer
+    from autoreg.methods.modules.quantizers import WeightQuantizer
 
     steps = weight_steps(module)
     return steps[-1] if steps and isinstance(steps[-1], WeightQuantizer) else None

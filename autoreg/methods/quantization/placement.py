@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from autoreg.lazy import lazy_module
-from autoreg.methods.readers import read_alone, version
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
+from autoreg.network.consumers import sole_consumers, tensor_version
 
 if TYPE_CHECKING:
     import torch
@@ -139,7 +139,7 @@ def _tensor(value: Any) -> Tensor | None:
 
 
 def _value(value: Any) -> _Value | None:
-    return (id(value), version(value)) if isinstance(value, torch.Tensor) else None
+    return (id(value), tensor_version(value)) if isinstance(value, torch.Tensor) else None
 
 
 def _producer(before: list[_Call], times: Mapping[str, int], value: _Value) -> str | None:
@@ -171,7 +171,7 @@ def _chains(
     for kinds in ((_BatchNorm,), (torch.nn.ReLU, torch.nn.ReLU6)):
         found = [_follower(calls, chain[-1], kinds) if times[chain[-1].name] == 1 else None for chain in chains]
         links = {chain[-1].name: next.name for chain, next in zip(chains, found, strict=True) if next is not None}
-        alone = read_alone(model, run, links)
+        alone = sole_consumers(model, run, links)
         for chain, follower in zip(chains, found, strict=True):
             if follower is not None and chain[-1].name in alone:
                 chain.append(follower)

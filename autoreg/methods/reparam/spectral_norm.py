@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
-from autoreg.methods.state import State, bake_weight
+from autoreg.methods.state import State
+from autoreg.methods.weights import bake_weight
 from autoreg.space.spec import Paper, integer
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ def check_amount(amount: float) -> float:
     return float(amount)
 
 
-def kept_count(numel: int, amount: float) -> int:
+def retained_count(numel: int, amount: float) -> int:
     """How many of `numel` things stay when the share `amount` goes: rounded half up in what goes, at least one stays.
 
     Args:
@@ -27,14 +27,14 @@ def kept_count(numel: int, amount: float) -> int:
         amount: in [0, 1).
 
     Example:
-        >>> kept_count(10, 0.25), kept_count(10, 0.8), kept_count(3, 0.99)
+        >>> retained_count(10, 0.25), retained_count(10, 0.8), retained_count(3, 0.99)
         (7, 2, 1)
     """
     removed = math.floor(numel * check_amount(amount) + 0.5)
     return numel - min(removed, numel - 1)
 
 
-def kept_nm(shape: Sequence[int], n: int, m: int) -> int | None:
+def retained_nm(shape: Sequence[int], n: int, m: int) -> int | None:
     """How many weights of a layer stay when n of every m along the flattened trailing dimensions do.
 
     Args:
@@ -46,7 +46,7 @@ def kept_nm(shape: Sequence[int], n: int, m: int) -> int | None:
         The number, or None where the dimension is not divisible by m: such a layer stays dense.
 
     Example:
-        >>> kept_nm((16, 8, 3, 3), 2, 4), kept_nm((16, 1, 3, 3), 2, 4)
+        >>> retained_nm((16, 8, 3, 3), 2, 4), retained_nm((16, 1, 3, 3), 2, 4)
         (576, None)
     """
     columns = math.prod(shape[1:])
@@ -56,7 +56,7 @@ def kept_nm(shape: Sequence[int], n: int, m: int) -> int | None:
     return count // m * n
 
 
-def kept_channels(channels: int, amount: float, round_to: int = 4, minimum: int | None = None) -> int:
+def retained_channels(channels: int, amount: float, round_to: int = 4, minimum: int | None = None) -> int:
     """How many channels stay when the share `amount` goes: the nearest multiple of `round_to`, or all of them.
 
     Of two that are equally near, the larger stays.
@@ -68,8 +68,10 @@ def kept_channels(channels: int, amount: float, round_to: int = 4, minimum: int 
         minimum: at least so many stay; `round_to` by default.
 
     Example:
-        >>> [kept_channels(32, a) for a in (0.0, 0.1, 0.5, 0.99)], kept_channels(10, 0.04), kept_channels(2, 0.9)
-        ([32, 28, 16, 4], 10, 2)
+        >>> [retained_channels(32, amount) for amount in (0.0, 0.1, 0.5, 0.99)]
+        [32, 28, 16, 4]
+        >>> retained_channels(10, 0.04), retained_channels(2, 0.9)
+        (10, 2)
     """
     wanted = channels * (1.0 - check_amount(amount))
     least = min(channels, round_to if minimum is None else minimum)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
-from autoreg.methods.naming import layer_called
-from autoreg.methods.state import bake_weight, weight_of, weight_steps, weighted_layers
+from autoreg.methods.weights import bake_weight, find_layer, weight_of, weight_steps, weighted_layers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.nn.utils import parametrize
 
-    from autoreg.methods.functional.masks import Mask
+    from autoreg.methods.modules.masks import Mask
 else:
     parametrize = lazy_module("torch.nn.utils.parametrize")
 
@@ -32,10 +31,10 @@ def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     Raises:
         InputError: if a layer does not exist, a shape does not fit, or a layer has another parametrization already.
     """
-    from autoreg.methods.functional.masks import Mask
+    from autoreg.methods.modules.masks import Mask
 
     for name, mask in masks.items():
-        module = layer_called(model, name)
+        module = find_layer(model, name)
         weight = weight_of(module)
         shape = tuple(weight.shape)
         if tuple(mask.shape) != shape:
@@ -51,7 +50,7 @@ def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 def mask_of(module: nn.Module) -> Mask | None:
     """The mask on a layer, or None."""
-    from autoreg.methods.functional.masks import Mask
+    from autoreg.methods.modules.masks import Mask
 
     steps = weight_steps(module)
     return steps[0] if steps and isinstance(steps[0], Mask) else None

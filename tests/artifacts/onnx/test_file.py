@@ -17,7 +17,7 @@ from autoreg.artifacts.onnx.graph import Graphs, exchange, export
 from autoreg.artifacts.onnx.int8 import quantize_graph
 from autoreg.artifacts.onnx.runtime import operators, runs_in_words, saturates
 from autoreg.methods.quantization import attach_quantizers, calibrate, placement
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.tasks.models import MLP, CharTransformer, ConvNet
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from autoreg.errors import InputError
 from autoreg.methods.base import method
 from autoreg.methods.layers.selectors import Gradients, fisher_scores, head_parameters, layer_parameters
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.space.spec import Paper, integer
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from autoreg.methods.base import method
 from autoreg.methods.layers.selectors import Gradients, head_parameters, own_parameters
-from autoreg.methods.state import weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.space.spec import Paper, integer
 
 if TYPE_CHECKING:

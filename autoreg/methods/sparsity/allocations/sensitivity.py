@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from autoreg.errors import InputError
 from autoreg.methods.base import method
 from autoreg.methods.sparsity.allocations.shapes import LayerShape, one_amount
-from autoreg.methods.sparsity.counts import kept_count
+from autoreg.methods.sparsity.counts import retained_count
 from autoreg.sensitivity.curve import Curve
 from autoreg.sensitivity.program import program
 from autoreg.space.spec import Paper
@@ -45,7 +45,7 @@ class Sensitivity:
         amount: float | Mapping[str, Any],
         curves: Mapping[str, Curve] | None = None,
     ) -> dict[str, float]:
-        """Share removed by layer name; what stays in all is exactly `kept_count` of all, at least one a layer.
+        """Share removed by layer name; what stays in all is exactly `retained_count` of all, at least one a layer.
 
         Args:
             layers: in order.
@@ -65,7 +65,7 @@ class Sensitivity:
         if not held:
             return {}
         sizes = [curve.levels[0] for curve in held]
-        budget = max(kept_count(sum(sizes), share), sum(curve.levels[-1] for curve in held))
+        budget = max(retained_count(sum(sizes), share), sum(curve.levels[-1] for curve in held))
         chosen = program([curve.distortion for curve in held], [curve.levels for curve in held], budget)
         kept = _filled(held, list(chosen.levels), budget)
         return {layer.name: (size - stay) / size for layer, size, stay in zip(layers, sizes, kept, strict=True)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
-from autoreg.methods.sparsity.counts import check_amount, kept_count
+from autoreg.methods.sparsity.counts import check_amount, retained_count
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def one_amount(rule: str, amount: float | Mapping[str, Any]) -> float:
 def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[str, Tensor]) -> dict[str, float]:
     """Keep what scores highest over all layers together, and in each layer at least its best.
 
-    Ties keep what comes first. The number kept in all is exactly `kept_count` of all, but at least one a layer.
+    Ties keep what comes first. The number kept in all is exactly `retained_count` of all, but at least one a layer.
 
     Args:
         layers: in order.
@@ -71,7 +71,7 @@ def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[s
         values[int(values.argmax())] = math.inf
         ranked.append(values)
     total = sum(v.numel() for v in flat)
-    keep = max(len(layers), kept_count(total, amount))
+    keep = max(len(layers), retained_count(total, amount))
     order = torch.argsort(torch.cat(ranked), descending=True, stable=True)[:keep]
     owner = torch.repeat_interleave(torch.arange(len(flat)), torch.tensor([v.numel() for v in flat]))
     kept = torch.bincount(owner[order], minlength=len(flat)).tolist()

@@ -41,7 +41,7 @@ def budget_rank(shape: Sequence[int], amount: float) -> int:
         "scratch, here trained ones are factored",
     ),
 )
-class Budget:
+class RankBudget:
     """Every layer keeps the largest rank at which the share `amount` of its weights leaves."""
 
     needs_weights: ClassVar[bool] = False

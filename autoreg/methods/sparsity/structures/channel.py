@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
-from autoreg.methods.sparsity.counts import kept_channels
+from autoreg.methods.sparsity.counts import retained_channels
 from autoreg.space.spec import Paper, integer, slot, uniform
 
 if TYPE_CHECKING:
@@ -119,4 +119,4 @@ class Channel:
             >>> rule.kept(8, 0.4), rule.kept(8, 0.4, 16), rule.kept(8, 0.4, 6)
             (4, 5, 4)
         """
-        return kept_channels(channels, amount, self.round_to // math.gcd(self.round_to, width))
+        return retained_channels(channels, amount, self.round_to // math.gcd(self.round_to, width))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoreg.methods.base import method
-from autoreg.methods.sparsity.counts import kept_nm
+from autoreg.methods.sparsity.counts import retained_nm
 from autoreg.methods.sparsity.structures.picking import nm_mask, partial_mask
 from autoreg.space.spec import Paper, slot
 
@@ -28,7 +28,7 @@ class _NofM:
 
     def kept(self, shape: Sequence[int]) -> int | None:
         """Weights that stay of a layer of this shape; None where it stays dense."""
-        return kept_nm(shape, self.n, self.m)
+        return retained_nm(shape, self.n, self.m)
 
     def dense(self, shapes: Mapping[str, Sequence[int]]) -> list[str]:
         """Names of the layers that stay dense, of shapes by layer name."""

@@ -1,4 +1,4 @@
-"""Who reads what a module returns: also code outside of any module, and what is changed in place on the way."""
+"""Which module alone consumes what another returns: code outside of any module counts, and changes in place, too."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ else:
     torch = lazy_module("torch")
 
 
-def version(tensor: Tensor) -> int:
+def tensor_version(tensor: Tensor) -> int:
     """How often a tensor was changed in place so far; 0 for tensors of the inference mode, which do not count."""
     return 0 if tensor.is_inference() else tensor._version
 
 
-def read_alone(model: nn.Module, run: Callable[[nn.Module], Any], links: Mapping[str, str]) -> dict[str, str]:
-    """Keep the links from a module to the one module that alone reads its output.
+def sole_consumers(model: nn.Module, run: Callable[[nn.Module], Any], links: Mapping[str, str]) -> dict[str, str]:
+    """Keep the links from a module to the one module that alone consumes its output.
 
-    Everybody but the named reader is handed NaN; it must not arrive at the model's output. What turns NaN into
+    Everybody but the named consumer is handed NaN; it must not arrive at the model's output. What turns NaN into
     numbers (comparisons, `nan_to_num`) is not seen.
 
     Args:
         model: run in evaluation mode and left as it was.
         run: calls the model on an example.
-        links: by module, the module that is said to be its only reader; both get the very tensor. The first is called
+        links: by module, the module that is said to be its only consumer; both get the very tensor. The first is called
             once and returns one floating-point tensor, the second may be called more often.
     """
     if not links or _nobody_else(model, run, links):
         return dict(links)
     if len(links) == 1:
         return {}
-    return {name: reader for name, reader in links.items() if _nobody_else(model, run, {name: reader})}
+    return {name: consumer for name, consumer in links.items() if _nobody_else(model, run, {name: consumer})}
 
 
 def _nobody_else(model: nn.Module, run: Callable[[nn.Module], Any], links: Mapping[str, str]) -> bool:
     outputs: list[Any] = []
     handles = []
-    for name, reader in links.items():
-        kept: list[tuple[Tensor, Tensor]] = []  # what is handed out, and what was computed
+    for name, consumer in links.items():
+        handed_out: list[tuple[Tensor, Tensor]] = []  # what is handed out, and what was computed
 
-        def poison(module: Any, args: Any, output: Any, kept: list[tuple[Tensor, Tensor]] = kept) -> Any:
-            kept.append((torch.full_like(output, torch.nan), output))
-            return kept[-1][0]
+        def poison(module: Any, args: Any, output: Any, handed_out: list[tuple[Tensor, Tensor]] = handed_out) -> Any:
+            handed_out.append((torch.full_like(output, torch.nan), output))
+            return handed_out[-1][0]
 
-        def antidote(module: Any, args: Any, kwargs: Any, kept: list[tuple[Tensor, Tensor]] = kept) -> Any:
+        def antidote(module: Any, args: Any, kwargs: Any, handed_out: list[tuple[Tensor, Tensor]] = handed_out) -> Any:
             def healed(value: Any) -> Any:
-                return next((right for wrong, right in kept if wrong is value), value)
+                return next((right for wrong, right in handed_out if wrong is value), value)
 
             return tuple(healed(value) for value in args), {key: healed(value) for key, value in kwargs.items()}
 
         handles.append(model.get_submodule(name).register_forward_hook(poison))
-        handles.append(model.get_submodule(reader).register_forward_pre_hook(antidote, with_kwargs=True))
+        handles.append(model.get_submodule(consumer).register_forward_pre_hook(antidote, with_kwargs=True))
     handles.append(model.register_forward_hook(lambda module, args, output: outputs.append(output)))
     modes = [(module, module.training) for module in model.modules()]
     try:
