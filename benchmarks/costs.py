@@ -27,7 +27,7 @@ import numpy as np
 from autoreg.artifacts.onnx.runtime import operators, runs_in_words
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import AutoregError, InputError
-from autoreg.latency.interleaved import time_together
+from autoreg.latency.interleaved import time_interleaved
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.export import export_recipe
 from autoreg.study.final_evaluation import fresh_seeds
@@ -158,7 +158,7 @@ def table(study: TaskStudy, rows: Sequence[Row], scratch: Path, given: argparse.
             print(f"{row.name}: {error}")
     there = [row for row in rows if row.file is not None]
     with objective.setup.lock.exclusive():
-        timed = time_together(paths, objective.setup.task.latency_input(), seconds=1.0)
+        timed = time_interleaved(paths, objective.setup.task.latency_input(), seconds=1.0)
     dense = timed[0].ms
     quality = study.quality
     lines = [

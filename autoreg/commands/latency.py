@@ -10,9 +10,9 @@ from typing import Any
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.latency.calibration import Correction, error_quantiles, fit
-from autoreg.latency.table.grid import LIMIT, to_measure
-from autoreg.latency.table.layer_key import KINDS
-from autoreg.latency.table.model import Check, LatencyModel, network_of, pass_of, save_correction
+from autoreg.latency.table.grid import MAX_MEASURED_LAYERS, layers_to_measure
+from autoreg.latency.table.layer_key import LAYER_KINDS
+from autoreg.latency.table.model import HeldOutErrors, LatencyModel, network_digest, save_correction, timed_network
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_fingerprint
 from autoreg.space import Space
@@ -105,7 +105,7 @@ def build_table(
     fingerprint = device_fingerprint(threads)
     table = LatencyTable.open(setup.latency.folder, fingerprint)
     drawn = list(draw(made.space, setup, DRAWS, seed))
-    geometries, profile, batch = pass_of(setup)
+    geometries, profile, batch = timed_network(setup)
     entries = _fill(table, setup, drawn, geometries, threads, on_progress)
     tabled = time.perf_counter()
     fitted, held_out = time_recipes(
@@ -113,14 +113,14 @@ def build_table(
     )
     if not held_out:
         raise InputError("latency: the space leaves one architecture alone; there is nothing to hold out")
-    unfitted, unchecked = Correction({}, 0.0, 0.0, 0.0, 0.0, 0), Check((), (), 0.0, 0.0)
+    unfitted, unchecked = Correction({}, 0.0, 0.0, 0.0, 0.0, 0), HeldOutErrors((), (), 0.0, 0.0)
     blank = LatencyModel(table, unfitted, unchecked, geometries, profile, batch)
     correction = fit([blank.features(one.levels) for one in fitted], [one.latency.ms for one in fitted])
     check, sum_alone = _checked(blank, correction, held_out)
     edges = _corners(LatencyModel(table, correction, check, geometries, profile, batch), setup, drawn)
     about: dict[str, Any] = {"task": setup.task.name, "space": made.space.name, "fitted": len(fitted), "corners": edges}
     about |= {"sum_alone": sum_alone, "levels": [one.levels.to_dict() for one in held_out]}
-    path = save_correction(setup.latency.folder, fingerprint, network_of(setup), correction, check, about)
+    path = save_correction(setup.latency.folder, fingerprint, network_digest(setup), correction, check, about)
     return {
         "task": setup.task.name,
         "space": made.space.name,
@@ -147,18 +147,18 @@ def _fill(
 ) -> dict[str, Any]:
     """Measure what the table lacks; entries are kept as they come."""
     from autoreg.artifacts.onnx.runtime import saturates
-    from autoreg.latency.table.bench import measure_entries
+    from autoreg.latency.table.bench import measure_layers
     from autoreg.study.reachable_layers import reachable_keys
 
     wanted, thinned = reachable_keys(setup.profile, geometries, drawn)
-    asked = to_measure(wanted)
+    asked = layers_to_measure(wanted)
     missing = [key for key in asked if key not in table or table.entries[key].noisy]
     known = len(asked) - len(missing)
     on_progress("layers", known, len(asked))
-    measuring = measure_entries(missing, threads=threads, unsigned=saturates(), lock=setup.lock)
+    measuring = measure_layers(missing, threads=threads, unsigned=saturates(), lock=setup.lock)
     for done, (key, entry) in enumerate(measuring, 1):
         before = table.entries.get(key)
-        if before is None or entry.doubt < before.doubt:
+        if before is None or entry.uncertainty < before.uncertainty:
             table.add(key, entry)
         on_progress("layers", known + done, len(asked))
     return {
@@ -166,11 +166,11 @@ def _fill(
         "measured": len(missing),
         "reused": known,
         "noisy": sum(table.entries[key].noisy for key in asked),
-        "interpolated": thinned or len(wanted) > LIMIT,
+        "interpolated": thinned or len(wanted) > MAX_MEASURED_LAYERS,
     }
 
 
-def _checked(blank: LatencyModel, correction: Correction, held_out: Sequence[Measured]) -> tuple[Check, float]:
+def _checked(blank: LatencyModel, correction: Correction, held_out: Sequence[Measured]) -> tuple[HeldOutErrors, float]:
     """The correction on recipes that it was not fitted to, and the median error of the plain sum of their layers.
 
     Args:
@@ -181,9 +181,9 @@ def _checked(blank: LatencyModel, correction: Correction, held_out: Sequence[Mea
     features = [blank.features(one.levels) for one in held_out]
     predicted = [correction.predict(found).ms for found in features]
     measured = [one.latency.ms for one in held_out]
-    sums = [sum(found[f"{kind}_ms"] for kind in KINDS) for found in features]
+    sums = [sum(found[f"{kind}_ms"] for kind in LAYER_KINDS) for found in features]
     noisy = sum(one.latency.noisy for one in held_out)
-    check = Check(tuple(predicted), tuple(measured), *error_quantiles(predicted, measured), noisy)
+    check = HeldOutErrors(tuple(predicted), tuple(measured), *error_quantiles(predicted, measured), noisy)
     return check, error_quantiles(sums, measured)[0]
 
 

@@ -29,7 +29,7 @@ def count(
     Args:
         model: The model as it would be deployed.
         example_input: What it is called with.
-        masks: Boolean mask of a layer's weight by layer name, True where the weight is kept.
+        masks: Boolean mask of a layer's weight by layer name, True where the weight stays.
         levels: Bits (by layer, or by the layer in whose place two stand: see `Levels.spread`), granularity and
             symmetry; only those are read, all else is counted on the model.
 
@@ -50,14 +50,14 @@ def count(
         weight, bias = layer.weight, bias_numbers.get(name, 0)
         assert isinstance(weight, Tensor)
         numel = weight.numel()
-        kept = _kept(name, weight, (masks or {}).get(name))
+        retained = _retained(name, weight, (masks or {}).get(name))
         bits = levels.weight_bits.get(name, FLOAT_BITS)
         input_bits = levels.activation_bits.get(name, FLOAT_BITS)
         size = FLOAT_BYTES * bias
         if stored_weight(layer) not in stored:
             stored.add(stored_weight(layer))
             weights += numel
-            size += packed_bytes(numel, kept, bits)
+            size += packed_bytes(numel, retained, bits)
             size += scale_bytes(_out_channels(layer), bits, levels.granularity, levels.symmetric)
         biases += bias
         positions = found.positions[name]
@@ -66,10 +66,10 @@ def count(
                 name=name,
                 type=type_name(layer),
                 macs=numel * positions,
-                effective_macs=kept * positions,
+                effective_macs=retained * positions,
                 bops=numel * positions * bits * input_bits,
                 weight_count=numel,
-                kept=kept,
+                retained=retained,
                 bits=bits,
                 activation_bits=input_bits,
                 bytes=size,
@@ -82,7 +82,7 @@ def count(
     return total(per_layer, weights, sum(found.functional.values()), biases, params, buffers)
 
 
-def _kept(name: str, weight: Tensor, mask: Tensor | None) -> int:
+def _retained(name: str, weight: Tensor, mask: Tensor | None) -> int:
     if mask is None:
         return weight.numel()
     if mask.shape != weight.shape:

@@ -1,10 +1,10 @@
 """The arithmetic of costs: what a tensor weighs when packed, what a layer costs. Loads without torch.
 
-A packed weight tensor of `count` weights, `kept` of them not masked, at `bits` bits each is the smallest of
+A packed weight tensor of `count` weights, `retained` of them not masked, at `bits` bits each is the smallest of
 
 * dense: ceil(bits * count / 8) bytes, zeros written out;
-* bitmask: ceil(bits * kept / 8) + ceil(count / 8);
-* index: ceil(bits * kept / 8) + ceil(kept * ceil(log2(count)) / 8), one position per kept weight,
+* bitmask: ceil(bits * retained / 8) + ceil(count / 8);
+* index: ceil(bits * retained / 8) + ceil(retained * ceil(log2(count)) / 8), one position per retained weight,
 
 plus, below 32 bits, a scale of 4 bytes and (unless symmetric) a zero point of 1 byte per tensor or per output
 channel. Biases, other parameters and running statistics are 4 bytes each. Scales of activations, causal masks and
@@ -25,7 +25,7 @@ ZERO_POINT_BYTES = 1
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs per sample; `weight_count` weights stand, `kept` of them are not masked."""
+    """What one layer costs per sample; `weight_count` weights stand, `retained` of them are not masked."""
 
     name: str
     type: str
@@ -33,7 +33,7 @@ class LayerCost:
     effective_macs: int
     bops: int
     weight_count: int
-    kept: int
+    retained: int
     bits: int
     activation_bits: int
     bytes: int
@@ -43,7 +43,7 @@ class LayerCost:
     @property
     def density(self) -> float:
         """Share of the standing weights that are not masked, 0 to 1 (0 for a dropped layer)."""
-        return self.kept / self.weight_count if self.weight_count else 0.0
+        return self.retained / self.weight_count if self.weight_count else 0.0
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Costs:
 TOTALS = ("flops", "effective_flops", "bops", "weights", "params", "bytes")
 
 
-def packed_bytes(count: int, kept: int, bits: int = FLOAT_BITS) -> int:
+def packed_bytes(count: int, retained: int, bits: int = FLOAT_BITS) -> int:
     """Bytes of a weight tensor without scales: the smallest of dense, bitmask and index packing.
 
     Args:
         count: Weights in the tensor, masked ones included.
-        kept: Weights that are not masked, at most `count`.
+        retained: Weights that are not masked, at most `count`.
         bits: Bits of one weight, 1 to 32.
 
     Example:
@@ -83,10 +83,10 @@ def packed_bytes(count: int, kept: int, bits: int = FLOAT_BITS) -> int:
         (100, 63, 8, 25)
     """
     dense = (bits * count + 7) // 8
-    if kept == count:
+    if retained == count:
         return dense
-    positions = min((count + 7) // 8, (kept * (count - 1).bit_length() + 7) // 8)
-    return min(dense, (bits * kept + 7) // 8 + positions)
+    positions = min((count + 7) // 8, (retained * (count - 1).bit_length() + 7) // 8)
+    return min(dense, (bits * retained + 7) // 8 + positions)
 
 
 def scale_bytes(out_channels: int, bits: int, granularity: str, symmetric: bool) -> int:

@@ -18,10 +18,10 @@ class Levels:
 
     Args:
         dropped: Names of dropped blocks.
-        channels: Channels kept, by channel group of the model *after* the blocks are dropped
+        channels: Channels that stay, by channel group of the model *after* the blocks are dropped
             (`autoreg.costs.predict.groups_after` lists them).
-        kept: Weights that a mask keeps, by layer, among those that stand after channel removal. Of a factored layer
-            it is said by factor.
+        retained: Weights that a mask lets stay, by layer, among those that stand after channel removal. Of a factored
+            layer it is said by factor.
         weight_bits: Bits of a weight by layer, 1 to 32; 32 is floating point.
         activation_bits: Bits of the activations that enter a layer, 1 to 32.
         granularity: Whether integer weights have one scale per tensor or per output channel.
@@ -32,7 +32,7 @@ class Levels:
 
     dropped: tuple[str, ...] = ()
     channels: Mapping[str, int] = field(default_factory=dict)
-    kept: Mapping[str, int] = field(default_factory=dict)
+    retained: Mapping[str, int] = field(default_factory=dict)
     weight_bits: Mapping[str, int] = field(default_factory=dict)
     activation_bits: Mapping[str, int] = field(default_factory=dict)
     granularity: Granularity = "channel"
@@ -63,22 +63,17 @@ class Levels:
         return replace(self, weight_bits=bits[0], activation_bits=bits[1])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` reads it back."""
+        """Plain data for JSON."""
         return {
             "dropped": list(self.dropped),
             "channels": dict(self.channels),
-            "kept": dict(self.kept),
+            "retained": dict(self.retained),
             "weight_bits": dict(self.weight_bits),
             "activation_bits": dict(self.activation_bits),
             "granularity": self.granularity,
             "symmetric": self.symmetric,
             "ranks": dict(self.ranks),
         }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Levels:
-        """Read what `to_dict` wrote, straight or through JSON."""
-        return cls(**{**data, "dropped": tuple(data.get("dropped", ()))})
 
 
 def _spread(bits: Mapping[str, int], ranks: Mapping[str, int]) -> dict[str, int]:

@@ -27,7 +27,7 @@ def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
 
     Raises:
         InputError: When `levels` names a block, channel group or layer that does not exist (after the blocks are
-            dropped), keeps more than there is or no channel at all, or factors a layer that cannot be.
+            dropped), retains more than there is or no channel at all, or factors a layer that cannot be.
     """
     _check_names(profile, levels)
     levels = levels.spread()
@@ -146,16 +146,16 @@ def _removed(profile: Profile, levels: Levels) -> dict[str, int]:
     """Channels removed, by group of the profile."""
     removed: dict[str, int] = {}
     left = {group.id: (group, parts) for group, parts in _united(profile, levels.dropped)}
-    for name, kept in levels.channels.items():
+    for name, retained in levels.channels.items():
         if name not in left:
             raise InputError(_unknown("channel group", name, left))
         group, parts = left[name]
-        if not 1 <= kept <= group.size:
-            raise InputError(f"levels: channel group {name!r} keeps {kept} channels; allowed: 1 to {group.size}")
-        if kept < group.size and not group.removable:
+        if not 1 <= retained <= group.size:
+            raise InputError(f"levels: channel group {name!r} retains {retained} channels; allowed: 1 to {group.size}")
+        if retained < group.size and not group.removable:
             raise InputError(f"levels: channels of group {name!r} cannot be removed: {group.reason}")
         for part in parts:
-            removed[part] = group.size - kept
+            removed[part] = group.size - retained
     return removed
 
 
@@ -176,23 +176,25 @@ def _factors(layer: LayerProfile, shape: tuple[int, ...], levels: Levels) -> lis
 def _price(layer: LayerProfile, shape: tuple[int, ...], out_channels: int, levels: Levels, store: bool) -> LayerCost:
     name = layer.name
     count = prod(shape)
-    kept = levels.kept.get(name, count)
-    if not 0 <= kept <= count:
-        raise InputError(f"levels: layer {name!r} keeps {kept} weights; allowed: 0 to {count}")
+    retained = levels.retained.get(name, count)
+    if not 0 <= retained <= count:
+        raise InputError(f"levels: layer {name!r} retains {retained} weights; allowed: 0 to {count}")
     bits = levels.weight_bits.get(name, FLOAT_BITS)
     activation_bits = levels.activation_bits.get(name, FLOAT_BITS)
     macs = count * layer.positions
     size = FLOAT_BYTES * out_channels if layer.bias else 0
     if store:
-        size += packed_bytes(count, kept, bits) + scale_bytes(out_channels, bits, levels.granularity, levels.symmetric)
+        size += packed_bytes(count, retained, bits) + scale_bytes(
+            out_channels, bits, levels.granularity, levels.symmetric
+        )
     return LayerCost(
         name=name,
         type=layer.type,
         macs=macs,
-        effective_macs=kept * layer.positions,
+        effective_macs=retained * layer.positions,
         bops=macs * bits * activation_bits,
         weight_count=count,
-        kept=kept,
+        retained=retained,
         bits=bits,
         activation_bits=activation_bits,
         bytes=size,
@@ -214,12 +216,12 @@ def _check_names(profile: Profile, levels: Levels) -> None:
     if levels.ranks:
         if not levels.ranks.keys() <= names:
             raise InputError(_unknown("layer", sorted(levels.ranks.keys() - names)[0], names))
-        for name in levels.kept:
+        for name in levels.retained:
             if name in levels.ranks:
                 factors = " and ".join(factor_names(name))
-                raise InputError(f"levels: layer {name!r} is factored; say what {factors} keep")
+                raise InputError(f"levels: layer {name!r} is factored; say what {factors} retain")
         names = names.union(*[factor_names(name) for name in levels.ranks])
-    for named in (levels.kept, levels.weight_bits, levels.activation_bits):
+    for named in (levels.retained, levels.weight_bits, levels.activation_bits):
         if not named.keys() <= names:
             name = sorted(named.keys() - names)[0]
             raise InputError(_unknown("layer", name, names))

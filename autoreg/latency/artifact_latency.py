@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from autoreg.files import write_whole
-from autoreg.latency.timing import Latency, device_fingerprint, time_onnx
+from autoreg.latency.timing import MAX_ATTEMPTS, Latency, device_fingerprint, time_onnx
 from autoreg.locks import MeasureLock
 from autoreg.network.source import code_digest, described
 from autoreg.network.trace import tensors, type_name
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 _BOOKKEEPING = frozenset({*vars(nn.Module()), "training"})  # torch's own attributes of every module
-TRIES = 3  # how often a disturbed measurement is repeated
 
 
 def signature(model: nn.Module, example_input: Any) -> str:
@@ -91,7 +90,7 @@ def measure(
         if known is not None:
             return known
         found = time_onnx(model, example_input, threads=threads, seconds=seconds)
-        for _ in range(TRIES - 1):
+        for _ in range(MAX_ATTEMPTS - 1):
             if not found.noisy:
                 break
             again = time_onnx(model, example_input, threads=threads, seconds=seconds)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from autoreg.costs.formulas import Costs
 from autoreg.costs.levels import Levels
-from autoreg.latency.table.layer_key import Geometry, applied_layers
+from autoreg.latency.table.layer_key import applied_layers
 from autoreg.latency.table.table import LatencyTable
+from autoreg.network.geometry import Geometry
 
-Array = NDArray[numpy.float64]
+FloatArray = NDArray[numpy.float64]
 
 FEATURES = (
     "fp32_ms",
@@ -38,9 +39,11 @@ FEATURES = (
 """In order: milliseconds of the layers of each kind in the table; number of layers of each kind; numbers written by
 layers in floating point and by integer layers; numbers read by integer layers, and by layers in floating point whose
 input is rounded to a grid; multiply-accumulates without a layer (attention); one. Numbers and MACs in millions."""
-SPREAD = 0.9  # share of the errors that lies within a prediction's interval
-RIDGE = 1e-3  # pulls weights of features that the sample cannot tell apart towards zero
-PRIOR = 0.01  # pulls the weights of layer times towards one: it decides where they are about 1 % of the whole
+ERROR_COVERAGE = 0.9  # share of the errors that lies within a prediction's interval
+RIDGE_STRENGTH = 1e-3  # pulls weights of features that the sample cannot tell apart towards zero
+LAYER_TIME_PRIOR = (
+    0.01  # pulls the weights of layer times towards one: it decides where they are about 1 % of the whole
+)
 MILLION = 1e6
 
 
@@ -61,7 +64,8 @@ class Prediction:
 class Correction:
     """Fitted weights of the features, and the relative errors (predicted / measured - 1) of a leave-one-out check.
 
-    `under` and `over` enclose `SPREAD` of those errors. `median_error` and `p90_error` are quantiles of their size.
+    `under` and `over` enclose `ERROR_COVERAGE` of those errors. `median_error` and `p90_error` are quantiles of their
+    size.
     """
 
     weights: Mapping[str, float]
@@ -147,7 +151,7 @@ def fit(rows: Sequence[Mapping[str, float]], measured: Sequence[float]) -> Corre
     if len(times) > 1:
         left_out = [float(matrix[i] @ _weights(matrix[every != i], times[every != i])) for i in every]
         errors = numpy.array(left_out) / times - 1
-    tail = (1 - SPREAD) / 2
+    tail = (1 - ERROR_COVERAGE) / 2
     return Correction(
         weights={name: float(value) for name, value in zip(FEATURES, _weights(matrix, times), strict=True)},
         under=float(numpy.quantile(errors, tail)),
@@ -158,7 +162,7 @@ def fit(rows: Sequence[Mapping[str, float]], measured: Sequence[float]) -> Corre
     )
 
 
-def _weights(matrix: Array, times: Array) -> Array:
+def _weights(matrix: FloatArray, times: FloatArray) -> FloatArray:
     """Non-negative weights w that minimize |matrix w / times - 1|², with a slight pull to what is expected of them."""
     from scipy.optimize import nnls
 
@@ -167,10 +171,10 @@ def _weights(matrix: Array, times: Array) -> Array:
     size[size == 0] = 1.0
     scaled = relative / size
     layer_times = numpy.array([name.endswith("_ms") for name in FEATURES])
-    strength = math.sqrt(len(times)) * numpy.where(layer_times, PRIOR / size, RIDGE)
+    strength = math.sqrt(len(times)) * numpy.where(layer_times, LAYER_TIME_PRIOR / size, RIDGE_STRENGTH)
     expected = strength * numpy.where(layer_times, size, 0.0)
     found, _ = nnls(numpy.vstack([scaled, numpy.diag(strength)]), numpy.concatenate([numpy.ones(len(times)), expected]))
-    weights: Array = found / size
+    weights: FloatArray = found / size
     return weights
 
 

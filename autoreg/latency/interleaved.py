@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.latency.timing import (
-    ENOUGH,
     MIN_RUNS,
+    TARGET_HALF_WIDTH,
     Latency,
     cpu_name,
     feed,
@@ -23,10 +23,10 @@ from autoreg.latency.timing import (
     wall_clock,
 )
 
-STRETCH = 4  # timed calls of a network before the next one's turn; one more, untimed, fills the caches again
+CALLS_IN_TURN = 4  # timed calls of a network before the next one's turn; one more, untimed, fills the caches again
 
 
-def time_together(
+def time_interleaved(
     models: Sequence[bytes | str | Path], example_input: Any, *, threads: int = 1, seconds: float = 0.4
 ) -> list[Latency]:
     """Time ONNX models on the CPU, a few calls of each in turn, until every spread is known well.
@@ -74,12 +74,12 @@ def _in_turn(
     begin = time.perf_counter()
     while True:
         reference.run(None, reference_feed)
-        others += [wall_clock(lambda: reference.run(None, reference_feed)) for _ in range(STRETCH)]
+        others += [wall_clock(lambda: reference.run(None, reference_feed)) for _ in range(CALLS_IN_TURN)]
         for run, own in zip(runs, times, strict=True):
             run()
-            own += [wall_clock(run) for _ in range(STRETCH)]
-        rounds = len(others) // STRETCH
-        if rounds * STRETCH < MIN_RUNS:
+            own += [wall_clock(run) for _ in range(CALLS_IN_TURN)]
+        rounds = len(others) // CALLS_IN_TURN
+        if rounds * CALLS_IN_TURN < MIN_RUNS:
             continue
         if time.perf_counter() > begin + seconds * len(runs) or (rounds >= 8 and all(map(_known, times))):
             return times, others
@@ -87,4 +87,4 @@ def _in_turn(
 
 def _known(times: Sequence[float]) -> bool:
     low, median, high = median_interval(times)
-    return high - low <= 2 * ENOUGH * median
+    return high - low <= 2 * TARGET_HALF_WIDTH * median

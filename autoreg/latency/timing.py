@@ -20,10 +20,12 @@ from typing import Any
 from autoreg.errors import AutoregError
 
 MIN_RUNS, MAX_RUNS = 7, 2000
-MIN_SHARE = 0.2  # of the time allowed must pass before the spread is believed
-CONFIDENCE = 0.95
-ENOUGH = 0.01  # stop when the interval is within ± 1 % of the median
-SLOW, SLOW_SHARE = 1.3, 0.2  # noisy: this share of the reference runs took this many times their lower quartile
+MIN_TIME_FRACTION = 0.2  # of the time allowed must pass before the spread is believed
+MEDIAN_CONFIDENCE = 0.95
+TARGET_HALF_WIDTH = 0.01  # stop when the interval is within ± 1 % of the median
+SLOW_FACTOR = 1.3  # noisy: runs of the reference that took this many times their lower quartile
+SLOW_FRACTION = 0.2  # are more than this fraction
+MAX_ATTEMPTS = 3  # at a measurement that is disturbed again and again
 
 
 class OnnxError(AutoregError):
@@ -142,15 +144,15 @@ def interleaved(
     while len(times) < MAX_RUNS and (len(times) < MIN_RUNS or time.perf_counter() < begin + seconds):
         others.append(clock(reference))
         times.append(clock(run))
-        if len(times) >= check and time.perf_counter() > begin + MIN_SHARE * seconds:
+        if len(times) >= check and time.perf_counter() > begin + MIN_TIME_FRACTION * seconds:
             low, median, high = median_interval(times)
-            if high - low <= 2 * ENOUGH * median:
+            if high - low <= 2 * TARGET_HALF_WIDTH * median:
                 break
             check = len(times) * 5 // 4
     return times, others
 
 
-def median_interval(times: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+def median_interval(times: Sequence[float], confidence: float = MEDIAN_CONFIDENCE) -> tuple[float, float, float]:
     """Median of a sample between the order statistics that enclose the true one.
 
     The number of observations under the true median is binomial(n, 1/2), whatever the distribution. With fewer than
@@ -178,8 +180,8 @@ def disturbed(reference: Sequence[float]) -> bool:
     """Whether runs of one fixed piece of work took so unlike long that something else was running."""
     ordered = sorted(reference)
     usual = ordered[len(ordered) // 4]
-    slow = sum(1 for value in ordered if value > SLOW * usual)
-    return slow > SLOW_SHARE * len(ordered)
+    slow = sum(1 for value in ordered if value > SLOW_FACTOR * usual)
+    return slow > SLOW_FRACTION * len(ordered)
 
 
 def runtime_name() -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -193,31 +191,3 @@ class Profile:
             if group.id == name:
                 return group
         raise KeyError(name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` reads it back."""
-        return {part: [asdict(item) for item in getattr(self, part)] for part in _PARTS} | {
-            "warnings": list(self.warnings)
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Profile:
-        """Read what `to_dict` wrote, straight or through JSON."""
-        parts = {part: tuple(kind(**_tuples(item)) for item in data[part]) for part, kind in _PARTS.items()}
-        return cls(**parts, warnings=tuple(data["warnings"]))
-
-
-_PARTS: dict[str, Any] = {
-    "layers": LayerProfile,
-    "channel_groups": ChannelGroup,
-    "blocks": Block,
-    "functional": Functional,
-    "others": OtherParams,
-}
-
-
-def _tuples(item: Mapping[str, Any]) -> dict[str, Any]:
-    def convert(value: Any) -> Any:
-        return tuple(convert(part) for part in value) if isinstance(value, list | tuple) else value
-
-    return {key: convert(value) for key, value in item.items()}

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves
 
 from autoreg.network.operations import Work, is_attached
-from autoreg.network.watch import applied_hook, ledger, special_hooks
+from autoreg.network.watch import applied_hook, special_hooks, work_hooks
 
 WEIGHTED = (_ConvNd, nn.Linear)
 
@@ -121,7 +121,7 @@ def trace(model: nn.Module, example_input: Any) -> Trace:
         *[layer.register_forward_hook(_called_hook(name, uncalled)) for name, layer in layers.items()],
         *[layer.register_forward_hook(applied_hook(name, applied), with_kwargs=True) for name, layer in layers.items()],
         *special_hooks(model, applied, read, formula),
-        *ledger(model, work, own, running),
+        *work_hooks(model, work, own, running),
     ]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it hides the layers inside from hooks and counters

@@ -80,7 +80,7 @@ def _recurrent_weights(module: nn.RNNBase) -> int:
     return directions * count
 
 
-def ledger(model: nn.Module, work: Work, own: dict[str, int], running: list[tuple[str, nn.Module]]) -> list[Any]:
+def work_hooks(model: nn.Module, work: Work, own: dict[str, int], running: list[tuple[str, nn.Module]]) -> list[Any]:
     """Hooks that write into `own` the FLOPs each module does itself, outside of the modules it calls.
 
     `running` holds the modules that are being called, innermost last.

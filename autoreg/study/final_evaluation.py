@@ -23,7 +23,7 @@ from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.trial import Ask, Result, Trial
 from autoreg.engine.pareto.front import nondominated
 from autoreg.errors import AutoregError, InputError
-from autoreg.latency.interleaved import time_together
+from autoreg.latency.interleaved import time_interleaved
 from autoreg.latency.timing import time_onnx
 from autoreg.study.study import Study, single_writer, write_json
 from autoreg.study.task_study import TaskStudy, baseline_recipes
@@ -258,7 +258,7 @@ def _files(
     paths = [folder / row["file"] for row in there]
     try:
         with objective.setup.lock.exclusive():
-            timed = time_together(paths, objective.setup.task.latency_input()) if paths else []
+            timed = time_interleaved(paths, objective.setup.task.latency_input()) if paths else []
         for row, latency in zip(there, timed, strict=True):
             row["latency"] = latency.to_dict()
     except (AutoregError, OSError, RuntimeError) as error:

@@ -9,9 +9,10 @@ from typing import Any
 
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after, predict
-from autoreg.latency.table.grid import spread_over
-from autoreg.latency.table.layer_key import Geometry, LayerKey, channels_of, geometry_of, kind_of
+from autoreg.latency.table.grid import log_spaced
+from autoreg.latency.table.layer_key import LayerKey, kind_of
 from autoreg.methods import create
+from autoreg.network.geometry import Geometry, channels_of, geometry_of
 from autoreg.network.shapes import LayerProfile, Profile
 from autoreg.plan import method_of
 
@@ -106,7 +107,7 @@ def _channel_levels(profile: Profile, counts: Mapping[str, Sequence[int]]) -> It
         if groups and groups not in seen:
             seen.add(groups)
             axis = AXIS if len(groups) < 3 else 4
-            for kept in product(*[spread_over(set(counts[name]), axis) for name in groups]):
+            for kept in product(*[log_spaced(set(counts[name]), axis) for name in groups]):
                 yield Levels(channels=dict(zip(groups, kept, strict=True)))
 
 
@@ -122,5 +123,5 @@ def _rank_levels(profile: Profile) -> list[Levels]:
         Levels(ranks={layer.name: rank})
         for layer in profile.layers
         if layer.factorable
-        for rank in spread_over(set(range(1, full_rank(layer.weight_shape) + 1)), RANKS)
+        for rank in log_spaced(set(range(1, full_rank(layer.weight_shape) + 1)), RANKS)
     ]

@@ -76,7 +76,7 @@ def time_recipes(
             break
         stale += 1
         symmetric = bool(recipe["quantization"]["activations"]["symmetric"])
-        same = repr((symmetric, {**levels.to_dict(), "kept": None}))
+        same = repr((symmetric, {**levels.to_dict(), "retained": None}))
         if same in known:
             continue
         known.add(same)

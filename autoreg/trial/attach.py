@@ -181,7 +181,7 @@ def _masker(
             shapes, layer_values(amount, layers) if isinstance(amount, Mapping) else amount, scores
         )
         kept = {shape.name: retained_count(shape.numel, amounts[shape.name]) for shape in shapes}
-    return Masker(config, Levels(kept=kept), score)
+    return Masker(config, Levels(retained=kept), score)
 
 
 class _Quantizing:

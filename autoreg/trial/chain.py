@@ -345,7 +345,7 @@ class Chain:
         if self.levels.channels:
             seed = generator.initial_seed()
             carried = remove_to(carried, self.config, self.levels, self.setup, self.fold, 1.0, seed)
-        if self.levels.kept:
+        if self.levels.retained:
             masker = Masker(self.config, self.levels, self._score(generator))
             masker.attach(carried.model)
             masker.update(carried.model, 1.0)
@@ -361,7 +361,7 @@ class Chain:
         if self.levels.channels:
             return self._remove_while_training(phase, carried, epochs, generator)
         extra: tuple[Any, ...] = ()
-        if self.levels.kept:
+        if self.levels.retained:
             extra = (Masker(self.config, self.levels, self._score(generator)),)
         run = self._run(phase.settings, carried, epochs, FINETUNE_RATE, generator, extra)
         curve = self._fit(run, phase, range(epochs))
@@ -415,7 +415,7 @@ class Chain:
 
 def _resolved(config: Mapping[str, Any], levels: Levels) -> dict[str, Any]:
     """The levels that phases are keyed by, beside what the recipe says: those that rules were resolved to."""
-    names = ["dropped", "channels", "ranks", "kept"]
+    names = ["dropped", "channels", "ranks", "retained"]
     if method_of(config["quantization"]["weights"]["allocation"])[0] != "uniform":
         names.append("weight_bits")
     return {name: levels.to_dict()[name] for name in names}

@@ -121,7 +121,7 @@ class Masker:
     def attach(self, model: nn.Module) -> None:
         """Attach masks that keep everything."""
         weights = weights_of(model)
-        attach_masks(model, {name: torch.ones_like(weights[name], dtype=torch.bool) for name in self.levels.kept})
+        attach_masks(model, {name: torch.ones_like(weights[name], dtype=torch.bool) for name in self.levels.retained})
 
     def after_step(self, state: State) -> None:
         """Re-pick the masks when the schedule has moved on."""
@@ -142,7 +142,7 @@ class Masker:
         self._done = fraction
         scores = self.score(model)  # weights that are already masked count as zero: they stay masked
         for name, mask in masks(model).items():
-            numel, kept = mask.numel(), self.levels.kept[name]
+            numel, kept = mask.numel(), self.levels.retained[name]
             now = numel - kept_removed(numel, kept, fraction)
             picked = self.structure.mask(scores[name], now)
             mask.copy_(picked)

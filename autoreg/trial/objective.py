@@ -330,7 +330,7 @@ def layer_rows(costs: Costs, levels: Levels) -> list[dict[str, Any]]:
             "type": layer.type,
             "shape": list(layer.shape),
             "macs": layer.macs,
-            "density": layer.kept / layer.weight_count if layer.weight_count else 0.0,
+            "density": layer.retained / layer.weight_count if layer.weight_count else 0.0,
             "weight_bits": layer.bits,
             "activation_bits": layer.activation_bits,
             "dropped": layer.dropped,

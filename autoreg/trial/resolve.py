@@ -73,7 +73,7 @@ def resolve(config: Mapping[str, Any], setup: Setup, reference: Reference) -> Le
     return Levels(
         dropped=dropped,
         channels=channels,
-        kept=kept,
+        retained=kept,
         weight_bits=bits["weights"] if divided is None else divided,
         activation_bits=bits["activations"],
         granularity=quantization["weights"]["granularity"],

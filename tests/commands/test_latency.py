@@ -17,9 +17,9 @@ from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.engine import Interval
 from autoreg.errors import InputError
-from autoreg.latency.table.geometry import geometry
 from autoreg.latency.table.layer_key import applied_layers
 from autoreg.latency.table.model import LatencyModel
+from autoreg.network.layer_geometries import layer_geometries
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.reachable_layers import channel_counts, reachable_keys
 from autoreg.study.shipped import find
@@ -122,7 +122,7 @@ def test_the_table_has_every_layer_that_a_recipe_leaves(study: str, tmp_path: Pa
     whole = made(study, tmp_path, **({"path": str(text_file)} if study == "char_lm" else {}))
     setup = whole.objective.setup
 
-    found = geometry(setup.skeleton(), setup.task.latency_input())
+    found = layer_geometries(setup.skeleton(), setup.task.latency_input())
     drawn = list(draw(whole.space, setup, 300, 0))
     keys, thinned = reachable_keys(setup.profile, found, drawn)
     assert thinned == (study == "char_lm")

@@ -65,7 +65,7 @@ def test_predicted_costs_equal_counted_costs(name: str, seed: int) -> None:
     levels = Levels(
         dropped=dropped,
         channels={group: sizes[group] - len(indices) for group, indices in removed.items()},
-        kept={layer: int(mask.sum()) for layer, mask in masks.items()},
+        retained={layer: int(mask.sum()) for layer, mask in masks.items()},
         weight_bits={layer: draw.choice([2, 3, 4, 8, 32]) for layer in layers if draw.random() < 0.7},
         activation_bits={layer: draw.choice([4, 8, 32]) for layer in layers if draw.random() < 0.7},
         granularity=draw.choice(["tensor", "channel"]),

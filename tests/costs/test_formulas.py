@@ -14,7 +14,7 @@ from autoreg.costs.formulas import packed_bytes, scale_bytes
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after, predict
 from autoreg.errors import InputError
-from autoreg.network.shapes import Block, ChannelGroup, LayerProfile, OtherParams, Profile
+from autoreg.network.shapes import ChannelGroup, LayerProfile, OtherParams, Profile
 
 CHAIN = Profile(
     layers=(
@@ -30,7 +30,7 @@ CHAIN = Profile(
 
 
 @pytest.mark.parametrize(
-    ("count", "kept", "bits", "expected"),
+    ("count", "retained", "bits", "expected"),
     [
         (1000, 1000, 32, 4000),  # dense floats
         (1000, 1000, 3, 375),  # dense integers
@@ -42,17 +42,17 @@ CHAIN = Profile(
         (1000, 990, 2, 250),  # so few zeros that writing them out is smallest
     ],
 )
-def test_packed_bytes_known_answers(count: int, kept: int, bits: int, expected: int) -> None:
+def test_packed_bytes_known_answers(count: int, retained: int, bits: int, expected: int) -> None:
     """Dense, bitmask and index packing, worked by hand."""
-    assert packed_bytes(count, kept, bits) == expected
+    assert packed_bytes(count, retained, bits) == expected
 
 
 @given(count=st.integers(1, 5000), share=st.floats(0, 1), bits=st.integers(1, 32))
 def test_packing_never_grows_when_a_weight_is_masked(count: int, share: float, bits: int) -> None:
     """More zeros or fewer bits never need more bytes."""
-    kept = int(share * count)
-    assert packed_bytes(count, kept, bits) <= packed_bytes(count, min(kept + 1, count), bits)
-    assert packed_bytes(count, kept, max(bits - 1, 1)) <= packed_bytes(count, kept, bits)
+    retained = int(share * count)
+    assert packed_bytes(count, retained, bits) <= packed_bytes(count, min(retained + 1, count), bits)
+    assert packed_bytes(count, retained, max(bits - 1, 1)) <= packed_bytes(count, retained, bits)
 
 
 def test_scales_and_zero_points() -> None:
@@ -66,7 +66,7 @@ def test_scales_and_zero_points() -> None:
 def test_predict_by_hand() -> None:
     """A convolution, its norm and a linear layer after flattening, all at once."""
     levels = Levels(
-        channels={"a": 5}, kept={"b": 100}, weight_bits={"a": 4, "b": 8}, activation_bits={"b": 8}, symmetric=False
+        channels={"a": 5}, retained={"b": 100}, weight_bits={"a": 4, "b": 8}, activation_bits={"b": 8}, symmetric=False
     )
     costs = predict(CHAIN, levels)
     conv, linear = 5 * 3 * 9, 10 * 5 * 4
@@ -76,7 +76,7 @@ def test_predict_by_hand() -> None:
     assert costs.weights == conv + linear
     assert costs.params == conv + linear + 5 + 10
     first = (4 * conv + 7) // 8 + 5 * 5 + 4 * 5  # weights, scales with zero points, biases
-    second = 100 + 25 + 10 * 5  # kept weights, bitmask, scales with zero points
+    second = 100 + 25 + 10 * 5  # retained weights, bitmask, scales with zero points
     assert costs.bytes == first + second + 4 * (10 + 10)  # norm: 2 parameters and 2 statistics a channel
     assert [layer.shape for layer in costs.per_layer] == [(5, 3, 3, 3), (10, 20)]
     assert costs.per_layer[1].density == 0.5
@@ -85,12 +85,12 @@ def test_predict_by_hand() -> None:
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        (Levels(kept={"c": 1}), "no layer is called 'c'"),
+        (Levels(retained={"c": 1}), "no layer is called 'c'"),
         (Levels(channels={"aa": 1}), "did you mean 'a'"),
         (Levels(dropped=("x",)), "no droppable block is called 'x'"),
-        (Levels(channels={"a": 0}), "keeps 0 channels; allowed: 1 to 8"),
+        (Levels(channels={"a": 0}), "retains 0 channels; allowed: 1 to 8"),
         (Levels(channels={"b": 9}), "cannot be removed: the output"),
-        (Levels(channels={"a": 4}, kept={"b": 161}), "keeps 161 weights; allowed: 0 to 160"),
+        (Levels(channels={"a": 4}, retained={"b": 161}), "retains 161 weights; allowed: 0 to 160"),
     ],
 )
 def test_wrong_levels_are_refused_by_name(levels: Levels, message: str) -> None:
@@ -107,15 +107,19 @@ def test_bits_out_of_range_are_refused() -> None:
         Levels(granularity="row")  # type: ignore[arg-type]
 
 
-def test_levels_and_profile_survive_json() -> None:
-    """What is written to JSON is read back equal."""
-    levels = Levels(("x",), {"a": 1}, {"b": 2}, {"a": 4}, {"b": 8}, "tensor", False)
-    assert Levels.from_dict(json.loads(json.dumps(levels.to_dict()))) == levels
-    assert Levels.from_dict({}) == Levels()
-    profile = Profile(
-        CHAIN.layers, CHAIN.channel_groups, (Block("x", ("a",), 5, ("a",), True),), (), CHAIN.others, ("w",)
-    )
-    assert Profile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile
+def test_levels_are_plain_data() -> None:
+    """What phases are keyed by: every field, as JSON knows it."""
+    levels = Levels(("x",), {"a": 1}, {"b": 2}, {"a": 4}, {"b": 8}, "tensor", False, {"c": 3})
+    assert json.loads(json.dumps(levels.to_dict())) == {
+        "dropped": ["x"],
+        "channels": {"a": 1},
+        "retained": {"b": 2},
+        "weight_bits": {"a": 4},
+        "activation_bits": {"b": 8},
+        "granularity": "tensor",
+        "symmetric": False,
+        "ranks": {"c": 3},
+    }
 
 
 def test_groups_stay_as_they_are_without_dropped_blocks() -> None:

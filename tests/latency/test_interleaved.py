@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from autoreg.artifacts.onnx.graph import Graphs
-from autoreg.latency.interleaved import time_together
+from autoreg.latency.interleaved import time_interleaved
 
 
 def test_networks_are_timed_in_one_process_and_in_order() -> None:
@@ -14,7 +14,7 @@ def test_networks_are_timed_in_one_process_and_in_order() -> None:
     x = torch.randn(8, 64)
     nets = [nn.Sequential(nn.Linear(64, h), nn.ReLU(), nn.Linear(h, 64)) for h in (2, 8192)]
     models = [Graphs(fast=True).filled(net, x).proto.SerializeToString() for net in nets]
-    quick, slow = time_together(models, x, seconds=0.05)
+    quick, slow = time_interleaved(models, x, seconds=0.05)
     assert quick.ms < slow.ms
     assert quick.runs == slow.runs >= 7
     assert (quick.reference_ms, quick.noisy) == (slow.reference_ms, slow.noisy)

@@ -188,7 +188,7 @@ def test_masks_and_bits_of_converted_layers_are_counted() -> None:
     generator = torch.Generator().manual_seed(0)
     masks = {layer.name: torch.rand(layer.weight_shape, generator=generator) < 0.4 for layer in layers}
     levels = Levels(
-        kept={name: int(mask.sum()) for name, mask in masks.items()},
+        retained={name: int(mask.sum()) for name, mask in masks.items()},
         weight_bits={layer.name: 4 for layer in layers},
         activation_bits={layer.name: 8 for layer in layers},
     )
@@ -317,10 +317,10 @@ def test_recipes_on_gpt2_cost_what_was_predicted(name: str, objective: TaskObjec
     assert cost_metrics(objective.count(outcome)) == objective.costs(config)
     model = outcome.carried.model
     assert model.lm_head.weight is model.transformer.wte.weight
-    assert "lm_head" not in {*outcome.levels.kept, *outcome.levels.weight_bits, *outcome.levels.activation_bits}
+    assert "lm_head" not in {*outcome.levels.retained, *outcome.levels.weight_bits, *outcome.levels.activation_bits}
     dense = objective.costs(setup.dense)
     assert objective.costs(config)["bytes"] < dense["bytes"]
-    assert len({*outcome.levels.kept, *outcome.levels.weight_bits}) == 4 * DEPTH
+    assert len({*outcome.levels.retained, *outcome.levels.weight_bits}) == 4 * DEPTH
 
 
 def test_a_trial_on_gpt2_notes_no_difference(objective: TaskObjective) -> None:

@@ -182,7 +182,7 @@ def test_masked_weights_stay_zero_behind_a_learned_quantizer(objective: TaskObje
     config = objective.setup.complete(RECIPES["learned steps behind a mask"])
     outcome = objective.chain(config, seed=0, fold="all").run()
     model = baked_copy(outcome.model)
-    for name, kept in outcome.levels.kept.items():
+    for name, kept in outcome.levels.retained.items():
         values = model.get_submodule(name).weight
         assert int((values != 0).sum()) <= kept
         assert int((values != 0).sum()) > 0

@@ -79,7 +79,7 @@ def test_random_recipes_cost_to_the_integer_what_was_predicted(
         assert predicted.totals() == counted.totals(), config
         assert [layer for layer in predicted.per_layer if not layer.dropped] == list(counted.per_layer), config
         model, levels = outcome.carried.model, outcome.levels.spread()
-        assert {layer: int(mask.sum()) for layer, mask in masks(model).items()} == dict(levels.kept), config
+        assert {layer: int(mask.sum()) for layer, mask in masks(model).items()} == dict(levels.retained), config
         held = {layer: code.weight.bits for layer, code in deployable(model).codes.items() if code.weight is not None}
         present = {layer.name for layer in counted.per_layer}
         assert held == {layer: bits for layer, bits in levels.weight_bits.items() if bits < 32 and layer in present}, (

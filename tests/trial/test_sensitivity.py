@@ -36,10 +36,10 @@ def test_weights_that_stay_are_exactly_what_was_asked_and_cost_what_was_predicte
     _, trial = evaluate(objective, sparse("weight", amount))
     config = objective.setup.complete(sparse("weight", amount))
     levels = resolve(config, objective.setup, objective.reference)
-    assert sum(levels.kept.values()) == retained_count(total(objective), amount)
+    assert sum(levels.retained.values()) == retained_count(total(objective), amount)
     assert not [note for note in trial.info["notes"] if "predicted" in note]
     rows = {row["name"]: row for row in trial.info["layers"]}
-    for name, kept in levels.kept.items():
+    for name, kept in levels.retained.items():
         assert rows[name]["density"] == kept / int(np.prod(rows[name]["shape"]))
 
 
@@ -87,7 +87,7 @@ def test_bits_are_divided_within_their_mean_and_cost_what_was_predicted(
     _, trial = evaluate(objective, recipe)
     config = setup.complete(recipe)
     levels = resolve(config, setup, objective.reference)
-    sizes = {layer.name: levels.kept.get(layer.name, layer.weights) for layer in setup.profile.layers}
+    sizes = {layer.name: levels.retained.get(layer.name, layer.weights) for layer in setup.profile.layers}
     asked = config["quantization"]["weights"]["bits"]
     spent = sum(levels.weight_bits[name] * size for name, size in sizes.items())
     assert asked - 0.5 < spent / sum(sizes.values()) <= asked

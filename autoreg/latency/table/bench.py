@@ -8,23 +8,24 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoreg.latency.table.grid import Entry
+from autoreg.latency.table.grid import LayerTime
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.table.layer_models import copies_of, feed_of, identity_model, layer_model, size_of, transpose_model
-from autoreg.latency.timing import disturbed, median_interval, onnx_reference, onnx_session
+from autoreg.latency.timing import MAX_ATTEMPTS, disturbed, median_interval, onnx_reference, onnx_session
 from autoreg.locks import MeasureLock
 
-TOGETHER = 8  # layers that are timed in turn, in one stretch
-NUMBERS = 200_000_000  # and so many numbers at most in their models (0.8 GB in floating point)
-SECONDS = 0.05  # of a stretch, per layer
-LEAST, ENOUGH, CHECK = 9, 0.015, 5  # rounds; half-width of the interval that ends a stretch; rounds between looks
-TRIES = 3  # of a stretch that was disturbed
-WIDE = 0.2  # an interval of more than this share of the median is that of a disturbed measurement
-LEAST_SHARE = 0.05  # of a model's time that is left to its layers, whatever was subtracted
+LAYERS_IN_TURN = 8  # layers that are timed in turn, in one stretch
+MAX_NUMBERS = 200_000_000  # and so many numbers at most in their models (0.8 GB in floating point)
+SECONDS_PER_LAYER = 0.05  # of a stretch, per layer
+MIN_ROUNDS = 9  # of a stretch
+HALF_WIDTH = 0.015  # of the interval, as a fraction of the median, that ends a stretch
+ROUNDS_BETWEEN_CHECKS = 5  # of that interval
+MAX_RELATIVE_INTERVAL = 0.2  # an interval of more than this share of the median is that of a disturbed measurement
+MIN_LAYER_FRACTION = 0.05  # of a model's time that is left to its layers, whatever was subtracted
 
 
 @dataclass
-class _Timed:
+class _Repeated:
     """Something that is timed again and again."""
 
     run: Callable[[], object]
@@ -42,18 +43,18 @@ class _Layer:
 
     key: LayerKey
     copies: int
-    model: _Timed
-    around: _Timed | None
+    model: _Repeated
+    around: _Repeated | None
 
 
-def measure_entries(
+def measure_layers(
     keys: Sequence[LayerKey],
     *,
     threads: int = 1,
     unsigned: bool = False,
     lock: MeasureLock | None = None,
-    seconds: float = SECONDS,
-) -> Iterator[tuple[LayerKey, Entry]]:
+    seconds: float = SECONDS_PER_LAYER,
+) -> Iterator[tuple[LayerKey, LayerTime]]:
     """Measure layers, a few at a time; entries come as they are ready.
 
     What somebody disturbed (the reference in between says so, or an interval is wide) is repeated up to twice, and
@@ -67,17 +68,17 @@ def measure_entries(
         seconds: about how long one layer is timed.
     """
     for part in _parts(keys):
-        call = _Timed(_runner(onnx_session(identity_model(), threads)))
+        call = _Repeated(_runner(onnx_session(identity_model(), threads)))
         layers = [_prepare(key, threads, unsigned) for key in part]
-        best: dict[LayerKey, Entry] = {}
-        for _ in range(TRIES):
+        best: dict[LayerKey, LayerTime] = {}
+        for _ in range(MAX_ATTEMPTS):
             again = [layer for layer in layers if layer.key not in best or best[layer.key].noisy]
             if not again:
                 break
             with lock.exclusive() if lock is not None else nullcontext():
                 found = _stretch(again, call, threads, seconds)
             for layer, entry in zip(again, found, strict=True):
-                best[layer.key] = min(best.get(layer.key, entry), entry, key=lambda one: one.doubt)
+                best[layer.key] = min(best.get(layer.key, entry), entry, key=lambda one: one.uncertainty)
         yield from best.items()
 
 
@@ -86,7 +87,7 @@ def _parts(keys: Sequence[LayerKey]) -> Iterator[list[LayerKey]]:
     numbers = 0
     for key in keys:
         size = size_of(key) * copies_of(key)
-        if part and (len(part) == TOGETHER or numbers + size > NUMBERS):
+        if part and (len(part) == LAYERS_IN_TURN or numbers + size > MAX_NUMBERS):
             yield part
             part, numbers = [], 0
         part.append(key)
@@ -100,8 +101,8 @@ def _prepare(key: LayerKey, threads: int, unsigned: bool) -> _Layer:
     content = layer_model(key, copies, unsigned=unsigned)
     around = None
     if key.kind == "int8" and key.geometry.op != "linear" and operators(content).count("Transpose") >= copies:
-        around = _Timed(_runner(onnx_session(transpose_model(key, copies), threads)))
-    return _Layer(key, copies, _Timed(_runner(onnx_session(content, threads))), around)
+        around = _Repeated(_runner(onnx_session(transpose_model(key, copies), threads)))
+    return _Layer(key, copies, _Repeated(_runner(onnx_session(content, threads))), around)
 
 
 def operators(model: bytes) -> list[str]:
@@ -133,10 +134,10 @@ def _runner(session: Any) -> Callable[[], object]:
     return lambda: session.run_with_iobinding(binding)
 
 
-def _stretch(layers: Sequence[_Layer], call: _Timed, threads: int, seconds: float) -> list[Entry]:
+def _stretch(layers: Sequence[_Layer], call: _Repeated, threads: int, seconds: float) -> list[LayerTime]:
     """Time layers in turn."""
     session, feed = onnx_reference(threads)
-    reference = _Timed(lambda: session.run(None, feed))
+    reference = _Repeated(lambda: session.run(None, feed))
     all_timed = [call, *[t for layer in layers for t in (layer.model, layer.around) if t is not None]]
     for timed in (reference, *all_timed):
         for _ in range(2):
@@ -144,12 +145,13 @@ def _stretch(layers: Sequence[_Layer], call: _Timed, threads: int, seconds: floa
         timed.times.clear()
     end = time.perf_counter() + seconds * len(layers)
     rounds = 0
-    while rounds < LEAST or time.perf_counter() < end:
+    while rounds < MIN_ROUNDS or time.perf_counter() < end:
         reference.once()
         for timed in all_timed:
             timed.once()
         rounds += 1
-        if rounds >= 3 * LEAST and rounds % CHECK == 0 and all(_known(layer.model.times) for layer in layers):
+        due = rounds >= 3 * MIN_ROUNDS and rounds % ROUNDS_BETWEEN_CHECKS == 0
+        if due and all(_known(layer.model.times) for layer in layers):
             break
     noisy = disturbed(reference.times)
     return [_entry(layer, call, noisy) for layer in layers]
@@ -157,15 +159,15 @@ def _stretch(layers: Sequence[_Layer], call: _Timed, threads: int, seconds: floa
 
 def _known(times: Sequence[float]) -> bool:
     low, median, high = median_interval(times)
-    return high - low <= 2 * ENOUGH * median
+    return high - low <= 2 * HALF_WIDTH * median
 
 
-def _entry(layer: _Layer, call: _Timed, noisy: bool) -> Entry:
+def _entry(layer: _Layer, call: _Repeated, noisy: bool) -> LayerTime:
     low, middle, high = median_interval(layer.model.times)
-    wide = high - low > WIDE * middle
+    wide = high - low > MAX_RELATIVE_INTERVAL * middle
     base = layer.around or call
     base_low, base_middle, base_high = median_interval(base.times)
-    least = LEAST_SHARE * middle
+    least = MIN_LAYER_FRACTION * middle
     ends = (max(low - base_high, least), max(middle - base_middle, least), max(high - base_low, least))
     low, middle, high = (round(value / layer.copies, 7) for value in ends)
-    return Entry(middle, low, high, len(layer.model.times), noisy or wide)
+    return LayerTime(middle, low, high, len(layer.model.times), noisy or wide)

@@ -10,12 +10,14 @@ from typing import Any
 
 from autoreg.latency.table.layer_key import LayerKey
 
-LIMIT = 3000  # entries that are measured one by one; above it a grid of them is measured and the rest interpolated
+MAX_MEASURED_LAYERS = (
+    3000  # entries that are measured one by one; above it a grid of them is measured and the rest interpolated
+)
 _AXIS = 16  # levels along an axis of the finest grid that is tried
 
 
 @dataclass(frozen=True)
-class Entry:
+class LayerTime:
     """Median time of one layer in milliseconds, with its 95 % interval; `noisy` when no try went undisturbed."""
 
     ms: float
@@ -25,12 +27,12 @@ class Entry:
     noisy: bool = False
 
     @property
-    def doubt(self) -> tuple[bool, float]:
+    def uncertainty(self) -> tuple[bool, float]:
         """Of two measurements of one layer, the one with less of it is kept: disturbed or not, then the spread."""
         return self.noisy, (self.high - self.low) / self.ms
 
 
-def interpolate(family: Mapping[tuple[int, int], Entry], key: LayerKey) -> Entry:
+def interpolate(family: Mapping[tuple[int, int], LayerTime], key: LayerKey) -> LayerTime:
     """Time of a layer from those that differ in channels alone; see `LatencyTable.find`.
 
     Args:
@@ -58,7 +60,7 @@ def interpolate(family: Mapping[tuple[int, int], Entry], key: LayerKey) -> Entry
     def mean(values: Iterable[tuple[float, float]]) -> float:
         return math.exp(sum(weight * math.log(value) for value, weight in values if weight > 0))
 
-    return Entry(
+    return LayerTime(
         ms=mean((family[corner].ms, weight) for corner, weight in weights.items()),
         low=mean((family[corner].low, weight) for corner, weight in weights.items()),
         high=mean((family[corner].high, weight) for corner, weight in weights.items()),
@@ -67,7 +69,7 @@ def interpolate(family: Mapping[tuple[int, int], Entry], key: LayerKey) -> Entry
 
 
 def _rectangle(
-    family: Mapping[tuple[int, int], Entry], at: tuple[int, int]
+    family: Mapping[tuple[int, int], LayerTime], at: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """The smallest rectangle around a point whose corners were all measured."""
     if all(inputs == outputs for inputs, outputs in family) and at[0] == at[1]:  # depthwise: a line of channels
@@ -94,18 +96,18 @@ def _share(low: int, value: int, high: int) -> float:
     return 0.0 if low == high else math.log(value / low) / math.log(high / low)
 
 
-def _scaled(entry: Entry, factor: float) -> Entry:
-    return Entry(entry.ms * factor, entry.low * factor, entry.high * factor, entry.runs, entry.noisy)
+def _scaled(entry: LayerTime, factor: float) -> LayerTime:
+    return LayerTime(entry.ms * factor, entry.low * factor, entry.high * factor, entry.runs, entry.noisy)
 
 
-def to_measure(wanted: Iterable[LayerKey], limit: int = LIMIT) -> list[LayerKey]:
+def layers_to_measure(wanted: Iterable[LayerKey], limit: int = MAX_MEASURED_LAYERS) -> list[LayerKey]:
     """The entries to measure so that `wanted` can all be told.
 
     Up to `limit` they are `wanted` themselves. Above, a grid of each family's channels is measured: the lowest and
     the highest and between them about evenly on a log scale, as fine as the limit allows.
 
     Example:
-        >>> to_measure([])
+        >>> layers_to_measure([])
         []
     """
     keys = sorted(set(wanted), key=lambda key: (repr(key.family), key.inputs, key.outputs))
@@ -124,13 +126,13 @@ def to_measure(wanted: Iterable[LayerKey], limit: int = LIMIT) -> list[LayerKey]
 
 def _grid(members: list[LayerKey], size: int) -> list[LayerKey]:
     first = members[0]
-    inputs, outputs = (spread_over({getattr(key, end) for key in members}, size) for end in ("inputs", "outputs"))
+    inputs, outputs = (log_spaced({getattr(key, end) for key in members}, size) for end in ("inputs", "outputs"))
     if first.geometry.depthwise:
         return [LayerKey(first.kind, first.geometry, channels, channels) for channels in inputs]
     return [LayerKey(first.kind, first.geometry, i, o) for i in inputs for o in outputs]
 
 
-def spread_over(values: set[int], size: int) -> list[int]:
+def log_spaced(values: set[int], size: int) -> list[int]:
     """At most `size` of some numbers, the extremes among them, about evenly on a log scale."""
     ordered = sorted(values)
     if len(ordered) <= size:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from autoreg.latency.table.layer_key import Geometry, LayerKey
+from autoreg.latency.table.layer_key import LayerKey
+from autoreg.network.geometry import Geometry
 
 Array = NDArray[Any]
 

@@ -14,16 +14,17 @@ from autoreg.errors import InputError
 from autoreg.files import write_whole
 from autoreg.latency.artifact_latency import LatencyCache, signature
 from autoreg.latency.calibration import Correction, Prediction, features
-from autoreg.latency.table.geometry import Geometry, geometry
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_digest, device_fingerprint
+from autoreg.network.geometry import Geometry
+from autoreg.network.layer_geometries import layer_geometries
 from autoreg.network.shapes import Profile
 from autoreg.network.trace import batch_size
 
-VERSION = 1
+CORRECTION_VERSION = 1
 
 
-class Timed(Protocol):
+class TimedSetup(Protocol):
     """What is needed of a task made ready (`autoreg.trial.setup.Setup`)."""
 
     latency: LatencyCache
@@ -41,7 +42,7 @@ class Timed(Protocol):
 
 
 @dataclass(frozen=True)
-class Check:
+class HeldOutErrors:
     """How well whole recipes are predicted that the correction was not fitted on.
 
     Attributes:
@@ -63,7 +64,7 @@ class Check:
         return {**vars(self), "predicted": list(self.predicted), "measured": list(self.measured)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Check:
+    def from_dict(cls, data: Mapping[str, Any]) -> HeldOutErrors:
         """Read what `to_dict` wrote."""
         return cls(**{**data, "predicted": tuple(data["predicted"]), "measured": tuple(data["measured"])})
 
@@ -83,27 +84,27 @@ class LatencyModel:
 
     table: LatencyTable
     correction: Correction
-    check: Check
+    check: HeldOutErrors
     geometries: Mapping[str, Geometry]
     profile: Profile
     batch: int
 
     @classmethod
-    def load(cls, setup: Timed, *, threads: int = 1) -> LatencyModel | None:
+    def load(cls, setup: TimedSetup, *, threads: int = 1) -> LatencyModel | None:
         """The model of a task on this machine; None where `autoreg latency` was not run for its network here."""
         fingerprint = device_fingerprint(threads)
         folder = setup.latency.folder
-        path = correction_file(folder, fingerprint, network_of(setup))
+        path = correction_file(folder, fingerprint, network_digest(setup))
         table = LatencyTable.file(folder, fingerprint)
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored["format"] != VERSION or stored["fingerprint"] != fingerprint:
+            if stored["format"] != CORRECTION_VERSION or stored["fingerprint"] != fingerprint:
                 return None
-            correction, check = Correction.from_dict(stored["correction"]), Check.from_dict(stored["check"])
+            correction, check = Correction.from_dict(stored["correction"]), HeldOutErrors.from_dict(stored["check"])
             known = LatencyTable.load(table, fingerprint)
         except (OSError, ValueError, KeyError, TypeError):  # missing, cut short, foreign or of another version
             return None
-        return cls(known, correction, check, *pass_of(setup))
+        return cls(known, correction, check, *timed_network(setup))
 
     def features(self, levels: Levels) -> dict[str, float]:
         """Features of levels, see `autoreg.latency.calibration`."""
@@ -127,13 +128,13 @@ class LatencyModel:
         }
 
 
-def pass_of(setup: Timed) -> tuple[dict[str, Geometry], Profile, int]:
+def timed_network(setup: TimedSetup) -> tuple[dict[str, Geometry], Profile, int]:
     """Geometries, profile and batch of a task's dense network as it is timed."""
     given = setup.task.latency_input()
-    return geometry(setup.skeleton(), given), setup.profile, batch_size(given)
+    return layer_geometries(setup.skeleton(), given), setup.profile, batch_size(given)
 
 
-def network_of(setup: Timed) -> str:
+def network_digest(setup: TimedSetup) -> str:
     """Digest of the dense network and the batch that is timed: what a correction belongs to.
 
     Tasks that differ in their data alone share it.
@@ -142,7 +143,7 @@ def network_of(setup: Timed) -> str:
 
 
 def correction_file(folder: str | Path, fingerprint: Mapping[str, str | int], network: str) -> Path:
-    """Where the correction of a network stands; see `network_of`."""
+    """Where the correction of a network stands; see `network_digest`."""
     return Path(folder) / f"correction-{device_digest(fingerprint)}-{network}.json"
 
 
@@ -151,12 +152,12 @@ def save_correction(
     fingerprint: Mapping[str, str | int],
     network: str,
     correction: Correction,
-    check: Check,
+    check: HeldOutErrors,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Keep what was fitted, with what a reader wants to know (`about`); the file appears at once."""
     path = correction_file(folder, fingerprint, network)
-    stored = {"format": VERSION, "fingerprint": dict(fingerprint), "network": network, **(about or {})}
+    stored = {"format": CORRECTION_VERSION, "fingerprint": dict(fingerprint), "network": network, **(about or {})}
     stored |= {"correction": correction.to_dict(), "check": check.to_dict()}
     write_whole(path, json.dumps(stored, indent=1).encode())
     return path

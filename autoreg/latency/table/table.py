@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.errors import InputError
-from autoreg.latency.table.grid import Entry, interpolate
+from autoreg.latency.table.grid import LayerTime, interpolate
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.timing import device_digest
 
-VERSION = 1
+TABLE_VERSION = 1
 
 
 class LatencyTable:
@@ -32,9 +32,9 @@ class LatencyTable:
     def __init__(self, fingerprint: Mapping[str, str | int], path: Path | None = None) -> None:
         self.fingerprint = dict(fingerprint)
         self.path = path
-        self.entries: dict[LayerKey, Entry] = {}
-        self._families: dict[Any, dict[tuple[int, int], Entry]] = {}
-        self._known: dict[LayerKey, Entry] = {}
+        self.entries: dict[LayerKey, LayerTime] = {}
+        self._families: dict[Any, dict[tuple[int, int], LayerTime]] = {}
+        self._known: dict[LayerKey, LayerTime] = {}
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -65,8 +65,8 @@ class LatencyTable:
         path = Path(path)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         head = _parse(lines[0]) if lines else None
-        if not head or head.get("format") != VERSION or not isinstance(head.get("fingerprint"), dict):
-            raise InputError(f"{path}: is no latency table of format {VERSION}; build one with `autoreg latency`")
+        if not head or head.get("format") != TABLE_VERSION or not isinstance(head.get("fingerprint"), dict):
+            raise InputError(f"{path}: is no latency table of format {TABLE_VERSION}; build one with `autoreg latency`")
         there = head["fingerprint"]
         names = sorted({*there, *fingerprint})
         differs = [
@@ -84,12 +84,12 @@ class LatencyTable:
             data = _parse(line)
             if data is not None:
                 try:
-                    table._keep(LayerKey.from_dict(data["key"]), Entry(**data["entry"]))
+                    table._keep(LayerKey.from_dict(data["key"]), LayerTime(**data["entry"]))
                 except (KeyError, TypeError):
                     continue
         return table
 
-    def add(self, key: LayerKey, entry: Entry) -> None:
+    def add(self, key: LayerKey, entry: LayerTime) -> None:
         """Take an entry in, in place of an older one, and append it to the file."""
         self._keep(key, entry)
         if self.path is None:
@@ -99,7 +99,7 @@ class LatencyTable:
         with open(self.path, "ab+") as file:
             end = file.seek(0, os.SEEK_END)
             if end == 0:
-                line = json.dumps({"format": VERSION, "fingerprint": self.fingerprint}) + "\n" + line
+                line = json.dumps({"format": TABLE_VERSION, "fingerprint": self.fingerprint}) + "\n" + line
             else:
                 file.seek(end - 1)
                 if file.read(1) != b"\n":
@@ -107,7 +107,7 @@ class LatencyTable:
             file.write(line.encode())
             file.flush()
 
-    def _keep(self, key: LayerKey, entry: Entry) -> None:
+    def _keep(self, key: LayerKey, entry: LayerTime) -> None:
         self.entries[key] = entry
         self._families.setdefault(key.family, {})[key.inputs, key.outputs] = entry
         self._known.clear()
@@ -116,7 +116,7 @@ class LatencyTable:
         """Whether the table can say anything of a layer: it has entries of this kind and geometry."""
         return key in self.entries or key.family in self._families
 
-    def find(self, key: LayerKey) -> Entry:
+    def find(self, key: LayerKey) -> LayerTime:
         """The time of a layer: measured, or interpolated between measured channels of the same geometry and kind.
 
         Between four (in depthwise layers two) measured ones it is linear in the logarithms of time and channels;

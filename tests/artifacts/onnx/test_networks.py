@@ -15,7 +15,7 @@ from autoreg.artifacts.deployable import deployable
 from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
 from autoreg.artifacts.onnx.graph import ExportError, Graphs
 from autoreg.artifacts.onnx.runtime import INTEGER_NODES, operators
-from autoreg.latency.interleaved import time_together
+from autoreg.latency.interleaved import time_interleaved
 from autoreg.latency.timing import OnnxError, feed, onnx_session, time_onnx
 from autoreg.methods.quantization import attach_quantizers, calibrate, placement
 
@@ -109,7 +109,7 @@ def test_mappings_are_fed_by_name_and_the_logits_are_given(fast: bool) -> None:
     for order in (given, turned):
         assert torch.allclose(OnnxModule(written.content)(**order), expected, atol=1e-5)
         assert time_onnx(written.content, order, seconds=0.0).batch == 6
-        assert [one.batch for one in time_together([written.content], order, seconds=0.0)] == [6]
+        assert [one.batch for one in time_interleaved([written.content], order, seconds=0.0)] == [6]
     session = onnx_session(written.content, 1)
     assert {name: list(value.shape) for name, value in feed(session, given).items()} == {"ids": [6, 7], "mask": [6, 7]}
     with pytest.raises(OnnxError, match="given: ids, length"):

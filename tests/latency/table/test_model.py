@@ -15,12 +15,12 @@ from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.latency.artifact_latency import LatencyCache
 from autoreg.latency.calibration import FEATURES, Correction, error_quantiles, features, fit, predict_latency
-from autoreg.latency.table.geometry import geometry
-from autoreg.latency.table.grid import Entry
-from autoreg.latency.table.layer_key import KINDS, LayerKey, applied_layers
-from autoreg.latency.table.model import Check, LatencyModel, correction_file, network_of, save_correction
+from autoreg.latency.table.grid import LayerTime
+from autoreg.latency.table.layer_key import LAYER_KINDS, LayerKey, applied_layers
+from autoreg.latency.table.model import HeldOutErrors, LatencyModel, correction_file, network_digest, save_correction
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_fingerprint
+from autoreg.network.layer_geometries import layer_geometries
 from autoreg.network.profile import profile
 from tests.network.nets import ResNet, zoo
 
@@ -82,15 +82,15 @@ def test_layer_times_that_the_sample_lacks_count_as_measured() -> None:
 
 def table_for(model: Any, example: Any, ms: float = 0.5) -> tuple[LatencyTable, Any]:
     """A table that knows every layer of a network at any size: `ms` for each call."""
-    found = geometry(model, example)
+    found = layer_geometries(model, example)
     table = LatencyTable(device_fingerprint())
-    for kind in KINDS:
+    for kind in LAYER_KINDS:
         for one in found.values():
-            table.add(LayerKey(kind, one, 8, 8), Entry(ms, ms, ms))
+            table.add(LayerKey(kind, one, 8, 8), LayerTime(ms, ms, ms))
             for channels in (1, 256):
                 for other in (1, 256):
                     if not one.depthwise:
-                        table.add(LayerKey(kind, one, channels, other), Entry(ms, ms, ms))
+                        table.add(LayerKey(kind, one, channels, other), LayerTime(ms, ms, ms))
     return table, found
 
 
@@ -145,8 +145,8 @@ def test_a_model_is_loaded_where_table_and_correction_are(tmp_path: Path) -> Non
         table.add(key, entry)
     assert LatencyModel.load(setup) is None
     weights = dict.fromkeys(FEATURES, 0.0) | {"fp32_ms": 2.0, "constant": 0.25}
-    correction, check = Correction(weights, -0.1, 0.25, 0.05, 0.1, 9), Check((1.0, 2.0), (1.0, 2.5), 0.1, 0.18)
-    path = save_correction(tmp_path, device_fingerprint(), network_of(setup), correction, check, {"task": "x"})
+    correction, check = Correction(weights, -0.1, 0.25, 0.05, 0.1, 9), HeldOutErrors((1.0, 2.0), (1.0, 2.5), 0.1, 0.18)
+    path = save_correction(tmp_path, device_fingerprint(), network_digest(setup), correction, check, {"task": "x"})
     loaded = LatencyModel.load(setup)
     assert loaded is not None
     assert (loaded.correction, loaded.check, loaded.batch) == (correction, check, 2)
@@ -160,4 +160,4 @@ def test_a_model_is_loaded_where_table_and_correction_are(tmp_path: Path) -> Non
     assert LatencyModel.load(setup, threads=2) is None
     path.write_text(path.read_text()[:-30])
     assert LatencyModel.load(setup) is None
-    assert path == correction_file(tmp_path, device_fingerprint(), network_of(setup))
+    assert path == correction_file(tmp_path, device_fingerprint(), network_digest(setup))

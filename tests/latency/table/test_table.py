@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from autoreg.errors import InputError
-from autoreg.latency.table.bench import measure_entries, operators
-from autoreg.latency.table.grid import Entry, to_measure
-from autoreg.latency.table.layer_key import Geometry, LayerKey
+from autoreg.latency.table.bench import measure_layers, operators
+from autoreg.latency.table.grid import LayerTime, layers_to_measure
+from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.table.layer_models import feed_of, identity_model, layer_model, transpose_model
 from autoreg.latency.table.model import load_table
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_fingerprint, onnx_session
 from autoreg.locks import MeasureLock
+from autoreg.network.geometry import Geometry
 
 CONV = Geometry("conv", 2, (6, 5), (3, 3), (2, 1), (1, 0, 1, 2), (1, 1), bias=False)
 DEPTH = Geometry("conv", 2, (6, 6), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), groups=8, depthwise=True)
@@ -35,8 +36,8 @@ def key(inputs: int, outputs: int, kind: Any = "fp32", geometry: Geometry = ROWS
     return LayerKey(kind, geometry, inputs, outputs)
 
 
-def entry(ms: float) -> Entry:
-    return Entry(ms, 0.9 * ms, 1.2 * ms, 30)
+def entry(ms: float) -> LayerTime:
+    return LayerTime(ms, 0.9 * ms, 1.2 * ms, 30)
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------
@@ -163,8 +164,8 @@ def test_few_entries_are_all_measured_and_of_many_a_grid() -> None:
     wanted = [key(i, o) for i in range(4, 129, 4) for o in range(4, 129, 4)] + [
         key(c, c, geometry=DEPTH) for c in range(1, 100)
     ]
-    assert len(to_measure(wanted, 5000)) == len(wanted)
-    chosen = to_measure(wanted, 100)
+    assert len(layers_to_measure(wanted, 5000)) == len(wanted)
+    chosen = layers_to_measure(wanted, 100)
     assert 50 < len(chosen) <= 100
     assert {(4, 4), (4, 128), (128, 4), (128, 128)} <= {(k.inputs, k.outputs) for k in chosen if k.geometry == ROWS}
     table = LatencyTable(HERE)
@@ -225,7 +226,7 @@ def test_entries_are_measured_under_the_lock(tmp_path: Path) -> None:
     """One per key, in order, intervals around the medians; larger layers take longer."""
     keys = [key(8, 8, "int8", CONV), key(8, 8), key(8, 8, "int4"), key(512, 2048), key(8, 8, geometry=CONV)]
     lock = MeasureLock(tmp_path / "lock")
-    found = dict(measure_entries(keys, lock=lock, seconds=0.01))
+    found = dict(measure_layers(keys, lock=lock, seconds=0.01))
     assert list(found) == keys
     for one in found.values():
         assert 0 < one.low <= one.ms <= one.high

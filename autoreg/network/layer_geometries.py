@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from autoreg.latency.table.layer_key import Geometry
+from autoreg.network.geometry import Geometry
 from autoreg.network.trace import call, evaluating, hooked, weighted_layers
 
-__all__ = ["Geometry", "geometry"]
 
-
-def geometry(model: nn.Module, example_input: Any) -> dict[str, Geometry]:
+def layer_geometries(model: nn.Module, example_input: Any) -> dict[str, Geometry]:
     """Watch one pass of the dense model at the batch that is timed.
 
     Spatial sizes, strides and the like do not change when channels are removed or blocks dropped, so that the channels
