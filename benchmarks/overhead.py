@@ -30,7 +30,7 @@ import numpy as np
 
 from autoreg.engine import Budget, Engine, EventLog, Normalizer, Result
 from autoreg.engine.acquisition.shared_cost import Bill, Price
-from autoreg.engine.pareto.ehvi import Region
+from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.files import write_whole
 from autoreg.space import Space, digest
 
@@ -255,10 +255,10 @@ def candidates_a_second(costs: int, members: int, count: int, seed: int = 0) -> 
     front = rng.random((members, 1 + costs))
     front[:, 1:] /= front[:, 1:].sum(axis=1, keepdims=True)
     front[:, 0] = rng.random(members) * 0.2 + 0.3
-    region = Region.of(front, [1.0] + [1.1] * costs)
+    region = NondominatedPartitioning.of(front, [1.0] + [1.1] * costs)
     places, mean, spread = rng.random((count, costs)), rng.random(count), np.full(count, 0.1)
     began = time.perf_counter()
-    region.log_gain(places, mean, spread)
+    region.log_ehvi(places, mean, spread)
     return count / (time.perf_counter() - began)
 
 

@@ -26,7 +26,7 @@ from autoreg.engine.pruning.rung_decision import decide_at
 from autoreg.engine.samplers.base import make_sampler
 from autoreg.engine.surrogate import fitting
 from autoreg.engine.surrogate.auxiliary_points import Uncompressed
-from autoreg.engine.surrogate.noise_model import Believer
+from autoreg.engine.surrogate.noise_model import PosteriorEstimator
 from autoreg.engine.transfer import initial_design
 from autoreg.errors import InputError, StudyError
 from autoreg.space.budget import Budget
@@ -129,8 +129,8 @@ class Engine:
         drawer = make_sampler(sampler, space, len(objectives), self.problem.excess)
         auto = sampler == "auto"
         again = auto if replicate is None else replicate
-        self._learner = fitting.Learner(self.problem, seed=self.seed, group=group, uncompressed=uncompressed)
-        self._believer = Believer(self.problem, self._learner)
+        self._learner = fitting.SurrogateFitter(self.problem, seed=self.seed, group=group, uncompressed=uncompressed)
+        self._believer = PosteriorEstimator(self.problem, self._learner)
         self._proposer = Proposer(
             self.problem,
             drawer,
@@ -275,7 +275,7 @@ class Engine:
         By drawing the qualities of all recipes near the front from their posterior, at their known costs. Empty with
         too few trials.
         """
-        return summary.probabilities(self.problem, self.state, self._believer.look(self.state), self.seed)
+        return summary.probabilities(self.problem, self.state, self._believer.at(self.state), self.seed)
 
     def hypervolume(self) -> float | None:
         """Hypervolume of the front in the unit cube; None until the scale is fixed."""
@@ -287,7 +287,7 @@ class Engine:
 
     def predictor(self) -> dict[str, Any]:
         """How well the predictor foretells, whether screening listens to it, and what became of a warm start."""
-        quality, prior = self._learner.quality(self.state), self.problem.prior
+        quality, prior = self._learner.validation(self.state), self.problem.prior
         few = {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
         found = few if quality is None else quality.to_dict()
         return found if prior is None else {**found, "prior": prior.to_dict()}

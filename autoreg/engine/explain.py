@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoreg.engine.acquisition.reevaluation import SHARE
 from autoreg.engine.pruning.halving import Halving
-from autoreg.engine.surrogate.fitting import LEAST
+from autoreg.engine.surrogate.fitting import MIN_TRIALS
 
 
 def explain(sampler: str, drawer: str, halving: Halving | None, replicate: bool) -> str:
@@ -20,9 +20,9 @@ def explain(sampler: str, drawer: str, halving: Halving | None, replicate: bool)
     if sampler == "auto":
         text += (
             " auto: candidates that could not extend the front at their known cost are passed over. From"
-            f" {LEAST} complete trials on the candidate is taken of which experts expect the largest improvement of the"
-            " hypervolume at its known cost, unless they are seen to foretell worse than cost alone does; one in ten is"
-            " drawn evenly as an audit."
+            f" {MIN_TRIALS} complete trials on the candidate is taken of which experts expect the largest improvement"
+            " of the hypervolume at its known cost, unless they are seen to foretell worse than cost alone does; one in"
+            " ten is drawn evenly as an audit."
         )
     if replicate:
         text += (

@@ -9,7 +9,7 @@ from autoreg.engine.log.records import StudyState
 from autoreg.engine.pareto import front
 from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate import noise_model
-from autoreg.engine.surrogate.noise_model import Belief
+from autoreg.engine.surrogate.noise_model import Posterior
 
 
 def members(problem: Problem, state: StudyState) -> list[int]:
@@ -32,13 +32,13 @@ def incumbents(problem: Problem, state: StudyState, believed: Mapping[int, float
     return dict(sorted((r.number, float(v[column])) for r, v, k in zip(counted, values, on, strict=True) if k))
 
 
-def probabilities(problem: Problem, state: StudyState, belief: Belief | None, seed: int) -> dict[int, float]:
+def probabilities(problem: Problem, state: StudyState, belief: Posterior | None, seed: int) -> dict[int, float]:
     """Probability of recipes near the front that no other dominates them, by the number of their first trial."""
     if belief is None:
         return {}
     values = problem.table([state.records[n] for n in belief.trials]) * problem.signs
     column = problem.names.index(problem.quality)
-    found = noise_model.probabilities(values, column, belief.mean, belief.spread, seed)
+    found = noise_model.front_probabilities(values, column, belief.mean, belief.covariance, seed)
     return dict(zip(belief.trials, found.tolist(), strict=True))
 
 

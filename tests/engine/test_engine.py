@@ -23,7 +23,7 @@ from autoreg.engine import (
     read_state,
     summary,
 )
-from autoreg.engine.pareto.attained_front import Frontier
+from autoreg.engine.pareto.attained_front import AttainedFront
 from autoreg.errors import AutoregError, InputError, StudyError
 from autoreg.space import Expression, Space, digest
 from tests.engine.problems import DENSE, OBJECTIVES, evaluate, keys, run, small_space, toy_costs, toy_error, toy_space
@@ -354,7 +354,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
     record = engine.state.records[0]
     assert record.metrics["flops"] == 200.0
     assert record.intervals == {"flops": [100.0, 200.0, 400.0]}
-    frontier = Frontier(engine.problem)
+    frontier = AttainedFront(engine.problem)
     assert frontier.could_extend(engine.state, [{"flops": f} for f in (100.0, 300.0, 500.0)]).tolist() == [
         True,
         True,
@@ -362,7 +362,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
     ]
     second = engine.ask()
     engine.tell(second.number, Result("COMPLETE", {"error": 0.0, "flops": 150.0}))
-    assert Frontier(engine.problem).could_extend(engine.state, [{"flops": 160.0}]).tolist() == [False], (
+    assert AttainedFront(engine.problem).could_extend(engine.state, [{"flops": 160.0}]).tolist() == [False], (
         "what was measured is exact"
     )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autoreg.engine.acquisition import improvement
 from autoreg.engine.acquisition.reevaluation import best_replica, due, kept
 from autoreg.engine.acquisition.shared_cost import (
     CUTS,
@@ -23,7 +24,7 @@ from autoreg.engine.acquisition.shared_cost import (
     remembered,
 )
 from autoreg.engine.log.records import StudyState
-from autoreg.engine.pareto.attained_front import Frontier
+from autoreg.engine.pareto.attained_front import AttainedFront
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.pareto.log_sum import log_sum
 from autoreg.engine.problem import Interval, Problem
@@ -31,7 +32,8 @@ from autoreg.engine.samplers.base import GridSampler, RandomSampler, Sampler
 from autoreg.engine.samplers.history import Observation
 from autoreg.engine.samplers.mutation import cross, even, vary
 from autoreg.engine.surrogate import fitting
-from autoreg.engine.surrogate.noise_model import Believer, means
+from autoreg.engine.surrogate.noise_model import PosteriorEstimator, mean_qualities
+from autoreg.engine.surrogate.threads import one_thread
 from autoreg.errors import AutoregError, InputError
 
 DRAWS = 500
@@ -111,12 +113,12 @@ class Proposer:
         seed: int,
         *,
         known_cost_filter: bool = True,
-        learner: fitting.Learner | None = None,
+        learner: fitting.SurrogateFitter | None = None,
         pool: int = 128,
         plain: float = 0.1,
         price: Price | None = None,
         counted: bool = False,
-        believer: Believer | None = None,
+        believer: PosteriorEstimator | None = None,
         replicate: bool = False,
     ) -> None:
         self._problem = problem
@@ -131,7 +133,7 @@ class Proposer:
         self.ledger = None if price is None else Ledger(price, counted=counted)
         self._siblings = None if price is None else Siblings(problem.space, price)
         self._believer, self._replicate = believer, replicate
-        self._frontier = Frontier(problem, lambda state: means(state, problem.quality))
+        self._frontier = AttainedFront(problem, lambda state: mean_qualities(state, problem.quality))
         self._taken: set[str] = set()
         self._heard = 0
         self._flats: dict[int, dict[str, Any]] = {}
@@ -143,19 +145,19 @@ class Proposer:
         """Return the recipe of trial `number`, or None when the space has no other."""
         taken = self.taken(state)
         self.rejected = Counter()
-        learned = None if self._learner is None else self._learner.learned(state)
+        learned = None if self._learner is None else self._learner.fit(state)
         found = None
         if learned is not None and learned.trusted and state.normalizer is not None:
             if self._left_plain(number):
                 found = self._drawn(state, number, taken, plain=True)
             else:
-                with fitting.one_thread():
+                with one_thread():
                     found = self._screened(state, number, taken, learned)
         found = found or self._drawn(state, number, taken) or self._walked(number, taken)
         if found is None or found.replicate_of is not None or learned is None or self._learner is None:
             return found
-        with fitting.one_thread():
-            foretold = fitting.prediction(self._problem, self._learner, learned, found.config, found.costs)
+        with one_thread():
+            foretold = fitting.predict(self._problem, self._learner, learned, found.config, found.costs)
         if foretold is not None and found.gain is not None:
             foretold["gain"] = round(found.gain, 8)
         return replace(found, predicted=foretold)
@@ -274,7 +276,9 @@ class Proposer:
                 return proposal
         return None
 
-    def _screened(self, state: StudyState, number: int, taken: set[str], learned: fitting.Learned) -> Proposal | None:
+    def _screened(
+        self, state: StudyState, number: int, taken: set[str], learned: fitting.FittedSurrogate
+    ) -> Proposal | None:
         """Take the candidate of largest expected hypervolume improvement at its known cost, by `log_worth` if priced.
 
         The best of the pool are varied and judged again, `ROUNDS` times: a climb along the acquisition.
@@ -303,26 +307,30 @@ class Proposer:
             or chosen
         )
 
-    def _promise(self, state: StudyState, learned: fitting.Learned, proposal: Proposal, luck: float = 0.0) -> float:
+    def _promise(
+        self, state: StudyState, learned: fitting.FittedSurrogate, proposal: Proposal, seed_variance: float = 0.0
+    ) -> float:
         encoded = self._problem.encoded(proposal.config)
         assert encoded is not None
         about = (self._problem, state, self._frontier, learned, encoded, proposal.costs, proposal.expected)
-        return fitting.promise(*about, luck=luck)
+        return improvement.log_expected_improvement(*about, seed_variance=seed_variance)
 
-    def _again(self, state: StudyState, learned: fitting.Learned, best: Proposal, worth: float) -> Proposal | None:
+    def _again(
+        self, state: StudyState, learned: fitting.FittedSurrogate, best: Proposal, worth: float
+    ) -> Proposal | None:
         """A recipe to run again, where that is worth more than the best candidate; None where it is not.
 
         Args:
             best: The best candidate.
             worth: Logarithm of the hypervolume that is expected of it, per epoch.
         """
-        belief = self._believer.look(state) if self._believer and self._replicate and due(state) else None
+        belief = self._believer.at(state) if self._believer and self._replicate and due(state) else None
         if belief is None or best.gain is None:
             return None
         replica = best_replica(self._problem, state, belief, self._seed, self.ledger)
         if replica is None:
             return None
-        lasting = self._promise(state, learned, best, luck=belief.noise.luck) - math.log(max(best.gain, 1e-300))
+        lasting = self._promise(state, learned, best, belief.noise.seed_variance) - math.log(max(best.gain, 1e-300))
         if worth + math.log(kept(self._problem, state)) + lasting >= replica.log_worth:
             return None
         record = replica.record
@@ -331,7 +339,7 @@ class Proposer:
         return Proposal(config, "replicate", key, record.costs, None, intervals, record.number, replica.seed)
 
     def _judged(
-        self, state: StudyState, learned: fitting.Learned, proposals: Mapping[str, Proposal]
+        self, state: StudyState, learned: fitting.FittedSurrogate, proposals: Mapping[str, Proposal]
     ) -> dict[str, Candidate]:
         """Proposals with their expected improvement; those that cannot be encoded are left out."""
         found = self._problem.encoded_many([p.config for p in proposals.values()])
@@ -339,7 +347,7 @@ class Proposer:
         if not rows:
             return {}
         held = [proposals[k] for k in rows]
-        gains = fitting.log_gains(
+        gains = improvement.log_ehvi_parts(
             self._problem,
             state,
             self._frontier,
@@ -375,7 +383,7 @@ class Proposer:
         """Variants of the best candidates that share their costliest phase; of `SHARED` such phases."""
         if self.ledger is None or self._siblings is None:
             return []
-        donors = [*parents, *(f for r in self._frontier.look(state).members if (f := self._flat(r.number, r.config)))]
+        donors = [*parents, *(f for r in self._frontier.update(state).members if (f := self._flat(r.number, r.config)))]
         found: list[dict[str, Any]] = []
         phases: set[tuple[int, str]] = set()
         for proposal in best:
@@ -393,7 +401,7 @@ class Proposer:
         if number < OWN_UNTIL:
             seen = self._seen(state)
             drawn += [self._sampler.propose(seen, (self._seed, number, k)) for k in range(OWN_IN_POOL)]
-        parents = [f for r in self._frontier.look(state).members if (f := self._flat(r.number, r.config))]
+        parents = [f for r in self._frontier.update(state).members if (f := self._flat(r.number, r.config))]
         drawn += even(space, self._pool // 2 if parents else self._pool, rng)
         for k in range(self._pool // 2 if parents else 0):
             mother, father = (parents[i] for i in rng.integers(len(parents), size=2))

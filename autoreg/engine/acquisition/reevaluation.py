@@ -19,7 +19,7 @@ from autoreg.engine.acquisition.shared_cost import Ledger, total
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats, contributions, nondominated
 from autoreg.engine.problem import Problem
-from autoreg.engine.surrogate.noise_model import Belief
+from autoreg.engine.surrogate.noise_model import Posterior
 
 SHARE = 0.12
 """Replicates are at most this share of all trials."""
@@ -65,7 +65,7 @@ def due(state: StudyState) -> bool:
 
 
 def best_replica(
-    problem: Problem, state: StudyState, belief: Belief, seed: int, ledger: Ledger | None
+    problem: Problem, state: StudyState, belief: Posterior, seed: int, ledger: Ledger | None
 ) -> Replica | None:
     """The recipe of which one more run gains most per epoch; None where none may be run again.
 
@@ -128,20 +128,20 @@ def _runs(state: StudyState) -> dict[int, list[Record]]:
     return found
 
 
-def log_gains(problem: Problem, state: StudyState, belief: Belief) -> Floats:
+def log_gains(problem: Problem, state: StudyState, belief: Posterior) -> Floats:
     """Logarithm [k] of the hypervolume that the front of beliefs is expected to gain by one more run of each recipe.
 
     Recipes on the front beyond the `MEMBERS` that bring most count -inf.
     """
-    from autoreg.engine.pareto.ehvi import MOST, Region
-    from autoreg.engine.surrogate.ensemble import spread_out
+    from autoreg.engine.pareto.ehvi import MAX_CELL_VALUES, NondominatedPartitioning
+    from autoreg.engine.surrogate.ensemble import quality_mixture
 
     assert state.normalizer is not None
     column = problem.names.index(problem.quality)
     sign, axis = float(problem.signs[column]), state.normalizer.axes[column]
-    variance = np.diag(belief.spread)
-    moved = variance / np.sqrt(variance + belief.noise.luck)
-    middles, spreads = spread_out(belief.mean, moved, belief.warp)
+    variance = np.diag(belief.covariance)
+    moved = variance / np.sqrt(variance + belief.noise.seed_variance)
+    middles, spreads = quality_mixture(belief.mean, moved, belief.warp)
     unit = abs(axis.reference - axis.ideal)
     means, spreads = (middles - sign * axis.ideal) / unit, spreads / unit
     cube = problem.scaled(problem.table([state.records[n] for n in belief.trials]), state)
@@ -152,15 +152,15 @@ def log_gains(problem: Problem, state: StudyState, belief: Belief) -> Floats:
     off = np.flatnonzero(~on)
     places = np.delete(cube, column, axis=1)
     if len(off):
-        region = Region.of(cube[on], corner, column)
-        out[off] = region.log_gain(places[off], means[off], spreads[off])
+        region = NondominatedPartitioning.of(cube[on], corner, column)
+        out[off] = region.log_ehvi(places[off], means[off], spreads[off])
     members = np.flatnonzero(on)
     brings = contributions(cube[members], corner)
-    kept = min(MEMBERS, max(int(MOST / float(len(members) + 2) ** cube.shape[1]), 1))
+    kept = min(MEMBERS, max(int(MAX_CELL_VALUES / float(len(members) + 2) ** cube.shape[1]), 1))
     for k in members[np.argsort(-brings, kind="stable")[:kept]]:
         others = np.delete(np.arange(len(cube)), k)
-        region = Region.of(cube[others], corner, column)
-        after = float(np.exp(region.log_gain(places[[k]], means[[k]], spreads[[k]])[0]))
-        now = float(np.exp(region.log_gain(places[[k]], cube[[k], column], np.zeros(1))[0]))
+        region = NondominatedPartitioning.of(cube[others], corner, column)
+        after = float(np.exp(region.log_ehvi(places[[k]], means[[k]], spreads[[k]])[0]))
+        now = float(np.exp(region.log_ehvi(places[[k]], cube[[k], column], np.zeros(1))[0]))
         out[k] = math.log(after - now) if after - now > 1e-15 else -math.inf
     return out

@@ -141,7 +141,8 @@ def log_worth(log_gains: Floats, unpaid: Sequence[Bill], overhead: float = OVERH
     pay for sixteen variants of which all but one are superfluous.
 
     Args:
-        log_gains: Logarithms of the candidates' gains in parts, [n, j], as from `Region.log_parts`.
+        log_gains: Logarithms of the candidates' gains in parts, [n, j], as from
+            `NondominatedPartitioning.log_ehvi_parts`.
         unpaid: Their bills, with what is still to be paid.
         overhead: Epochs' worth that each costs beside it.
 

@@ -13,7 +13,7 @@ from autoreg.engine.pareto.front import Floats, nondominated
 from autoreg.engine.problem import Problem
 
 if TYPE_CHECKING:
-    from autoreg.engine.pareto.ehvi import Region
+    from autoreg.engine.pareto.ehvi import NondominatedPartitioning
     from autoreg.engine.surrogate.output_warping import HalfRank
 
 SLACK = 0.01
@@ -24,7 +24,7 @@ NOTHING = 1e-5
 """A candidate that could add no more than this share of the unit cube cannot extend the front."""
 
 
-class Frontier:
+class AttainedFront:
     """What has been reached, and what is left to gain; kept until another trial ends.
 
     What is sought lies beyond what running trials are foretold to reach too, so that workers do not all seek the same.
@@ -41,15 +41,15 @@ class Frontier:
         self._at: tuple[int, bool, tuple[int, ...]] | None = None
         self.seen: Floats = np.zeros((0, len(problem.names)))
         self.members: list[Record] = []
-        self.region: Region | None = None
-        self._cautious: Region | None = None
+        self.region: NondominatedPartitioning | None = None
+        self._cautious: NondominatedPartitioning | None = None
         self._reached: Floats = self.seen
         self._told = 0
         self._counted: list[Record] = []
         self._rows: list[list[float]] = []
-        self._warped: tuple[HalfRank, Region] | None = None
+        self._warped: tuple[HalfRank, NondominatedPartitioning] | None = None
 
-    def look(self, state: StudyState) -> Frontier:
+    def update(self, state: StudyState) -> AttainedFront:
         """Bring it up to date with a state."""
         running = [r for r in state.running() if self._believed(r)]
         at = (len(state.told), state.normalizer is not None, tuple(r.number for r in running))
@@ -64,29 +64,33 @@ class Frontier:
             self.region = self._cautious = None
             self._warped = None
             if state.normalizer is not None:
-                from autoreg.engine.pareto.ehvi import Region
+                from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 
                 corner = state.normalizer.corner
-                self.region = self._cautious = Region.of(self.seen[on], corner, self._column)
+                self.region = self._cautious = NondominatedPartitioning.of(self.seen[on], corner, self._column)
                 if running:
                     hopes = [[{**r.costs, **(r.predicted or {})}[n] for n in self._problem.names] for r in running]
                     self._reached = np.vstack([self._reached, np.array(hopes, dtype=float)])
-                    self.region = Region.of(self._problem.scaled(self._reached, state), corner, self._column)
+                    self.region = NondominatedPartitioning.of(
+                        self._problem.scaled(self._reached, state), corner, self._column
+                    )
                 if any(r.intervals for r in counted):
                     careful = self._with(self._problem.cautious(counted), counted, believed)
-                    self._cautious = Region.of(self._problem.scaled(careful, state), corner, self._column)
+                    self._cautious = NondominatedPartitioning.of(
+                        self._problem.scaled(careful, state), corner, self._column
+                    )
             self._at = at
         return self
 
-    def warped(self, state: StudyState, warp: HalfRank) -> Region:
+    def warped(self, state: StudyState, warp: HalfRank) -> NondominatedPartitioning:
         """What is left to gain where the quality is measured by its score, as the experts see it.
 
         A score tells good trials apart as the quality does, and bad ones by rank, so that what a single very bad trial
         leaves behind is not worth more than all the rest.
         """
-        from autoreg.engine.pareto.ehvi import Region
+        from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 
-        self.look(state)
+        self.update(state)
         assert state.normalizer is not None
         if self._warped is None or self._warped[0] is not warp:
             axis, sign = state.normalizer.axes[self._column], float(self._problem.signs[self._column])
@@ -95,7 +99,7 @@ class Frontier:
             corner[self._column] = warp.forward([at_corner])[0]
             points = self._problem.scaled(self._reached, state)
             points[:, self._column] = warp.forward(sign * self._reached[:, self._column])
-            self._warped = warp, Region.of(points, corner, self._column, floor=-math.inf)
+            self._warped = warp, NondominatedPartitioning.of(points, corner, self._column, floor=-math.inf)
         return self._warped[1]
 
     def _heard(self, state: StudyState) -> list[Record]:
@@ -134,7 +138,7 @@ class Frontier:
         Objectives that are not known in advance count with the best value seen. All do while the
         scale of hypervolume is not fixed or nothing is complete.
         """
-        self.look(state)
+        self.update(state)
         region = self._cautious
         if region is None or not len(self.seen) or not any(n in c for c in costs for n in self._problem.names):
             return np.ones(len(costs), dtype=bool)

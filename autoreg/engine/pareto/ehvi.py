@@ -30,23 +30,23 @@ from scipy.special import erfcx, ndtr
 from autoreg.engine.pareto.front import Floats, nondominated
 from autoreg.engine.pareto.log_sum import log_sum
 
-FAR = 100.0
+ASYMPTOTIC_BEYOND = 100.0
 """Standard deviations below which the asymptotic series of the tail is exact to 1e-13."""
 
-MOST = 8_000_000
+MAX_CELL_VALUES = 8_000_000
 """Numbers that the cells of a front may take; beyond it costs and qualities are rounded to a coarser grid."""
 
-CHUNK = 1_000_000
+MAX_BLOCK_VALUES = 1_000_000
 """Numbers that a block of candidates may take in memory."""
 
 
-def log_shortfall(z: ArrayLike) -> Floats:
+def log_standard_ei(z: ArrayLike) -> Floats:
     """Logarithm of E[(z - N(0, 1))+] = phi(z) + z Phi(z), stable for every finite z; -inf at -inf."""
     z = np.asarray(z, dtype=float)
     out = np.full(z.shape, -np.inf)
     plain = z > -1
-    middle = (z <= -1) & (z >= -FAR)
-    far = (z < -FAR) & np.isfinite(z)
+    middle = (z <= -1) & (z >= -ASYMPTOTIC_BEYOND)
+    far = (z < -ASYMPTOTIC_BEYOND) & np.isfinite(z)
     near = z[plain]
     with np.errstate(over="ignore"):  # at +inf the density is zero, as it should be
         out[plain] = np.log(np.exp(-0.5 * near * near) / math.sqrt(2 * math.pi) + near * ndtr(near))
@@ -62,20 +62,20 @@ def _log_density(x: Floats) -> Floats:
     return np.asarray(-0.5 * x * x - 0.5 * math.log(2 * math.pi))
 
 
-def log_expected(threshold: ArrayLike, mean: ArrayLike, spread: ArrayLike) -> Floats:
+def log_ei(threshold: ArrayLike, mean: ArrayLike, spread: ArrayLike) -> Floats:
     """Logarithm of E[(threshold - q)+] for q ~ N(mean, spread^2), by broadcasting; a spread of 0 is a known q."""
     gap, spread = np.subtract(threshold, mean), np.asarray(spread, dtype=float)
     sure = spread <= 0
     if not sure.any():
-        return np.asarray(np.log(spread) + log_shortfall(gap / spread))
+        return np.asarray(np.log(spread) + log_standard_ei(gap / spread))
     with np.errstate(divide="ignore"):
         known = np.log(np.maximum(gap, 0.0))
         safe = np.where(sure, 1.0, spread)
-        return np.where(sure, known, np.log(safe) + log_shortfall(gap / safe))
+        return np.where(sure, known, np.log(safe) + log_standard_ei(gap / safe))
 
 
 @dataclass(frozen=True)
-class Region:
+class NondominatedPartitioning:
     """What a front leaves to be gained, cut into cells by the costs of its members.
 
     The volume that a candidate of costs k reaches at each level is linear in each of its costs within a cell, so it
@@ -96,7 +96,7 @@ class Region:
     exact: bool = True
 
     @classmethod
-    def of(cls, front: ArrayLike, corner: ArrayLike, quality: int = 0, floor: float = 0.0) -> Region:
+    def of(cls, front: ArrayLike, corner: ArrayLike, quality: int = 0, floor: float = 0.0) -> NondominatedPartitioning:
         """Cut what a front [k, m] has left below `corner` [m]; the column `quality` is the uncertain objective.
 
         Args:
@@ -143,7 +143,7 @@ class Region:
             total += weight[:, None] * self.beyond[tuple(c + e for c, e in zip(at, ends, strict=True))]
         return np.maximum(total, 0.0)
 
-    def log_gain(
+    def log_ehvi(
         self, costs: ArrayLike, mean: ArrayLike, spread: ArrayLike, weights: ArrayLike | None = None
     ) -> Floats:
         """Logarithm [n] of the expected hypervolume improvement of candidates.
@@ -157,9 +157,9 @@ class Region:
         Returns:
             -inf where nothing can be gained.
         """
-        return log_sum(self.log_parts(costs, mean, spread, weights))
+        return log_sum(self.log_ehvi_parts(costs, mean, spread, weights))
 
-    def log_parts(
+    def log_ehvi_parts(
         self,
         costs: ArrayLike,
         mean: ArrayLike,
@@ -167,10 +167,10 @@ class Region:
         weights: ArrayLike | None = None,
         cuts: Sequence[float] = (),
     ) -> Floats:
-        """As `log_gain`, split [n, (c + 1) j] into what is gained in each slab at each level of the front.
+        """As `log_ehvi`, split [n, (c + 1) j] into what is gained in each slab at each level of the front.
 
         Args:
-            costs: As the others, as of `log_gain`.
+            costs: As the others, as of `log_ehvi`.
             cuts: Where the first cost is cut into slabs, ascending [c]; without costs there is one slab.
         """
         mean, spread = np.asarray(mean, dtype=float), np.asarray(spread, dtype=float)
@@ -178,7 +178,7 @@ class Region:
         spread = spread[:, None] if spread.ndim == 1 else spread
         places = np.asarray(costs, dtype=float).reshape(len(mean), len(self.edges))
         shares = np.full(mean.shape[1], 1 / mean.shape[1]) if weights is None else np.asarray(weights, dtype=float)
-        block = max(1, CHUNK // (len(self.levels) * mean.shape[1]))
+        block = max(1, MAX_BLOCK_VALUES // (len(self.levels) * mean.shape[1]))
         parts = [
             self._block(places[i : i + block], mean[i : i + block], spread[i : i + block], shares, cuts)
             for i in range(0, len(mean), block)
@@ -195,9 +195,9 @@ class Region:
         return [np.maximum(a - b, 0.0) for a, b in itertools.pairwise([*beyond, np.zeros_like(beyond[0])])]
 
     def _block(self, costs: Floats, mean: Floats, spread: Floats, weights: Floats, cuts: Sequence[float]) -> Floats:
-        gain = log_expected(self.levels[None, :, None], mean[:, None, :], spread[:, None, :])
+        gain = log_ei(self.levels[None, :, None], mean[:, None, :], spread[:, None, :])
         if math.isfinite(self.floor):  # (t - max(q, floor))+ is (t - q)+ less (floor - q)+
-            lost = log_expected(self.floor, mean, spread)[:, None, :]
+            lost = log_ei(self.floor, mean, spread)[:, None, :]
             with np.errstate(divide="ignore", invalid="ignore"):
                 less = gain + np.log1p(-np.exp(np.minimum(lost - gain, 0.0)))
             gain = np.where((gain == -np.inf) | (self.levels <= self.floor)[None, :, None], -np.inf, less)
@@ -209,9 +209,9 @@ class Region:
 def _coarse(costs: Floats, reached: Floats) -> tuple[Floats, Floats, bool]:
     """Round members' costs [k, d] and qualities [k] to quantiles of themselves where there would be too many cells."""
     count, axes = costs.shape
-    if float(count + 2) ** (axes + 1) <= MOST:
+    if float(count + 2) ** (axes + 1) <= MAX_CELL_VALUES:
         return costs, reached, True
-    keep = int(MOST ** (1 / (axes + 1))) - 2
+    keep = int(MAX_CELL_VALUES ** (1 / (axes + 1))) - 2
     rounded = [_nearest(column, np.quantile(column, np.linspace(0, 1, keep))) for column in costs.T]
     return np.column_stack(rounded), _nearest(reached, np.quantile(reached, np.linspace(0, 1, keep))), False
 
@@ -222,7 +222,7 @@ def _nearest(values: Floats, grid: Floats) -> Floats:
     return np.asarray(np.where(values - low <= high - values, low, high))
 
 
-def log_gains(
+def log_ehvi(
     front: ArrayLike,
     corner: ArrayLike,
     costs: ArrayLike,
@@ -233,5 +233,8 @@ def log_gains(
     weights: ArrayLike | None = None,
     floor: float = 0.0,
 ) -> Floats:
-    """Logarithm [n] of the expected hypervolume improvement over a front [k, m]; see `Region.log_gain`."""
-    return Region.of(front, corner, quality, floor).log_gain(costs, mean, spread, weights)
+    """Logarithm [n] of the expected hypervolume improvement over a front [k, m].
+
+    See `NondominatedPartitioning.log_ehvi`.
+    """
+    return NondominatedPartitioning.of(front, corner, quality, floor).log_ehvi(costs, mean, spread, weights)

@@ -21,7 +21,7 @@ Uncompressed = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 @dataclass
-class Free:
+class AuxiliaryPoint:
     """A prefix whose quality is known.
 
     Attributes:
@@ -39,7 +39,7 @@ class Free:
     until: int | None = None
 
 
-class Prefixes:
+class AuxiliaryPoints:
     """Keeps the prefixes of complete trials, each once.
 
     A trial tells of its prefix by `info["uncompressed"]`, the quality.
@@ -51,7 +51,7 @@ class Prefixes:
 
     def __init__(self, problem: Problem, uncompressed: Uncompressed | None) -> None:
         self._problem, self._uncompressed = problem, uncompressed
-        self._free: dict[str, Free] = {}
+        self._free: dict[str, AuxiliaryPoint] = {}
         self._tried: set[str] = set()
         self._rows: dict[str, Floats] = {}
 
@@ -74,10 +74,10 @@ class Prefixes:
         except AutoregError:
             return
         if self._problem.encoded(config) is not None:
-            self._free[key] = Free(config, float(value), costs, count)
+            self._free[key] = AuxiliaryPoint(config, float(value), costs, count)
 
-    def known(self, count: int) -> list[tuple[Free, Floats]]:
-        """Prefixes that counted after `count` complete trials, in the order in which they were heard of; encoded."""
+    def known(self, count: int) -> list[tuple[AuxiliaryPoint, Floats]]:
+        """Points that counted after `count` complete trials, in the order of the trials that told of them; encoded."""
         held = {k: f for k, f in self._free.items() if f.after <= count and (f.until is None or f.until > count)}
         fresh = [k for k in held if k not in self._rows]
         for key, row in zip(fresh, self._problem.encoded_many([held[k].config for k in fresh]), strict=True):

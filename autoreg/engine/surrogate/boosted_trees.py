@@ -23,7 +23,7 @@ class RankGaussian:
         >>> warp = RankGaussian([1.0, 10.0, 100.0])
         >>> warp.forward([10.0]).round(6).tolist()
         [0.0]
-        >>> warp.back([0.0]).tolist()
+        >>> warp.inverse([0.0]).tolist()
         [10.0]
     """
 
@@ -40,7 +40,7 @@ class RankGaussian:
         """Normal scores of `values`; what lies beyond those seen takes the outermost score."""
         return np.asarray(np.interp(np.asarray(values, dtype=float), self.values, self.scores))
 
-    def back(self, scores: ArrayLike) -> Floats:
+    def inverse(self, scores: ArrayLike) -> Floats:
         """Values at `scores`; never beyond those seen."""
         return np.asarray(np.interp(np.asarray(scores, dtype=float), self.scores, self.values))
 
@@ -68,7 +68,7 @@ class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> Floats:
         """Predicted quality [n], in its own units."""
-        return self.warp_.back(self.score_of(X)) if hasattr(self, "warp_") else self.score_of(X)
+        return self.warp_.inverse(self.score_of(X)) if hasattr(self, "warp_") else self.score_of(X)
 
     def _fit(self, X: Floats, scores: Floats) -> None:
         raise NotImplementedError
@@ -77,7 +77,7 @@ class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class BoostPredictor(_Ranked):
+class BoostedTrees(_Ranked):
     """XGBoost: shallow, slow, sub-sampled trees, which win below 200 trials.
 
     Settings from papers built on 60,000 points (depth 13, min_child_weight 39) correlate with
@@ -111,7 +111,7 @@ class BoostPredictor(_Ranked):
         return np.asarray(self.booster_.predict(xgboost.DMatrix(X, nthread=1)), dtype=float)
 
 
-class CostNull(_Ranked):
+class CostOnlyBaseline(_Ranked):
     """The null model: quality is a monotone function of each cost alone, averaged over the costs.
 
     A predictor that ranks no better than this has learned nothing but that small is bad.

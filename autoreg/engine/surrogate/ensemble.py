@@ -16,37 +16,37 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from autoreg.engine.pareto.front import Floats
-from autoreg.engine.surrogate.boosted_trees import BoostPredictor, CostNull
-from autoreg.engine.surrogate.gp import Kernel, Process, learn
+from autoreg.engine.surrogate.boosted_trees import BoostedTrees, CostOnlyBaseline
+from autoreg.engine.surrogate.gp import GaussianProcess, Kernel, fit_kernel
 from autoreg.engine.surrogate.output_warping import HalfRank
 
 Gaussian = tuple[Floats, Floats]
 """Mean [n] and standard deviation [n] of scores."""
 
-TREES_FROM = 20
+TREES_MIN_TRIALS = 20
 """Trees find nothing in fewer trials."""
-LEARN_FROM = 128
+KERNEL_FIT_TRIALS = 128
 """Trials that the parameters of the Gaussian process are learned from, at most."""
-HOLD = 256
+GP_MAX_TRIALS = 256
 """Trials that the Gaussian process holds, at most: the best by score and the latest."""
-HOLD_LINEAR = 1000
+LINEAR_MAX_TRIALS = 1000
 """Trials that the linear expert and the null model hold, at most."""
-DECAY = 0.96
+LOG_SCORE_DECAY = 0.96
 """How much less a foretelling counts with each that follows."""
-PRIOR = {"gp": 0.0, "ridge": -3.0, "trees": -3.0}
+INITIAL_LOG_WEIGHTS = {"gp": 0.0, "ridge": -3.0, "trees": -3.0}
 """Logarithm of the weight of an expert before it has foretold anything."""
-WORST = -6.0
+MIN_LOG_SCORE = -6.0
 """A log-score is worth no less than this: one surprise must not silence an expert for ever."""
-RECENT = 200
+VALIDATION_WINDOW = 200
 """Trials over which the lead is taken."""
-EVEN = 0.58
+UNIFORM_STD = 0.58
 """Deviation of a number drawn evenly from [-1, 1], to which costs are scaled."""
-FLOOR = 0.05
+MIN_PREDICTIVE_STD = 0.05
 """No expert is so sure of a score, in standard deviations of all scores."""
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureMap:
     """Columns that the experts see: encoded configs with gaps filled, and for each gap whether it is active."""
 
     center: Floats
@@ -54,7 +54,7 @@ class Features:
     has_gap: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, encoded: Floats, costs: int = 0) -> Features:
+    def of(cls, encoded: Floats, costs: int = 0) -> FeatureMap:
         """Learn centre and gaps from encoded configs [n, p], NaN where inactive; ranges lie in [0, 1].
 
         The last `costs` columns are logarithms of costs, which have a range of their own.
@@ -67,7 +67,7 @@ class Features:
         binary = np.asarray(np.all((held == 0) | (held == 1), axis=0))
         scale = np.where(binary, 1.0, 2.0)
         if costs:
-            scale[-costs:] = EVEN / np.maximum(held[:, -costs:].std(axis=0), 1e-3)
+            scale[-costs:] = UNIFORM_STD / np.maximum(held[:, -costs:].std(axis=0), 1e-3)
         return cls(center, scale, has_gap)
 
     def __call__(self, encoded: Floats) -> Floats:
@@ -77,7 +77,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
     """What is costly to learn, and learned now and then: warp, features, the process' parameters, trees.
 
     Attributes:
@@ -90,31 +90,33 @@ class Settings:
 
     count: int
     warp: HalfRank
-    features: Features
+    features: FeatureMap
     kernel: Kernel
-    trees: tuple[BoostPredictor, float] | None = None
+    trees: tuple[BoostedTrees, float] | None = None
 
 
-def settle(encoded: Floats, quality: Floats, costs: Floats, seed: int = 0, warp: HalfRank | None = None) -> Settings:
+def fit_hyperparameters(
+    encoded: Floats, quality: Floats, costs: Floats, seed: int = 0, warp: HalfRank | None = None
+) -> Hyperparameters:
     """Learn what is costly from encoded configs [n, p], their quality [n], to be minimized, and log costs [n, k].
 
     The warp is learned from the quality, unless one is given.
     """
     encoded = np.hstack([encoded, costs])
-    warp, features = warp or HalfRank(quality), Features.of(encoded, costs.shape[1])
+    warp, features = warp or HalfRank(quality), FeatureMap.of(encoded, costs.shape[1])
     scores = warp.forward(quality)
     columns = features(encoded)
-    kept = chosen(scores, LEARN_FROM)
-    kernel = learn(columns[kept], _centred(scores[kept]))
-    trees = _trees(encoded, scores, seed) if len(scores) >= TREES_FROM else None
-    return Settings(len(scores), warp, features, kernel, trees)
+    kept = training_subset(scores, KERNEL_FIT_TRIALS)
+    kernel = fit_kernel(columns[kept], _centred(scores[kept]))
+    trees = _trees(encoded, scores, seed) if len(scores) >= TREES_MIN_TRIALS else None
+    return Hyperparameters(len(scores), warp, features, kernel, trees)
 
 
 def _centred(scores: Floats) -> Floats:
     return np.asarray(scores - scores.mean())
 
 
-def _trees(encoded: Floats, scores: Floats, seed: int) -> tuple[BoostPredictor, float]:
+def _trees(encoded: Floats, scores: Floats, seed: int) -> tuple[BoostedTrees, float]:
     """Shallow boosted trees; their error from four folds, held out in turn."""
     rounds = 150
     order = np.random.default_rng([seed, len(scores)]).permutation(len(scores))
@@ -123,16 +125,16 @@ def _trees(encoded: Floats, scores: Floats, seed: int) -> tuple[BoostPredictor, 
     for k in range(parts):
         out = order[k::4]
         rest = np.setdiff1d(order, out)
-        model = BoostPredictor(rounds, eta=0.08, seed=seed)
+        model = BoostedTrees(rounds, eta=0.08, seed=seed)
         model._fit(encoded[rest], scores[rest])
         errors[out] = model._scores(encoded[out]) - scores[out]
     held = errors[np.concatenate([order[k::4] for k in range(parts)])]
-    final = BoostPredictor(rounds, eta=0.08, seed=seed)
+    final = BoostedTrees(rounds, eta=0.08, seed=seed)
     final._fit(encoded, scores)
     return final, float(np.sqrt(np.mean(held**2)))
 
 
-def chosen(scores: Floats, most: int) -> NDArray[np.int64]:
+def training_subset(scores: Floats, most: int) -> NDArray[np.int64]:
     """Which trials a process holds: half the best by score, half the latest, ascending."""
     if len(scores) <= most:
         return np.arange(len(scores))
@@ -141,26 +143,26 @@ def chosen(scores: Floats, most: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate([best, latest]))
 
 
-class Panel:
+class Ensemble:
     """The experts, fitted to all that is known now.
 
     Args:
-        settings: What was learned now and then.
+        hyperparameters: What was learned now and then.
         encoded: Configs [n, p], NaN where inactive.
         quality: To be minimized [n].
         costs: Logarithms of their known costs [n, k]; k may be 0.
     """
 
-    def __init__(self, settings: Settings, encoded: Floats, quality: Floats, costs: Floats) -> None:
-        self.settings = settings
-        scores = settings.warp.forward(quality)
+    def __init__(self, hyperparameters: Hyperparameters, encoded: Floats, quality: Floats, costs: Floats) -> None:
+        self.hyperparameters = hyperparameters
+        scores = hyperparameters.warp.forward(quality)
         self._scores = scores
-        columns = settings.features(np.hstack([encoded, costs]))
-        kept = chosen(scores, HOLD)
-        self._process = Process(settings.kernel, columns[kept], scores[kept])
-        kept = chosen(scores, HOLD_LINEAR)
+        columns = hyperparameters.features(np.hstack([encoded, costs]))
+        kept = training_subset(scores, GP_MAX_TRIALS)
+        self._process = GaussianProcess(hyperparameters.kernel, columns[kept], scores[kept])
+        kept = training_subset(scores, LINEAR_MAX_TRIALS)
         self._ridge = _Ridge(columns[kept], scores[kept])
-        self._null = _Null(costs[-HOLD_LINEAR:], scores[-HOLD_LINEAR:]) if costs.shape[1] else None
+        self._null = _Null(costs[-LINEAR_MAX_TRIALS:], scores[-LINEAR_MAX_TRIALS:]) if costs.shape[1] else None
 
     def predict(self, encoded: Floats, costs: Floats, *, nulls: bool = False) -> dict[str, Gaussian]:
         """What each expert foretells of configs [n, p] with log costs [n, k], and what the null models do if asked.
@@ -168,25 +170,25 @@ class Panel:
         The standard deviation is that of what would be observed, noise included.
         """
         wide = np.hstack([encoded, costs])
-        columns = self.settings.features(wide)
+        columns = self.hyperparameters.features(wide)
         mean, variance = self._process.predict(columns)
         out: dict[str, Gaussian] = {
             "gp": (mean, np.sqrt(variance + self._process.noise)),
             "ridge": self._ridge.predict(columns),
         }
-        if self.settings.trees is not None:
-            model, spread = self.settings.trees
+        if self.hyperparameters.trees is not None:
+            model, spread = self.hyperparameters.trees
             out["trees"] = (model._scores(wide), np.full(len(encoded), spread))
         if nulls:
             doubt = float(self._scores.std()) * math.sqrt(1 + 2 / len(self._scores))
             out["constant"] = (np.full(len(encoded), self._scores.mean()), np.full(len(encoded), doubt))
             out["null"] = self._null.predict(costs) if self._null is not None else out["constant"]
-        return {k: (m, np.maximum(s, FLOOR)) for k, (m, s) in out.items()}
+        return {k: (m, np.maximum(s, MIN_PREDICTIVE_STD)) for k, (m, s) in out.items()}
 
     @property
     def names(self) -> list[str]:
         """The experts that have something to say."""
-        return ["gp", "ridge"] + (["trees"] if self.settings.trees is not None else [])
+        return ["gp", "ridge"] + (["trees"] if self.hyperparameters.trees is not None else [])
 
     @property
     def noise(self) -> float:
@@ -226,12 +228,12 @@ class _Null:
     """Score from cost alone, by isotonic regression; its spread from three folds, held out in turn."""
 
     def __init__(self, costs: Floats, scores: Floats) -> None:
-        self._model = CostNull()
+        self._model = CostOnlyBaseline()
         self._model._fit(costs, scores)
         errors = np.zeros(len(scores))
         for k in range(3):
             out = np.arange(len(scores)) % 3 == k
-            part = CostNull()
+            part = CostOnlyBaseline()
             part._fit(costs[~out], scores[~out])
             errors[out] = part._scores(costs[out]) - scores[out]
         self._spread = float(np.sqrt(np.mean(errors**2)))
@@ -245,7 +247,7 @@ def log_score(mean: float, spread: float, value: float) -> float:
     return -0.5 * ((value - mean) / spread) ** 2 - math.log(spread) - 0.5 * math.log(2 * math.pi)
 
 
-def mixed(foretold: Mapping[str, Gaussian], weights: Mapping[str, float]) -> Gaussian:
+def mixture_moments(foretold: Mapping[str, Gaussian], weights: Mapping[str, float]) -> Gaussian:
     """Mean and standard deviation of the weighted experts; the variance holds their disagreement."""
     names = [n for n in foretold if n in weights]
     share = np.array([weights[n] for n in names])
@@ -256,7 +258,7 @@ def mixed(foretold: Mapping[str, Gaussian], weights: Mapping[str, float]) -> Gau
 
 
 @dataclass
-class Scoreboard:
+class LogScoreWeights:
     """How well the experts foretold, told one trial at a time; a pure fold.
 
     Attributes:
@@ -268,7 +270,7 @@ class Scoreboard:
         groups: What shares luck.
     """
 
-    totals: dict[str, float] = field(default_factory=lambda: dict(PRIOR))
+    totals: dict[str, float] = field(default_factory=lambda: dict(INITIAL_LOG_WEIGHTS))
     own: list[float] = field(default_factory=list)
     base: list[dict[str, float]] = field(default_factory=list)
     misses: list[float] = field(default_factory=list)
@@ -281,20 +283,22 @@ class Scoreboard:
 
         Trials of one group share their luck: one whose group was heard before counts half.
         """
-        experts = {n: (np.array([v[0]]), np.array([v[1]])) for n, v in foretold.items() if n in PRIOR}
+        experts = {n: (np.array([v[0]]), np.array([v[1]])) for n, v in foretold.items() if n in INITIAL_LOG_WEIGHTS}
         if not experts or "null" not in foretold:
             return
         share = 0.5 if group in self._last else 1.0
         self._last[group] = len(self.own)
-        mean, spread = mixed(experts, self.weights(experts))
+        mean, spread = mixture_moments(experts, self.weights(experts))
         self.own.append(log_score(float(mean[0]), float(spread[0]), score))
         self.base.append({n: log_score(foretold[n][0], foretold[n][1], score) for n in ("null", "constant")})
         self.misses.append((score - float(mean[0])) / float(spread[0]))
         self.pairs.append((score, float(mean[0]), foretold["null"][0], cost))
         self.groups.append(group)
         for name in self.totals:
-            self.totals[name] = PRIOR[name] + DECAY * (self.totals[name] - PRIOR[name])
-        heard = {n: max(log_score(foretold[n][0], foretold[n][1], score), WORST) for n in experts}
+            self.totals[name] = INITIAL_LOG_WEIGHTS[name] + LOG_SCORE_DECAY * (
+                self.totals[name] - INITIAL_LOG_WEIGHTS[name]
+            )
+        heard = {n: max(log_score(foretold[n][0], foretold[n][1], score), MIN_LOG_SCORE) for n in experts}
         middle = float(np.mean(list(heard.values())))
         for name, value in heard.items():  # an expert that is silent neither gains nor loses
             self.totals[name] += share * (value - middle)
@@ -311,28 +315,28 @@ class Scoreboard:
         """Mean lead in log-score over the better null model, its standard error, and which null that is."""
         if not self.own:
             return 0.0, math.inf, "null"
-        own, base = self.own[-RECENT:], self.base[-RECENT:]
-        sums = {n: sum(max(b[n], WORST) for b in base) for n in ("null", "constant")}
+        own, base = self.own[-VALIDATION_WINDOW:], self.base[-VALIDATION_WINDOW:]
+        sums = {n: sum(max(b[n], MIN_LOG_SCORE) for b in base) for n in ("null", "constant")}
         rival = max(sums, key=lambda n: sums[n])
-        leads = np.array([max(o, WORST) - max(b[rival], WORST) for o, b in zip(own, base, strict=True)])
-        labels = np.unique(self.groups[-RECENT:], return_inverse=True)[1]
+        leads = np.array([max(o, MIN_LOG_SCORE) - max(b[rival], MIN_LOG_SCORE) for o, b in zip(own, base, strict=True)])
+        labels = np.unique(self.groups[-VALIDATION_WINDOW:], return_inverse=True)[1]
         sums_by_group = np.bincount(labels, leads - leads.mean())
         error = math.sqrt(float((sums_by_group**2).sum())) / len(leads)
         return float(leads.mean()), error * math.sqrt(len(leads) / max(len(leads) - 1, 1)), rival
 
     def scores(self) -> tuple[float, float]:
-        """Mean log-score of the weighted experts and of the better null model, none below `WORST`."""
-        own = float(np.mean([max(o, WORST) for o in self.own[-RECENT:]])) if self.own else 0.0
+        """Mean log-score of the weighted experts and of the better null model, none below `MIN_LOG_SCORE`."""
+        own = float(np.mean([max(o, MIN_LOG_SCORE) for o in self.own[-VALIDATION_WINDOW:]])) if self.own else 0.0
         return own, own - self.lead()[0]
 
 
-def spread_out(mean: ArrayLike, spread: ArrayLike, warp: HalfRank, parts: int = 8) -> Gaussian:
+def quality_mixture(mean: ArrayLike, spread: ArrayLike, warp: HalfRank, parts: int = 8) -> Gaussian:
     """A score's Gaussian in units of the quality: a mixture of `parts` Gaussians of equal weight, [n, parts] each.
 
     The score's distribution is cut into parts of equal mass; each is carried back through the warp at its middle,
     with half the distance of its ends as its spread.
     """
     mean, spread = np.asarray(mean, dtype=float)[:, None], np.asarray(spread, dtype=float)[:, None]
-    middles = warp.back(mean + spread * ndtri((np.arange(parts) + 0.5) / parts))
-    ends = warp.back(mean + spread * np.clip(ndtri(np.arange(parts + 1) / parts), -2.5, 2.5))
+    middles = warp.inverse(mean + spread * ndtri((np.arange(parts) + 0.5) / parts))
+    ends = warp.inverse(mean + spread * np.clip(ndtri(np.arange(parts + 1) / parts), -2.5, 2.5))
     return middles, np.maximum(np.diff(ends, axis=1) * 0.4, 1e-9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,34 +9,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoreg.engine.log.records import Record, StudyState
-from autoreg.engine.pareto.attained_front import Frontier
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.problem import Problem
-from autoreg.engine.surrogate.auxiliary_points import Prefixes, Uncompressed
+from autoreg.engine.surrogate.auxiliary_points import AuxiliaryPoints, Uncompressed
+from autoreg.engine.surrogate.threads import one_thread
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Panel, Scoreboard, Settings
+    from autoreg.engine.surrogate.ensemble import Ensemble, Hyperparameters, LogScoreWeights
     from autoreg.engine.surrogate.gp import Kernel
     from autoreg.engine.surrogate.output_warping import HalfRank
     from autoreg.engine.surrogate.validation import Quality
 
-LEAST = 8
+MIN_TRIALS = 8
 """Fewest complete trials that the experts learn from."""
-SCORED = 12
+TRUST_MIN_SCORED = 12
 """Fewest trials that must have been foretold before the experts can lose trust."""
-MARGIN = 0.05
-ERRORS = 2.0
+DISTRUST_MARGIN = 0.05
+DISTRUST_STANDARD_ERRORS = 2.0
 """How far they must be behind a null model for that: in log-score, nats a trial, and in standard errors of the lead."""
 
 
 @dataclass(frozen=True)
-class Learned:
+class FittedSurrogate:
     """What the experts know after `trials` complete trials, and how they are weighed.
 
     Attributes:
-        count: Trials that the costly settings were learned from, and the warp with them.
+        count: Trials that the costly hyperparameters were learned from, and the warp with them.
         trials: Trials that the experts were fitted to.
-        panels: Experts per objective that is not known in advance.
+        ensembles: Experts per objective that is not known in advance.
         known: Objectives whose logarithms the experts see beside the config.
         weights: Of the experts of the quality.
         lead: Mean lead of the weighted experts in log-score over the better null model, in nats a trial.
@@ -49,7 +48,7 @@ class Learned:
 
     count: int
     trials: int
-    panels: Mapping[str, Panel]
+    ensembles: Mapping[str, Ensemble]
     known: tuple[str, ...]
     weights: Mapping[str, float]
     lead: float
@@ -69,7 +68,7 @@ def logs_of(names: Sequence[str], costs: Sequence[Mapping[str, float]]) -> Float
     return np.asarray(np.log(np.maximum(table, 1e-12)))
 
 
-class Learner:
+class SurrogateFitter:
     """Keeps the experts up to date: warp, parameters and trees now and then, the rest with every trial.
 
     What is learned depends on recorded trials alone, so that a resumed study learns the same.
@@ -78,7 +77,7 @@ class Learner:
         problem: The study.
         seed: Seed of the trees.
         least: Fewest complete trials to learn from.
-        every: Complete trials between two times that costly settings are learned; grows to an eighth of the trials.
+        every: Complete trials between two times that hyperparameters are learned; grows to an eighth of the trials.
         group: Label of the trials that share luck (their trained prefix, say).
         uncompressed: The uncompressed prefix of a config, see `autoreg.engine.surrogate.auxiliary_points`.
     """
@@ -87,19 +86,19 @@ class Learner:
         self,
         problem: Problem,
         seed: int = 0,
-        least: int = LEAST,
+        least: int = MIN_TRIALS,
         every: int = 3,
         group: Callable[[dict[str, Any]], str] | None = None,
         uncompressed: Uncompressed | None = None,
     ) -> None:
-        from autoreg.engine.surrogate.ensemble import Scoreboard
+        from autoreg.engine.surrogate.ensemble import LogScoreWeights
 
         self._problem = problem
         self._seed = seed
         self._least = least
         self._every = every
         self._group = group or problem.identity
-        self._prefixes = Prefixes(problem, uncompressed)
+        self._prefixes = AuxiliaryPoints(problem, uncompressed)
         self._rows: dict[int, Floats | None] = {}
         self._groups: dict[int, str] = {}
         self._usable: list[Record] = []
@@ -108,12 +107,12 @@ class Learner:
         self._heard = 0
         self._scored = 0
         self._warps: dict[int, HalfRank] = {}
-        self._settings: tuple[int, dict[str, Settings]] | None = None
-        self._learned: Learned | None = None
-        self.board: Scoreboard = Scoreboard()
+        self._settings: tuple[int, dict[str, Hyperparameters]] | None = None
+        self._learned: FittedSurrogate | None = None
+        self.board: LogScoreWeights = LogScoreWeights()
         self._sign = float(problem.signs[problem.names.index(problem.quality)])
 
-    def learned(self, state: StudyState) -> Learned | None:
+    def fit(self, state: StudyState) -> FittedSurrogate | None:
         """What is known now, or None with too few trials."""
         for number in state.told[self._heard :]:
             record = state.records[number]
@@ -130,20 +129,20 @@ class Learner:
                 self._learned = self._fit()
         return self._learned
 
-    def quality(self, state: StudyState) -> Quality | None:
+    def validation(self, state: StudyState) -> Quality | None:
         """How well the experts foretold, in the words of a report; None with too few trials."""
         from autoreg.engine.surrogate import validation
 
-        learned = self.learned(state)
-        return None if learned is None else validation.foretold_quality(self.board, learned)
+        learned = self.fit(state)
+        return None if learned is None else validation.validate(self.board, learned)
 
-    def foretell(self, learned: Learned, encoded: Floats, costs: Mapping[str, float]) -> dict[str, list[float]]:
+    def foretell(self, learned: FittedSurrogate, encoded: Floats, costs: Mapping[str, float]) -> dict[str, list[float]]:
         """Mean and deviation of the score by every expert and null model for one config, to be recorded with it."""
-        panel = learned.panels[self._problem.quality]
+        ensemble = learned.ensembles[self._problem.quality]
         logs = learned.logs([costs])
         return {
             n: [round(float(m[0]), 6), round(float(s[0]), 6)]
-            for n, (m, s) in panel.predict(encoded[None, :], logs, nulls=True).items()
+            for n, (m, s) in ensemble.predict(encoded[None, :], logs, nulls=True).items()
         }
 
     def knows(self, record: Record) -> bool:
@@ -156,12 +155,14 @@ class Learner:
             self._groups[record.number] = self._group(record.config)
         return self._groups[record.number]
 
-    def scored(self, learned: Learned, records: Sequence[Record]) -> tuple[Kernel, Floats, Floats, float]:
+    def scored(self, learned: FittedSurrogate, records: Sequence[Record]) -> tuple[Kernel, Floats, Floats, float]:
         """Complete trials as the Gaussian process sees them: kernel, columns [n, p], scores [n], variance of noise."""
-        panel = learned.panels[self._problem.quality]
-        columns = panel.settings.features(np.hstack([self._table(records), learned.logs([r.costs for r in records])]))
-        scores = panel.settings.warp.forward(self._values(self._problem.quality, records))
-        return panel.settings.kernel, columns, scores, panel.noise
+        ensemble = learned.ensembles[self._problem.quality]
+        columns = ensemble.hyperparameters.features(
+            np.hstack([self._table(records), learned.logs([r.costs for r in records])])
+        )
+        scores = ensemble.hyperparameters.warp.forward(self._values(self._problem.quality, records))
+        return ensemble.hyperparameters.kernel, columns, scores, ensemble.noise
 
     def _cost_names(self) -> tuple[str, ...]:
         first = self._usable[: self._least]
@@ -244,15 +245,15 @@ class Learner:
         self._scored = len(self._usable)
 
     def _replay(self) -> None:
-        from autoreg.engine.surrogate.ensemble import Panel, settle
+        from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
 
         half = max(self._least // 2 + 1, 4)
         first, rest = self._usable[:half], self._usable[half : self._least]
         quality = self._values(self._problem.quality, first)
-        settings = settle(self._table(first), quality, self._logs(first), self._seed)
-        panel = Panel(settings, self._table(first), quality, self._logs(first))
-        foretold = panel.predict(self._table(rest), self._logs(rest), nulls=True)
-        scores = settings.warp.forward(self._values(self._problem.quality, rest))
+        hyperparameters = fit_hyperparameters(self._table(first), quality, self._logs(first), self._seed)
+        ensemble = Ensemble(hyperparameters, self._table(first), quality, self._logs(first))
+        foretold = ensemble.predict(self._table(rest), self._logs(rest), nulls=True)
+        scores = hyperparameters.warp.forward(self._values(self._problem.quality, rest))
         for k, record in enumerate(rest):
             self._hear(record, {n: [float(m[k]), float(s[k])] for n, (m, s) in foretold.items()}, float(scores[k]))
 
@@ -260,8 +261,8 @@ class Learner:
         cost = float(self._logs([record]).mean()) if self._cost_names() else 0.0
         self.board.add(foretold, score, self.group(record), cost)
 
-    def _fit(self) -> Learned:
-        from autoreg.engine.surrogate.ensemble import Panel, settle
+    def _fit(self) -> FittedSurrogate:
+        from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
 
         problem, records = self._problem, self._usable
         count = self._count(len(records))
@@ -273,129 +274,42 @@ class Learner:
             first = {n: (e[:count], v[:count], c[:count]) for n, (e, v, c) in told.items()}
             first[problem.quality] = self._with_prefixes(*first[problem.quality], count)
             warps = {problem.quality: self._warp(count)}
-            self._settings = count, {n: settle(*t, self._seed, warps.get(n)) for n, t in first.items()}
+            self._settings = count, {n: fit_hyperparameters(*t, self._seed, warps.get(n)) for n, t in first.items()}
         told[problem.quality] = self._with_prefixes(*told[problem.quality], len(records))
-        panels = {n: Panel(self._settings[1][n], *t) for n, t in told.items()}
+        ensembles = {n: Ensemble(self._settings[1][n], *t) for n, t in told.items()}
         lead, error, rival = self.board.lead()
-        trusted, reason = verdict(lead, error, rival, len(self.board.own))
-        weights = self.board.weights(panels[problem.quality].names)
-        return Learned(count, len(records), panels, known, weights, lead, error, len(self.board.own), trusted, reason)
+        trusted, reason = trust(lead, error, rival, len(self.board.own))
+        weights = self.board.weights(ensembles[problem.quality].names)
+        return FittedSurrogate(
+            count, len(records), ensembles, known, weights, lead, error, len(self.board.own), trusted, reason
+        )
 
 
-@functools.cache
-def _pools() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    from autoreg.engine.surrogate import ensemble
-
-    assert ensemble
-    return ThreadpoolController()
-
-
-def one_thread() -> Any:
-    """A context in which linear algebra keeps to one thread: faster for its sizes, and the same bits each time."""
-    return _pools().limit(limits=1, user_api="blas")
-
-
-def verdict(lead: float, error: float, rival: str, scored: int) -> tuple[bool, str]:
+def trust(lead: float, error: float, rival: str, scored: int) -> tuple[bool, str]:
     """Whether experts with such a lead are listened to, and why: they are, unless they are seen to be worse.
 
     Waiting for a lead that is beyond doubt cost more than it saved on HPOLib (`benchmarks/results/README.md`).
     """
-    if scored < SCORED:
-        return True, f"listened to until {SCORED} trials were foretold; {scored} were"
+    if scored < TRUST_MIN_SCORED:
+        return True, f"listened to until {TRUST_MIN_SCORED} trials were foretold; {scored} were"
     against = "cost alone" if rival == "null" else "the mean alone"
     said = f"log-score {lead:+.2f} a trial against {against}, over {scored} trials foretold before they were told"
-    return (False, f"{said}: worse beyond doubt") if lead < -max(MARGIN, ERRORS * error) else (True, said)
+    return (
+        (False, f"{said}: worse beyond doubt")
+        if lead < -max(DISTRUST_MARGIN, DISTRUST_STANDARD_ERRORS * error)
+        else (True, said)
+    )
 
 
-def log_gains(
+def predict(
     problem: Problem,
-    state: StudyState,
-    frontier: Frontier,
-    learned: Learned,
-    encoded: Floats,
-    costs: Sequence[Mapping[str, float]],
-    expected: Sequence[Mapping[str, float]] | None = None,
-    *,
-    cuts: Sequence[float] = (),
-) -> Floats:
-    """Logarithm of the expected hypervolume improvement of candidates at known cost, in parts as `Region.log_parts`.
-
-    Hypervolume is taken where the quality is measured by its score, see `Frontier.warped`.
-
-    Args:
-        encoded: Candidates [n, p].
-        costs: Their known costs, as the experts see them. Objectives that are neither known nor the quality count with
-            their foretold mean.
-        expected: Where they stand, if that differs: the middle of costs that are known with an error.
-        cuts: Where the first cost is cut, in the unit cube.
-    """
-    places, mean, spread = _foretold(problem, state, learned, encoded, costs, expected or costs)
-    region = frontier.warped(state, learned.panels[problem.quality].settings.warp)
-    return region.log_parts(places, mean, spread, cuts=cuts)
-
-
-def promise(
-    problem: Problem,
-    state: StudyState,
-    frontier: Frontier,
-    learned: Learned,
-    encoded: Floats,
+    learner: SurrogateFitter,
+    learned: FittedSurrogate,
+    config: dict[str, Any],
     costs: Mapping[str, float],
-    expected: Mapping[str, float],
-    *,
-    luck: float = 0.0,
-) -> float:
-    """Logarithm of the expected improvement of one candidate in hypervolume itself; arguments as of `log_gains`.
-
-    Args:
-        luck: Variance of a score that another seed would change. What is improved is then what will be believed of the
-            candidate after its trial, not what will be observed.
-    """
-    from autoreg.engine.surrogate.ensemble import spread_out
-
-    assert state.normalizer is not None
-    frontier.look(state)
-    assert frontier.region is not None
-    places, mean, spread = _foretold(problem, state, learned, encoded[None, :], [costs], [expected])
-    spread = np.maximum(spread**2 - luck, 0.05 * spread**2) / spread if luck > 0 else spread
-    means, spreads = spread_out(mean, spread, learned.panels[problem.quality].settings.warp)
-    column = problem.names.index(problem.quality)
-    axis, sign = state.normalizer.axes[column], float(problem.signs[column])
-    unit = abs(axis.reference - axis.ideal)
-    return float(frontier.region.log_gain(places, (means - sign * axis.ideal) / unit, spreads / unit)[0])
-
-
-def _foretold(
-    problem: Problem,
-    state: StudyState,
-    learned: Learned,
-    encoded: Floats,
-    costs: Sequence[Mapping[str, float]],
-    expected: Sequence[Mapping[str, float]],
-) -> tuple[Floats, Floats, Floats]:
-    """Places [n, m - 1] of candidates in the unit cube without the quality; mean and deviation [n] of their scores."""
-    from autoreg.engine.surrogate.ensemble import mixed
-
-    assert state.normalizer is not None
-    raw, logs = np.empty((len(costs), len(problem.names))), learned.logs(costs)
-    for m, (name, sign, axis) in enumerate(zip(problem.names, problem.signs, state.normalizer.axes, strict=True)):
-        guess = np.full(len(costs), axis.reference)
-        if name in learned.panels and name != problem.quality:
-            panel = learned.panels[name]
-            guess = sign * panel.settings.warp.back(mixed(panel.predict(encoded, logs), learned.weights)[0])
-        raw[:, m] = guess if name == problem.quality else [c.get(name, g) for c, g in zip(expected, guess, strict=True)]
-    places = np.delete(state.normalizer.transform(raw), problem.names.index(problem.quality), axis=1)
-    mean, spread = mixed(learned.panels[problem.quality].predict(encoded, logs), learned.weights)
-    return places, mean, spread
-
-
-def prediction(
-    problem: Problem, learner: Learner, learned: Learned, config: dict[str, Any], costs: Mapping[str, float]
 ) -> dict[str, Any] | None:
     """What is foretold of one config, to be recorded with it: median, 80 % bounds, and every expert's word."""
-    from autoreg.engine.surrogate.ensemble import mixed
+    from autoreg.engine.surrogate.ensemble import mixture_moments
 
     encoded = problem.encoded(config)
     if encoded is None:
@@ -403,9 +317,9 @@ def prediction(
     sign = float(problem.signs[problem.names.index(problem.quality)])
     experts = learner.foretell(learned, encoded, costs)
     given = {n: (np.array([m]), np.array([s])) for n, (m, s) in experts.items() if n in learned.weights}
-    mean, spread = mixed(given, learned.weights)
-    warp = learned.panels[problem.quality].settings.warp
-    low, middle, high = (sign * warp.back(mean + z * spread)[0] for z in (-1.2816, 0.0, 1.2816))
+    mean, spread = mixture_moments(given, learned.weights)
+    warp = learned.ensembles[problem.quality].hyperparameters.warp
+    low, middle, high = (sign * warp.inverse(mean + z * spread)[0] for z in (-1.2816, 0.0, 1.2816))
     return {
         problem.quality: float(middle),
         "low": float(min(low, high)),

@@ -39,7 +39,7 @@ class Kernel:
     noise: float
     lengths: Floats
 
-    def between(self, left: Floats, right: Floats) -> Floats:
+    def covariance(self, left: Floats, right: Floats) -> Floats:
         """Covariance [n, m] of noiseless values."""
         left, right = left / np.exp(self.lengths), right / np.exp(self.lengths)
         inner = left @ right.T
@@ -47,7 +47,7 @@ class Kernel:
         r = np.sqrt(5 * np.maximum(squares, 0.0))
         return np.asarray(_matern(r, self.amplitude) + math.exp(2 * self.linear) * inner)
 
-    def alone(self, points: Floats) -> Floats:
+    def diagonal(self, points: Floats) -> Floats:
         """Variance [n] of noiseless values."""
         squares = ((points / np.exp(self.lengths)) ** 2).sum(axis=1)
         return np.asarray(math.exp(2 * self.amplitude) + math.exp(2 * self.linear) * squares)
@@ -57,7 +57,7 @@ def _matern(r: Floats, amplitude: float) -> Floats:
     return np.asarray(math.exp(2 * amplitude) * (1 + r + r * r / 3) * np.exp(-r))
 
 
-def learn(X: Floats, y: Floats, start: Kernel | None = None, rounds: int = 60) -> Kernel:
+def fit_kernel(X: Floats, y: Floats, start: Kernel | None = None, rounds: int = 60) -> Kernel:
     """Parameters that maximize the posterior, from points X [n, p] and centred targets y [n] of spread about 1.
 
     Args:
@@ -104,22 +104,22 @@ def learn(X: Floats, y: Floats, start: Kernel | None = None, rounds: int = 60) -
     return Kernel(float(found[0]), float(found[1]), float(found[2]), found[3:])
 
 
-class Process:
+class GaussianProcess:
     """The posterior at fixed parameters: targets y [n] at points X [n, p]."""
 
     def __init__(self, kernel: Kernel, X: Floats, y: Floats) -> None:
         self.kernel, self.points = kernel, X
         self.center = float(y.mean())
-        covariance = kernel.between(X, X)
+        covariance = kernel.covariance(X, X)
         covariance[np.diag_indices(len(X))] += math.exp(2 * kernel.noise) + 1e-8
         self._lower = np.linalg.cholesky(covariance)
         self._weight = cho_solve((self._lower, True), y - self.center)
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Mean [n] and variance [n] of noiseless values; add `noise` for the variance of what will be observed."""
-        between = self.kernel.between(X, self.points)
+        between = self.kernel.covariance(X, self.points)
         half = solve_triangular(self._lower, between.T, lower=True)
-        variance = self.kernel.alone(X) - np.einsum("ij,ij->j", half, half)
+        variance = self.kernel.diagonal(X) - np.einsum("ij,ij->j", half, half)
         return self.center + between @ self._weight, np.maximum(variance, 1e-10)
 
     @property

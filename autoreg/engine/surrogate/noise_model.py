@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats, nondominated
 from autoreg.engine.problem import Problem
+from autoreg.engine.surrogate.threads import one_thread
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.fitting import Learned, Learner
+    from autoreg.engine.surrogate.fitting import FittedSurrogate, SurrogateFitter
     from autoreg.engine.surrogate.output_warping import HalfRank
 
 NEAR = 96
@@ -40,13 +41,13 @@ DRAWS = 1024
 
 
 @dataclass(frozen=True)
-class Noise:
+class NoiseVariances:
     """Variance of a score that another seed would change, the part of it that a training's variants share, and what
     sets a recipe apart from its neighbours at every seed."""
 
-    luck: float
+    seed_variance: float
     shared: float
-    quirk: float
+    lack_of_fit: float
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,15 @@ class Runs:
     group: NDArray[np.int64]
 
 
-def covariance(runs: Runs, prior: Floats, noise: Noise) -> Floats:
+def covariance(runs: Runs, prior: Floats, noise: NoiseVariances) -> Floats:
     """Covariance [n, n] of observed scores, from that of recipes [k, k] before any quirk and luck."""
     same = runs.recipe[:, None] == runs.recipe[None, :]
     near = runs.group[:, None] == runs.group[None, :]
-    own = np.eye(len(runs.scores)) * (noise.luck - noise.shared)
-    return np.asarray(prior[np.ix_(runs.recipe, runs.recipe)] + noise.quirk * same + noise.shared * near + own)
+    own = np.eye(len(runs.scores)) * (noise.seed_variance - noise.shared)
+    return np.asarray(prior[np.ix_(runs.recipe, runs.recipe)] + noise.lack_of_fit * same + noise.shared * near + own)
 
 
-def log_likelihood(runs: Runs, prior: Floats, noise: Noise) -> float:
+def log_likelihood(runs: Runs, prior: Floats, noise: NoiseVariances) -> float:
     """Logarithm of the density of the scores, up to a constant; -inf where the covariance has no factor."""
     from scipy.linalg import cho_factor, cho_solve
 
@@ -78,11 +79,11 @@ def log_likelihood(runs: Runs, prior: Floats, noise: Noise) -> float:
     return float(-0.5 * off @ cho_solve(factor, off) - np.log(np.diag(factor[0])).sum())
 
 
-def learn_noise(runs: Runs, prior: Floats, total: float) -> Noise:
+def fit_noise(runs: Runs, prior: Floats, total: float) -> NoiseVariances:
     """How a noise of variance `total` is divided, the most probable of a small grid."""
 
-    def made(luck: float, share: float) -> Noise:
-        return Noise(total * luck, total * luck * share, total * (1 - luck))
+    def made(luck: float, share: float) -> NoiseVariances:
+        return NoiseVariances(total * luck, total * luck * share, total * (1 - luck))
 
     def score(pair: tuple[float, float]) -> float:
         return log_likelihood(runs, prior, made(*pair)) + PRIOR_LUCK[pair[0]] + PRIOR_SHARE[pair[1]]
@@ -90,12 +91,12 @@ def learn_noise(runs: Runs, prior: Floats, total: float) -> Noise:
     return made(*max(itertools.product(reversed(LUCKS), SHARES), key=score))
 
 
-def posterior(runs: Runs, prior: Floats, noise: Noise) -> tuple[Floats, Floats]:
+def posterior(runs: Runs, prior: Floats, noise: NoiseVariances) -> tuple[Floats, Floats]:
     """Mean [k] and covariance [k, k] of recipes' scores over seeds, given runs of them."""
     from scipy.linalg import cho_factor, cho_solve
 
     center = float(runs.scores.mean())
-    whole = prior + noise.quirk * np.eye(len(prior))
+    whole = prior + noise.lack_of_fit * np.eye(len(prior))
     factor = cho_factor(covariance(runs, prior, noise), lower=True)
     across = whole[:, runs.recipe]
     mean = center + across @ cho_solve(factor, runs.scores - center)
@@ -103,42 +104,40 @@ def posterior(runs: Runs, prior: Floats, noise: Noise) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True)
-class Belief:
+class Posterior:
     """What is believed of recipes: those that may be on the front.
 
     Attributes:
         trials: Number of the first trial of each recipe [k], ascending.
         mean: Scores over seeds [k]; small is good.
-        spread: Covariance of the same [k, k].
+        covariance: Of the same [k, k].
         noise: What one more run would add.
         warp: From quality, to be minimized, to scores.
     """
 
     trials: tuple[int, ...]
     mean: Floats
-    spread: Floats
-    noise: Noise
+    covariance: Floats
+    noise: NoiseVariances
     warp: HalfRank
 
 
-class Believer:
+class PosteriorEstimator:
     """Keeps a belief up to date; what is costly to learn, now and then. A fold over recorded trials, as all else."""
 
-    def __init__(self, problem: Problem, learner: Learner) -> None:
+    def __init__(self, problem: Problem, learner: SurrogateFitter) -> None:
         self._problem, self._learner = problem, learner
         self._at: tuple[int, int] | None = None
-        self._belief: Belief | None = None
+        self._belief: Posterior | None = None
         self._noise: tuple[int, int, float, float] | None = None
 
-    def look(self, state: StudyState) -> Belief | None:
+    def at(self, state: StudyState) -> Posterior | None:
         """What is believed now; None with too few trials."""
-        learned = self._learner.learned(state)
+        learned = self._learner.fit(state)
         if learned is None:
             return None
         at = (len(state.told), learned.trials)
         if at != self._at:
-            from autoreg.engine.surrogate.fitting import one_thread
-
             with one_thread():
                 self._belief = self._made(state, learned)
             self._at = at
@@ -150,14 +149,14 @@ class Believer:
         Once the experts are trusted that of all recipes near the front; until then the means of those that were
         run more than once.
         """
-        learned = self._learner.learned(state)
-        belief = self.look(state) if learned is not None and learned.trusted else None
+        learned = self._learner.fit(state)
+        belief = self.at(state) if learned is not None and learned.trusted else None
         if belief is None:
-            return means(state, self._problem.quality)
+            return mean_qualities(state, self._problem.quality)
         sign = self._problem.signs[self._problem.names.index(self._problem.quality)]
-        return dict(zip(belief.trials, (sign * belief.warp.back(belief.mean)).tolist(), strict=True))
+        return dict(zip(belief.trials, (sign * belief.warp.inverse(belief.mean)).tolist(), strict=True))
 
-    def _made(self, state: StudyState, learned: Learned) -> Belief | None:
+    def _made(self, state: StudyState, learned: FittedSurrogate) -> Posterior | None:
         problem = self._problem
         counted = [r for r in problem.counted(state) if self._learner.knows(r)]
         if not counted:
@@ -175,33 +174,33 @@ class Believer:
         group = np.unique(labels, return_inverse=True)[1].reshape(-1)
         seen = Runs(scores, recipe, group)
         firsts = columns[[k for k, r in enumerate(runs) if r.replicate_of is None]]
-        prior = kernel.between(firsts, firsts) + 1e-8 * np.eye(len(firsts))
+        prior = kernel.covariance(firsts, firsts) + 1e-8 * np.eye(len(firsts))
         noise = self._divided(learned, seen, prior, total)
         mean, spread = posterior(seen, prior, noise)
         count = len(chosen)
-        return Belief(
+        return Posterior(
             tuple(r.number for r in chosen),
             mean[:count],
             spread[:count, :count],
             noise,
-            learned.panels[problem.quality].settings.warp,
+            learned.ensembles[problem.quality].hyperparameters.warp,
         )
 
     def _again(self, state: StudyState, numbers: set[int]) -> list[Record]:
         return [r for r in state.complete() if r.replicate_of in numbers and self._learner.knows(r)]
 
-    def _divided(self, learned: Learned, runs: Runs, prior: Floats, total: float) -> Noise:
-        """How the noise is divided: learned when the experts' settings are, and with the first replicates."""
+    def _divided(self, learned: FittedSurrogate, runs: Runs, prior: Floats, total: float) -> NoiseVariances:
+        """How the noise is divided: learned when the experts' hyperparameters are, and with the first replicates."""
         repeated = len(runs.scores) - len(prior)
         at = (learned.count, repeated)
         if self._noise is None or self._noise[:2] != at:
-            found = learn_noise(runs, prior, total)
-            self._noise = (*at, found.luck / total, found.shared / total)
+            found = fit_noise(runs, prior, total)
+            self._noise = (*at, found.seed_variance / total, found.shared / total)
         luck, shared = self._noise[2] * total, self._noise[3] * total
-        return Noise(luck, shared, total - luck)
+        return NoiseVariances(luck, shared, total - luck)
 
 
-def means(state: StudyState, quality: str) -> dict[int, float]:
+def mean_qualities(state: StudyState, quality: str) -> dict[int, float]:
     """Mean quality over the complete runs of each recipe that was run more than once, by its first trial."""
     found: dict[int, list[float]] = {}
     for record in state.complete():
@@ -220,7 +219,9 @@ def _nearest(values: Floats) -> NDArray[np.int64]:
     return found[:HELD]
 
 
-def probabilities(values: Floats, column: int, mean: Floats, spread: Floats, seed: int, draws: int = DRAWS) -> Floats:
+def front_probabilities(
+    values: Floats, column: int, mean: Floats, spread: Floats, seed: int, draws: int = DRAWS
+) -> Floats:
     """Probability [k] of each point that no other dominates it, by drawing one column from its posterior.
 
     Args:

@@ -22,7 +22,7 @@ class HalfRank:
 
     Example:
         >>> warp = HalfRank([0.1, 0.2, 0.3, 0.9])
-        >>> warp.back(warp.forward([0.02, 0.12, 0.5])).round(6).tolist()
+        >>> warp.inverse(warp.forward([0.02, 0.12, 0.5])).round(6).tolist()
         [0.02, 0.12, 0.5]
     """
 
@@ -45,7 +45,7 @@ class HalfRank:
         good = (y - self.middle) / self.unit
         return np.asarray(np.where(y <= self.middle, good, np.interp(y, self.values, self.scores)))
 
-    def back(self, scores: ArrayLike) -> Floats:
+    def inverse(self, scores: ArrayLike) -> Floats:
         """Values at `scores`; never worse than those seen."""
         s = np.asarray(scores, dtype=float)
         return np.asarray(np.where(s <= 0, self.middle + s * self.unit, np.interp(s, self.scores, self.values)))

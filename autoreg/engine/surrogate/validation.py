@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from autoreg.engine.surrogate.boosted_trees import Floats
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Scoreboard
-    from autoreg.engine.surrogate.fitting import Learned
+    from autoreg.engine.surrogate.ensemble import LogScoreWeights
+    from autoreg.engine.surrogate.fitting import FittedSurrogate
 
 TOP = 0.25
 """Share of the trials of nearly equal cost that count as the best."""
@@ -110,11 +110,11 @@ def _beaten(values: Floats, i: NDArray[np.int64], j: NDArray[np.int64]) -> Float
     return np.asarray(lost / np.maximum(partners, 1))
 
 
-def foretold_quality(board: Scoreboard, learned: Learned) -> Quality:
+def validate(board: LogScoreWeights, learned: FittedSurrogate) -> Quality:
     """The record of the experts over the latest trials that they foretold."""
-    from autoreg.engine.surrogate.ensemble import RECENT
+    from autoreg.engine.surrogate.ensemble import VALIDATION_WINDOW
 
-    pairs = np.array(board.pairs[-RECENT:], dtype=float).reshape(-1, 4)
+    pairs = np.array(board.pairs[-VALIDATION_WINDOW:], dtype=float).reshape(-1, 4)
     if len(pairs) < 3:
         return Quality(learned.trials, reason=learned.reason, scored=learned.scored, weights=dict(learned.weights))
     came, foretold, null, cost = pairs.T
@@ -128,7 +128,7 @@ def foretold_quality(board: Scoreboard, learned: Learned) -> Quality:
         jackknife(own - base, i, j, len(came)),
         recall_of_best(came, foretold, i, j),
         recall_of_best(came, null, i, j),
-        float(np.mean(np.abs(board.misses[-RECENT:]) <= 1.2816)),
+        float(np.mean(np.abs(board.misses[-VALIDATION_WINDOW:]) <= 1.2816)),
         learned.trusted,
         learned.reason,
         learned.scored,

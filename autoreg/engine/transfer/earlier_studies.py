@@ -22,7 +22,7 @@ from autoreg.space.encoding import encode
 from autoreg.space.transfer import shared
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Panel
+    from autoreg.engine.surrogate.ensemble import Ensemble
     from autoreg.space import Space
 
 LEAST = 10
@@ -106,15 +106,15 @@ def read_source(folder: str | os.PathLike[str], space: Space) -> Source:
     return Source.of(space, str(path), [f for f, _ in told], [q for _, q in told])
 
 
-def experts_of(encoded: Floats, quality: Floats) -> Panel:
+def experts_of(encoded: Floats, quality: Floats) -> Ensemble:
     """Experts fitted to encoded configs [n, p] and their quality, to be minimized [n]; no costs."""
-    from autoreg.engine.surrogate.ensemble import Panel, settle
+    from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
 
     none = np.zeros((len(quality), 0))
-    return Panel(settle(encoded, quality, none), encoded, quality, none)
+    return Ensemble(fit_hyperparameters(encoded, quality, none), encoded, quality, none)
 
 
-def foretold(panel: Panel, encoded: Floats) -> Floats:
+def foretold(panel: Ensemble, encoded: Floats) -> Floats:
     """Mean of what the experts foretell of encoded configs, as scores [n]."""
     means = [mean for mean, _ in panel.predict(encoded, np.zeros((len(encoded), 0))).values()]
     return np.asarray(np.mean(means, axis=0))
@@ -122,19 +122,21 @@ def foretold(panel: Panel, encoded: Floats) -> Floats:
 
 def _held_out(encoded: Floats, quality: Sequence[float]) -> float:
     """Rank correlation of trials with what a Gaussian process says of them that has not seen them."""
-    from autoreg.engine.surrogate.ensemble import LEARN_FROM, Features, chosen
-    from autoreg.engine.surrogate.fitting import one_thread
-    from autoreg.engine.surrogate.gp import Process, learn
+    from autoreg.engine.surrogate.ensemble import KERNEL_FIT_TRIALS, FeatureMap, training_subset
+    from autoreg.engine.surrogate.gp import GaussianProcess, fit_kernel
     from autoreg.engine.surrogate.output_warping import HalfRank
+    from autoreg.engine.surrogate.threads import one_thread
 
     values, fold = np.asarray(quality, dtype=float), np.arange(len(quality)) % FOLDS
-    scores, columns = HalfRank(values).forward(values), Features.of(encoded)(encoded)
+    scores, columns = HalfRank(values).forward(values), FeatureMap.of(encoded)(encoded)
     told = np.empty(len(values))
     with one_thread():
-        few = chosen(scores, LEARN_FROM)
-        kernel = learn(columns[few], scores[few] - scores[few].mean())
+        few = training_subset(scores, KERNEL_FIT_TRIALS)
+        kernel = fit_kernel(columns[few], scores[few] - scores[few].mean())
         for k in range(FOLDS):
-            told[fold == k] = Process(kernel, columns[fold != k], scores[fold != k]).predict(columns[fold == k])[0]
+            told[fold == k] = GaussianProcess(kernel, columns[fold != k], scores[fold != k]).predict(
+                columns[fold == k]
+            )[0]
     return rank_correlation(told, values)
 
 

@@ -33,7 +33,7 @@ from autoreg.errors import InputError
 from autoreg.space.encoding import encode
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Panel
+    from autoreg.engine.surrogate.ensemble import Ensemble
     from autoreg.space import Space
 
 POOL = 1024
@@ -110,9 +110,9 @@ class Prior:
         }
 
     @cached_property
-    def _models(self) -> list[tuple[Panel, np.ndarray, Floats]]:
+    def _models(self) -> list[tuple[Ensemble, np.ndarray, Floats]]:
         """For each study its experts, which columns they see, and what they foretell of the even draws, sorted."""
-        from autoreg.engine.surrogate.fitting import one_thread
+        from autoreg.engine.surrogate.threads import one_thread
 
         pool = np.asarray(self.space.encode_many(even(self.space, POOL, np.random.default_rng(0))), dtype=float)
         models = []
@@ -126,7 +126,7 @@ class Prior:
         return models
 
     def _ranked(self, encoded: Floats) -> Floats:
-        from autoreg.engine.surrogate.fitting import one_thread
+        from autoreg.engine.surrogate.threads import one_thread
 
         steps = ndtri((np.arange(POOL) + 0.5) / POOL)
         with one_thread():

@@ -18,16 +18,16 @@ from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.pareto.front import Axis
 from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate.noise_model import (
-    Belief,
-    Believer,
-    Noise,
+    NoiseVariances,
+    Posterior,
+    PosteriorEstimator,
     Runs,
     covariance,
-    learn_noise,
+    fit_noise,
+    front_probabilities,
     log_likelihood,
-    means,
+    mean_qualities,
     posterior,
-    probabilities,
 )
 from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.errors import StudyError
@@ -79,7 +79,7 @@ def test_the_posterior_is_that_of_the_joint_gaussian() -> None:
     """By conditioning the joint distribution of recipes, shared luck, own luck and runs, written out in full."""
     rng = np.random.default_rng(0)
     runs, prior = some_runs(rng)
-    noise = Noise(luck=0.5, shared=0.2, quirk=0.1)
+    noise = NoiseVariances(seed_variance=0.5, shared=0.2, lack_of_fit=0.1)
     recipes, shared, own = np.eye(5)[runs.recipe], np.eye(3)[runs.group], np.eye(8)
     sources = np.zeros((5 + 3 + 8,) * 2)
     sources[:5, :5], sources[5:8, 5:8], sources[8:, 8:] = prior + 0.1 * np.eye(5), 0.2 * np.eye(3), 0.3 * np.eye(8)
@@ -95,17 +95,17 @@ def test_the_posterior_is_that_of_the_joint_gaussian() -> None:
 def test_a_lone_observation_is_shrunk_by_noise_over_variance() -> None:
     """Independent recipes: the textbook weights, with the runs of one recipe averaged."""
     runs = Runs(np.array([1.0, -2.0, 1.0, 3.0, -3.0]), np.array([0, 1, 2, 2, 2]), np.arange(5))
-    mean, spread = posterior(runs, 4.0 * np.eye(3), Noise(luck=1.0, shared=0.0, quirk=0.0))
+    mean, spread = posterior(runs, 4.0 * np.eye(3), NoiseVariances(seed_variance=1.0, shared=0.0, lack_of_fit=0.0))
     assert mean == pytest.approx([1.0 * 4 / 5, -2.0 * 4 / 5, (1 / 3) * 4 / (4 + 1 / 3)])
     assert np.diag(spread) == pytest.approx([4 / 5, 4 / 5, 4 / 13])
     together = Runs(runs.scores, runs.recipe, np.array([0, 1, 2, 2, 2]))
-    alike = posterior(together, 4.0 * np.eye(3), Noise(luck=1.0, shared=1.0 - 1e-9, quirk=0.0))
+    alike = posterior(together, 4.0 * np.eye(3), NoiseVariances(seed_variance=1.0, shared=1.0 - 1e-9, lack_of_fit=0.0))
     assert alike[1][2, 2] == pytest.approx(4 / 5, rel=1e-6), "three runs with the same luck are worth one"
 
 
 def test_the_likelihood_is_that_of_a_gaussian() -> None:
     runs, prior = some_runs(np.random.default_rng(1))
-    for noise in (Noise(0.5, 0.2, 0.1), Noise(1.0, 0.9, 0.0)):
+    for noise in (NoiseVariances(0.5, 0.2, 0.1), NoiseVariances(1.0, 0.9, 0.0)):
         law = multivariate_normal(np.full(8, runs.scores.mean()), covariance(runs, prior, noise))
         expected = float(law.logpdf(runs.scores)) + 4 * math.log(2 * math.pi)
         assert log_likelihood(runs, prior, noise) == pytest.approx(expected)
@@ -116,15 +116,15 @@ def test_replicates_tell_luck_from_quirk_and_variants_what_is_shared() -> None:
     recipe, training = np.repeat(np.arange(40), 2), np.repeat(np.arange(10), 4)
     prior = 0.01 * np.eye(40)
 
-    def found(luck: float, shared: float, quirk: float) -> Noise:
+    def found(luck: float, shared: float, quirk: float) -> NoiseVariances:
         group = np.column_stack([2 * training, 2 * training + 1]).reshape(-1)
         luck_of = math.sqrt(shared) * rng.standard_normal(20)[group]
         own = math.sqrt(luck - shared) * rng.standard_normal(80) + math.sqrt(quirk) * rng.standard_normal(40)[recipe]
-        return learn_noise(Runs(luck_of + own, recipe, group), prior, luck + quirk)
+        return fit_noise(Runs(luck_of + own, recipe, group), prior, luck + quirk)
 
-    assert found(1.0, 0.0, 0.0).luck == 1.0
-    assert found(0.1, 0.0, 0.9).luck == pytest.approx(0.1)
-    assert found(0.0, 0.0, 1.0).luck == pytest.approx(0.01)
+    assert found(1.0, 0.0, 0.0).seed_variance == 1.0
+    assert found(0.1, 0.0, 0.9).seed_variance == pytest.approx(0.1)
+    assert found(0.0, 0.0, 1.0).seed_variance == pytest.approx(0.01)
     assert found(1.0, 0.0, 0.0).shared == 0.0
     assert found(1.0, 0.9, 0.0).shared == pytest.approx(0.9)
 
@@ -133,13 +133,13 @@ def test_of_two_points_the_dearer_is_on_the_front_with_the_probability_that_it_i
     for gap, rho in ((0.3, 0.0), (0.3, 0.8), (-0.5, 0.5)):
         spread = np.array([[0.04, rho * 0.06], [rho * 0.06, 0.09]])
         values = np.array([[0.0, 1.0], [0.0, 2.0]])
-        got = probabilities(values, 0, np.array([gap, 0.0]), spread, seed=0, draws=4096)
+        got = front_probabilities(values, 0, np.array([gap, 0.0]), spread, seed=0, draws=4096)
         expected = norm.cdf(gap / math.sqrt(0.04 + 0.09 - 2 * rho * 0.06))
         assert got[0] == 1.0
         assert got[1] == pytest.approx(expected, abs=4 * 0.5 / math.sqrt(4096))
-        assert got.tolist() == probabilities(values, 0, np.array([gap, 0.0]), spread, seed=0, draws=4096).tolist()
+        assert got.tolist() == front_probabilities(values, 0, np.array([gap, 0.0]), spread, seed=0, draws=4096).tolist()
     values = np.array([[0.1, 1.0], [0.2, 2.0], [0.05, 3.0]])
-    sure = probabilities(values, 0, values[:, 0], np.zeros((3, 3)), seed=0)
+    sure = front_probabilities(values, 0, values[:, 0], np.zeros((3, 3)), seed=0)
     assert sure.tolist() == [1.0, 0.0, 1.0]
 
 
@@ -155,7 +155,7 @@ class Straight(HalfRank):
     def forward(self, values: Any) -> Any:
         return np.asarray(values, dtype=float)
 
-    def back(self, scores: Any) -> Any:
+    def inverse(self, scores: Any) -> Any:
         return np.asarray(scores, dtype=float)
 
 
@@ -175,7 +175,9 @@ def test_another_run_is_worth_what_the_front_of_beliefs_gains_by_it() -> None:
     state = state_of(points, scale)
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
     spread = np.diag([0.01, 0.02, 0.01, 0.003, 0.01])
-    belief = Belief((0, 1, 2, 3, 4), np.array([e for e, _ in points]), spread, Noise(0.02, 0.0, 0.0), Straight())
+    belief = Posterior(
+        (0, 1, 2, 3, 4), np.array([e for e, _ in points]), spread, NoiseVariances(0.02, 0.0, 0.0), Straight()
+    )
     got = np.exp(log_gains(problem, state, belief))
     rng = np.random.default_rng(0)
     before = scale.hypervolume(points)
@@ -257,7 +259,7 @@ def test_beliefs_are_nearer_to_the_truth_than_what_was_observed() -> None:
         drive(engine, 0.05)
         rows, chances = engine.trials(), engine.probabilities()
         firsts = [r for r in rows if r["replicate_of"] is None]
-        qualities = Believer(engine.problem, engine._learner).qualities(engine.state)
+        qualities = PosteriorEstimator(engine.problem, engine._learner).qualities(engine.state)
         for n in engine.front():
             truth = toy_error(rows[n]["config"])
             observed.append(abs(rows[n]["metrics"]["error"] - truth))
@@ -279,7 +281,7 @@ def test_means_over_runs_stand_in_while_nothing_is_trusted() -> None:
     scale = Normalizer((Axis("error", "min", 0.0, 1.0), Axis("flops", "min", 0.0, 1.0)))
     state = state_of([(0.5, 0.5), (0.4, 0.4), (0.7, 0.4), (0.1, 0.4)], scale)
     state.records[2].replicate_of = state.records[3].replicate_of = 1
-    assert means(state, "error") == {1: pytest.approx(0.4)}
+    assert mean_qualities(state, "error") == {1: pytest.approx(0.4)}
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
     assert [r.number for r in problem.counted(state)] == [0, 1]
 

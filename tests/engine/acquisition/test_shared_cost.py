@@ -10,7 +10,7 @@ import pytest
 
 from autoreg.engine import Budget, Engine, Normalizer, Result
 from autoreg.engine.acquisition.shared_cost import OVERHEAD, Bill, Ledger, Siblings, costliest, log_worth
-from autoreg.engine.pareto.ehvi import Region
+from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.engine.pareto.front import improvements
 from autoreg.space import digest
 from tests.engine.problems import DENSE, OBJECTIVES, toy_costs, toy_error, toy_space
@@ -106,9 +106,9 @@ def test_the_joint_gain_of_variants_that_share_their_luck_is_exact() -> None:
     rng = np.random.default_rng(3)
     front, corner = np.array([[0.2, 0.8], [0.5, 0.4], [0.8, 0.1]]), np.array([1.0, 1.1])
     costs, means = np.array([0.05, 0.3, 0.6]), np.array([0.7, 0.45, 0.3])
-    region = Region.of(front, corner)
-    terms, coarse = (region.log_parts(costs[:, None], means, np.full(3, 0.15), cuts=c) for c in (costs, ()))
-    assert np.exp(terms).sum(axis=1) == pytest.approx(np.exp(region.log_gain(costs[:, None], means, np.full(3, 0.15))))
+    region = NondominatedPartitioning.of(front, corner)
+    terms, coarse = (region.log_ehvi_parts(costs[:, None], means, np.full(3, 0.15), cuts=c) for c in (costs, ()))
+    assert np.exp(terms).sum(axis=1) == pytest.approx(np.exp(region.log_ehvi(costs[:, None], means, np.full(3, 0.15))))
     joint = float(np.exp(terms).max(axis=0).sum())
     sample = []
     for luck in 0.15 * rng.standard_normal(1500):

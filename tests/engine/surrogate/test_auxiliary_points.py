@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autoreg.engine import Budget, Engine, EventLog, Normalizer
-from autoreg.engine.surrogate.auxiliary_points import Prefixes
-from autoreg.engine.surrogate.fitting import Learner
+from autoreg.engine.surrogate.auxiliary_points import AuxiliaryPoints
+from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.space import digest
 from tests.engine.problems import DENSE, OBJECTIVES, keys, run, toy_costs, toy_error, toy_space
 
@@ -44,7 +44,7 @@ def test_a_prefix_is_heard_once_and_counts_until_it_is_a_trial() -> None:
     configs = [first, variant, other, plain(first)]
     engine = engine_of(len(configs), starters=[("given", c) for c in configs], uncompressed=None)
     drive(engine)
-    prefixes = Prefixes(engine.problem, plain)
+    prefixes = AuxiliaryPoints(engine.problem, plain)
     for count, record in enumerate(engine.state.records, start=1):
         prefixes.hear(record, count)
     told = {count: [digest(free.config) for free, _ in prefixes.known(count)] for count in range(5)}
@@ -60,7 +60,7 @@ def test_what_the_space_does_not_hold_is_not_heard() -> None:
     engine = engine_of(3, starters=[("given", c) for c in some(3)])
     drive(engine)
     for mapped in (lambda c: None, lambda c: {**c, "bits": 16}):
-        prefixes = Prefixes(engine.problem, mapped)
+        prefixes = AuxiliaryPoints(engine.problem, mapped)
         for count, record in enumerate(engine.state.records, start=1):
             prefixes.hear(record, count)
         assert prefixes.known(3) == []
@@ -73,14 +73,14 @@ def test_the_experts_know_what_they_were_told_in_passing() -> None:
     for name, uncompressed in (("told", plain), ("untold", None)):
         engine = engine_of(10, starters=[("given", c) for c in configs])
         drive(engine)
-        learner = Learner(engine.problem, uncompressed=uncompressed)
-        learned = learner.learned(engine.state)
+        learner = SurrogateFitter(engine.problem, uncompressed=uncompressed)
+        learned = learner.fit(engine.state)
         assert learned is not None
-        panel = learned.panels["error"]
+        ensemble = learned.ensembles["error"]
         rows = np.array([engine.problem.encoded(plain(c)) for c in configs])
         logs = learned.logs([toy_costs(plain(c)) for c in configs])
-        mean, _ = panel.predict(rows, logs)["gp"]
-        truth = panel.settings.warp.forward([toy_error(plain(c)) for c in configs])
+        mean, _ = ensemble.predict(rows, logs)["gp"]
+        truth = ensemble.hyperparameters.warp.forward([toy_error(plain(c)) for c in configs])
         errors[name] = float(np.sqrt(np.mean((mean - truth) ** 2)))
     assert errors["told"] < 0.5 * errors["untold"]
 

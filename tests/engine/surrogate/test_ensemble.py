@@ -12,8 +12,17 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
 
 from autoreg.engine.surrogate import gp
-from autoreg.engine.surrogate.ensemble import Features, Panel, Scoreboard, chosen, log_score, mixed, settle, spread_out
-from autoreg.engine.surrogate.gp import Kernel, Process, learn
+from autoreg.engine.surrogate.ensemble import (
+    Ensemble,
+    FeatureMap,
+    LogScoreWeights,
+    fit_hyperparameters,
+    log_score,
+    mixture_moments,
+    quality_mixture,
+    training_subset,
+)
+from autoreg.engine.surrogate.gp import GaussianProcess, Kernel, fit_kernel
 from autoreg.engine.surrogate.output_warping import HalfRank
 
 
@@ -32,7 +41,7 @@ def data(count: int, seed: int = 0, noise: float = 0.02) -> tuple[np.ndarray, np
 def test_the_warp_is_undone_and_rises() -> None:
     y = np.random.default_rng(0).lognormal(size=41)
     warp = HalfRank(y)
-    assert warp.back(warp.forward(y)) == pytest.approx(y)
+    assert warp.inverse(warp.forward(y)) == pytest.approx(y)
     assert np.all(np.diff(warp.forward(np.sort(y))) > 0)
     assert warp.forward([np.median(y)])[0] == pytest.approx(0)
 
@@ -41,8 +50,8 @@ def test_the_warp_can_go_beyond_the_best_and_not_beyond_the_worst() -> None:
     """Median 3, better half off by 2, 1 and 0, root mean square sqrt(5 / 3); an outlier counts as the worst rank."""
     warp = HalfRank([1.0, 2.0, 3.0, 4.0, 1e9])
     assert warp.forward([1.0, 3.0]) == pytest.approx([-2 / math.sqrt(5 / 3), 0.0])
-    assert warp.back([-5.0])[0] == pytest.approx(3 - 5 * math.sqrt(5 / 3))
-    assert warp.back([50.0])[0] == 1e9
+    assert warp.inverse([-5.0])[0] == pytest.approx(3 - 5 * math.sqrt(5 / 3))
+    assert warp.inverse([50.0])[0] == 1e9
     ranks = HalfRank([1.0, 2.0, 3.0, 4.0, 5.0])
     assert warp.forward([1e9])[0] == pytest.approx(ranks.forward([5.0])[0])
 
@@ -51,7 +60,7 @@ def test_the_warp_can_go_beyond_the_best_and_not_beyond_the_worst() -> None:
 def test_the_warp_takes_ties_and_negative_values(values: list[float]) -> None:
     warp = HalfRank(values)
     assert np.all(np.isfinite(warp.forward(values)))
-    assert np.all(np.isfinite(warp.back(np.linspace(-5, 5, 11))))
+    assert np.all(np.isfinite(warp.inverse(np.linspace(-5, 5, 11))))
 
 
 # -- the process --------------------------------------------------------------------------------
@@ -69,7 +78,7 @@ def test_the_process_equals_scikit_learns() -> None:
     )
     model = GaussianProcessRegressor(theirs, alpha=1e-8, optimizer=None).fit(X / np.exp(lengths), y - y.mean())
     mean, spread = model.predict(at / np.exp(lengths), return_std=True)
-    process = Process(kernel, X, y)
+    process = GaussianProcess(kernel, X, y)
     got, variance = process.predict(at)
     assert got == pytest.approx(mean + y.mean(), abs=1e-8)
     assert np.sqrt(variance + process.noise) == pytest.approx(spread, abs=1e-7)
@@ -85,7 +94,7 @@ def test_the_gradient_of_the_posterior_is_right(monkeypatch: pytest.MonkeyPatch)
         return type("Found", (), {"x": x0})()
 
     monkeypatch.setattr(gp, "minimize", spy)
-    learn(X, y)
+    fit_kernel(X, y)
     point = caught["x0"] + np.array([0.1, -0.2, 0.3, 0.2, -0.4, 0.5])
     slope = approx_fprime(point, lambda p: caught["fun"](p)[0], 1e-6)
     assert caught["fun"](point)[1] == pytest.approx(slope, rel=1e-3, abs=1e-3)
@@ -95,25 +104,25 @@ def test_the_process_learns_how_much_is_noise() -> None:
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (80, 5))
     smooth = np.sin(3 * X[:, 0]) + X[:, 1]
-    quiet = learn(X, (smooth - smooth.mean()) / smooth.std())
-    noisy = learn(X, rng.normal(size=80))
+    quiet = fit_kernel(X, (smooth - smooth.mean()) / smooth.std())
+    noisy = fit_kernel(X, rng.normal(size=80))
     assert math.exp(quiet.noise) < 0.15
     assert math.exp(noisy.noise) > 0.6
 
 
-# -- the panel ----------------------------------------------------------------------------------
+# -- the ensemble ----------------------------------------------------------------------------------
 
 
 def test_inactive_parameters_stand_at_their_centre_beside_an_indicator() -> None:
-    features = Features.of(np.array([[0.0, 0.2], [1.0, np.nan], [1.0, 0.4]]))
+    features = FeatureMap.of(np.array([[0.0, 0.2], [1.0, np.nan], [1.0, 0.4]]))
     assert features(np.array([[1.0, np.nan]])) == pytest.approx(np.array([[1 / 3, 0.0, 0.5]]))
 
 
 def test_experts_foretell_what_they_have_not_seen_and_know_how_well() -> None:
     X, logs, y = data(140)
-    panel = Panel(settle(X[:70], y[:70], logs[:70]), X[:70], y[:70], logs[:70])
-    foretold = panel.predict(X[70:], logs[70:], nulls=True)
-    came = panel.settings.warp.forward(y[70:])
+    ensemble = Ensemble(fit_hyperparameters(X[:70], y[:70], logs[:70]), X[:70], y[:70], logs[:70])
+    foretold = ensemble.predict(X[70:], logs[70:], nulls=True)
+    came = ensemble.hyperparameters.warp.forward(y[70:])
     assert set(foretold) == {"gp", "ridge", "trees", "null", "constant"}
     for name in ("gp", "ridge", "trees"):
         mean, spread = foretold[name]
@@ -125,18 +134,20 @@ def test_experts_foretell_what_they_have_not_seen_and_know_how_well() -> None:
 
 def test_a_process_holds_the_best_and_the_latest() -> None:
     scores = np.array([5.0, 1.0, 4.0, 2.0, 9.0, 8.0, 7.0])
-    assert chosen(scores, 4).tolist() == [1, 3, 5, 6]
-    assert chosen(scores, 7).tolist() == list(range(7))
+    assert training_subset(scores, 4).tolist() == [1, 3, 5, 6]
+    assert training_subset(scores, 7).tolist() == list(range(7))
 
 
 def test_disagreement_adds_to_the_variance() -> None:
     """By hand: means 0 and 2, spreads 1, equal weights: variance 1 + 1."""
-    mean, spread = mixed({"a": (np.zeros(1), np.ones(1)), "b": (np.full(1, 2.0), np.ones(1))}, {"a": 0.5, "b": 0.5})
+    mean, spread = mixture_moments(
+        {"a": (np.zeros(1), np.ones(1)), "b": (np.full(1, 2.0), np.ones(1))}, {"a": 0.5, "b": 0.5}
+    )
     assert (mean[0], spread[0]) == pytest.approx((1.0, math.sqrt(2)))
 
 
 def test_who_foretells_better_gains_weight_and_the_lead_is_over_the_better_null() -> None:
-    rng, board = np.random.default_rng(0), Scoreboard()
+    rng, board = np.random.default_rng(0), LogScoreWeights()
     for k in range(40):
         truth = rng.normal()
         told = {"gp": [truth, 0.3], "ridge": [0.0, 1.0], "null": [-1.0, 1.0], "constant": [0.0, 1.0]}
@@ -151,7 +162,7 @@ def test_twins_of_one_group_do_not_make_the_lead_more_certain() -> None:
     """Each trial told four times: the error of the lead stays about that of the trials told once."""
     errors = []
     for copies in (1, 4):
-        rng, board = np.random.default_rng(3), Scoreboard()
+        rng, board = np.random.default_rng(3), LogScoreWeights()
         for k in range(30):
             truth, off = rng.normal(), rng.normal()
             for _ in range(copies):
@@ -169,8 +180,8 @@ def test_a_score_spread_out_keeps_its_distribution() -> None:
     """Carried to units of the quality, a mixture of eight has the mean and spread of draws within some percent."""
     y = np.random.default_rng(0).lognormal(size=60)
     warp = HalfRank(y)
-    drawn = warp.back(-0.4 + 0.5 * np.random.default_rng(1).normal(size=200_000))
-    means, spreads = spread_out([-0.4], [0.5], warp)
+    drawn = warp.inverse(-0.4 + 0.5 * np.random.default_rng(1).normal(size=200_000))
+    means, spreads = quality_mixture([-0.4], [0.5], warp)
     mean = means.mean()
     assert mean == pytest.approx(drawn.mean(), rel=0.03)
     assert math.sqrt((spreads**2 + (means - mean) ** 2).mean()) == pytest.approx(drawn.std(), rel=0.15)
