@@ -6,7 +6,7 @@ from autoreg.space.budget import Budget
 from autoreg.space.expression import Expression
 from autoreg.space.json_schema import schema
 from autoreg.space.layers import LayerInfo, layer_values
-from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range
+from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range
 from autoreg.space.recipe import complete_recipe, digest, load_recipe
 from autoreg.space.space import Size, Space
 from autoreg.space.spec import MethodSpec, Paper, Param, Registry, Section
@@ -17,7 +17,7 @@ __all__ = [
     "Budget",
     "Choice",
     "Constant",
-    "EachLayer",
+    "EveryLayer",
     "Expression",
     "Group",
     "LayerInfo",

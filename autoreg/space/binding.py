@@ -9,14 +9,14 @@ from typing import Any
 from autoreg.space import ranges
 from autoreg.space.expression import Expression
 from autoreg.space.layers import LayerInfo, check_cover, check_pattern
-from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range, thaw
+from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range, thaw
 from autoreg.space.parser import parse_node, same
 from autoreg.space.paths import child
 from autoreg.space.problems import Path, Places, problem, show
 from autoreg.space.rules import Rule
 from autoreg.space.spec import MethodSpec, Param, Registry, Section, label_of
 
-_MOST_DEPTH = 12
+_MAX_DEPTH = 12
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Binder:
 
     def param(self, param: Param, node: Node, spot: Spot) -> Node:
         """Bind what is given for one parameter."""
-        if isinstance(node, EachLayer) and isinstance(node.node, Group) and "each_layer" in self._methods(param):
+        if isinstance(node, EveryLayer) and isinstance(node.node, Group) and "each_layer" in self._methods(param):
             node = Group((("each_layer", node.node),))  # in this slot the word is the name of a method
-        if isinstance(node, (PerLayer, EachLayer)):
+        if isinstance(node, (PerLayer, EveryLayer)):
             return self._by_layer(param, node, spot)
         if param.type == "slot":
             return self._slot(param, node, spot)
@@ -114,14 +114,14 @@ class Binder:
             near=("uniform", "log", "int", "log_int", "value", "per_layer", "each_layer"),
         )
 
-    def _by_layer(self, param: Param, node: PerLayer | EachLayer, spot: Spot) -> Node:
+    def _by_layer(self, param: Param, node: PerLayer | EveryLayer, spot: Spot) -> Node:
         if not param.per_layer:
             word = "per_layer" if isinstance(node, PerLayer) else "each_layer"
             what = f"found {word}, but all layers share one value here"
             raise problem(self.places.at((*spot.path, word)), what, allowed=_allowed(param))
-        if isinstance(node, EachLayer):
+        if isinstance(node, EveryLayer):
             bound = self.param(param, node.node, Spot((*spot.path, "each_layer"), spot.name, spot.depth))
-            return PerLayer(tuple((layer.name, bound) for layer in self.layers)) if self.layers else EachLayer(bound)
+            return PerLayer(tuple((layer.name, bound) for layer in self.layers)) if self.layers else EveryLayer(bound)
         patterns = [pattern for pattern, _ in node.patterns]
         if self.layers:
             for index, pattern in enumerate(patterns):
@@ -218,7 +218,7 @@ class Binder:
         self._known_params(given, spec, inside)
         if name == "none":
             return Option("none", Constant("none"))
-        if spot.depth > _MOST_DEPTH:
+        if spot.depth > _MAX_DEPTH:
             raise problem(self.places.at(spot.path), f"methods within methods without end at {spot.name}")
         items = []
         for key, inner in spec.params.items():

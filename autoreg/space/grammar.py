@@ -11,15 +11,15 @@ from typing import Any
 from autoreg.space.paths import join
 from autoreg.space.problems import problem
 
-_MOST_LETTERS = 2000
+_MAX_LENGTH = 2000
 _GRAMMAR = "comparisons, and, or, not, in, + - * / **, numbers, quoted text and names"
 _COMPARES = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 
 
 def parse(text: str, place: str) -> ast.expr:
     """Parse `text` and check that it is of the grammar; raises an `InputError` that names `place`."""
-    if len(text) > _MOST_LETTERS:
-        raise problem(place, f"an expression of {len(text)} letters", allowed=f"at most {_MOST_LETTERS}")
+    if len(text) > _MAX_LENGTH:
+        raise problem(place, f"an expression of {len(text)} letters", allowed=f"at most {_MAX_LENGTH}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -154,8 +154,8 @@ def _study(registry: Registry) -> Json:
         "seed": {"type": "integer", "minimum": 0},
         "executor": {"enum": list(study_spec.EXECUTORS)},
         "workers": whole,
-        "sampler": {"enum": list(study_spec.SAMPLERS)},
-        "baselines": {"enum": list(study_spec.BASELINES)},
+        "sampler": {"enum": list(study_spec.SAMPLER_NAMES)},
+        "baselines": {"enum": list(study_spec.BASELINE_SETS)},
         "final_seeds": {"type": "integer", "minimum": 0},
     }
     return _object(properties, ["task", "space", "objectives"])

@@ -111,13 +111,13 @@ class PerLayer:
 
 
 @dataclass(frozen=True)
-class EachLayer:
+class EveryLayer:
     """One copy of `node` for every weighted layer; a task's layers turn it into a `PerLayer`."""
 
     node: Node
 
 
-Node = Constant | Range | Choice | Group | PerLayer | EachLayer
+Node = Constant | Range | Choice | Group | PerLayer | EveryLayer
 
 
 def typed(value: Any) -> Any:

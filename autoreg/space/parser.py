@@ -15,7 +15,7 @@ from autoreg.space.nodes import (
     RANGE_KINDS,
     Choice,
     Constant,
-    EachLayer,
+    EveryLayer,
     Group,
     Node,
     Option,
@@ -31,8 +31,8 @@ from autoreg.space.spec import label_of
 from autoreg.space.writer import node_to_data
 
 RULE_KEYS = ("name", "forbidden", "constraints")
-RESERVED = ("value", "per_layer", "each_layer")
-_NODES = (Constant, Range, Choice, Group, PerLayer, EachLayer)
+RESERVED_KEYS = ("value", "per_layer", "each_layer")
+_NODES = (Constant, Range, Choice, Group, PerLayer, EveryLayer)
 _PLAIN = frozenset((bool, int, float, str))
 _NODE_WORDS = "a value, a list of options, a range such as {log: [1e-5, 1e-2]}, or a mapping of names"
 
@@ -128,7 +128,7 @@ def _name(key: Any, path: Path, places: Places) -> str:
 def _mapping(data: Mapping[str, Any], path: Path, places: Places) -> Node:
     if _is_range(data):
         return _range(data, path, places)
-    for word in RESERVED:
+    for word in RESERVED_KEYS:
         if word in data and len(data) > 1:
             others = [str(key) for key in data if key != word]
             what = f"{word!r} stands beside {', '.join(map(repr, others))}"
@@ -138,7 +138,7 @@ def _mapping(data: Mapping[str, Any], path: Path, places: Places) -> Node:
     if "value" in data:
         return Constant(freeze(_literal(data["value"], (*path, "value"), places)), literal=True)
     if "each_layer" in data:
-        return EachLayer(_layer_node(data["each_layer"], (*path, "each_layer"), places))
+        return EveryLayer(_layer_node(data["each_layer"], (*path, "each_layer"), places))
     if "per_layer" in data:
         return _per_layer(data["per_layer"], (*path, "per_layer"), places)
     return _group(data, path, places)
@@ -169,7 +169,7 @@ def _literal(data: Any, path: Path, places: Places) -> Any:
 
 def _layer_node(data: Any, path: Path, places: Places) -> Node:
     node = parse_node(data, path, places)
-    if isinstance(node, (PerLayer, EachLayer)):
+    if isinstance(node, (PerLayer, EveryLayer)):
         raise problem(places.at(path), "layers within layers", allowed="one value, choice or range per layer")
     return node
 

@@ -12,7 +12,7 @@ from autoreg.errors import InputError
 
 Path = tuple[str | int, ...]
 
-_MOST_NAMES = 24
+_MAX_NAMES = 24
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def problem(
         text += f"; allowed: {allowed}"
     elif allowed is not None:
         names = list(allowed)
-        more = f", ... ({len(names)} in all)" if len(names) > _MOST_NAMES else ""
-        text += f"; allowed: {', '.join(names[:_MOST_NAMES]) or 'nothing'}{more}"
+        more = f", ... ({len(names)} in all)" if len(names) > _MAX_NAMES else ""
+        text += f"; allowed: {', '.join(names[:_MAX_NAMES]) or 'nothing'}{more}"
     close = nearest(wrong, [*names, *near]) if wrong is not None else None
     if close is not None and close != wrong:
         text += f"; did you mean {close!r}?"

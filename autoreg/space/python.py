@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, PerLayer, Range, RangeKind
+from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, PerLayer, Range, RangeKind
 from autoreg.space.parser import parse_node
 from autoreg.space.problems import Places
 
@@ -75,6 +75,6 @@ def per_layer(patterns: Mapping[str, Any]) -> PerLayer:
     return cast(PerLayer, node({"per_layer": patterns}))
 
 
-def each_layer(inner: Any) -> EachLayer:
+def each_layer(inner: Any) -> EveryLayer:
     """One value for every weighted layer."""
-    return cast(EachLayer, node({"each_layer": inner}))
+    return cast(EveryLayer, node({"each_layer": inner}))

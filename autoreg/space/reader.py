@@ -25,8 +25,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
-_MOST_DEPTH = 60
-_MOST_PARTS = 200_000
+_MAX_DEPTH = 60
+_MAX_PARTS = 200_000
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class _Builder:
 
     def _node(self, event: Any, path: Path) -> Any:
         self._parts += 1
-        if len(path) > _MOST_DEPTH or self._parts > _MOST_PARTS:
+        if len(path) > _MAX_DEPTH or self._parts > _MAX_PARTS:
             raise problem(f"{self._source}:{event.start_mark.line + 1}", "nested too deeply or too large to be meant")
         self._lines.setdefault(path, event.start_mark.line + 1)
         kind = type(event).__name__
@@ -227,7 +227,7 @@ class _Builder:
 
     def _copied(self, event: Any, data: Any, path: Path) -> Any:
         self._parts += 1
-        if self._parts > _MOST_PARTS:
+        if self._parts > _MAX_PARTS:
             raise problem(self._place(event, path), "aliases make this too large to be meant")
         if isinstance(data, dict):
             return {key: self._copied(event, value, (*path, key)) for key, value in data.items()}

@@ -11,7 +11,7 @@ from typing import Any
 from autoreg.space import tree
 from autoreg.space.binding import Binder
 from autoreg.space.layers import LayerInfo
-from autoreg.space.nodes import Choice, EachLayer, Group, Node, PerLayer, Range
+from autoreg.space.nodes import Choice, EveryLayer, Group, Node, PerLayer, Range
 from autoreg.space.parser import parse_node
 from autoreg.space.problems import Path as DataPath
 from autoreg.space.problems import Places, problem, show
@@ -77,7 +77,7 @@ def _refuse_open(node: Node, path: DataPath, places: Places) -> None:
         raise problem(
             places.at(path), f"found {found}", allowed="a single value, since a recipe is one point of a space"
         )
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         _refuse_open(node.node, (*path, "each_layer"), places)
     if isinstance(node, (Group, PerLayer)):
         layered = isinstance(node, PerLayer)

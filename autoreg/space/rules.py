@@ -15,7 +15,7 @@ from autoreg.space.tree import merge_known
 
 Known = Mapping[str, tuple[Any, ...] | None]
 
-_MOST_DEPTH = 6
+_MAX_DEPTH = 6
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _names_of(item: Param | Section, name: str, registry: Registry, depth: int) 
         return found
     methods = registry.methods.get(item.slot_kind or "", {})
     found[name] = tuple(dict.fromkeys([*methods, item.default, "none"]))
-    if depth < _MOST_DEPTH:
+    if depth < _MAX_DEPTH:
         for method, spec in methods.items():
             for key, param in spec.params.items():
                 found |= _names_of(param, child(child(name, method), key), registry, depth + 1)

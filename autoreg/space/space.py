@@ -28,8 +28,8 @@ from autoreg.space.spec import Registry
 from autoreg.space.tree import Choose, Parameter
 from autoreg.space.writer import node_to_canonical, node_to_data, to_yaml
 
-_COUNTED = 10_000
-_DRAWS = 2_000
+_MAX_ENUMERATED = 10_000
+_MAX_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -166,15 +166,15 @@ class Space:
         return (*mine, *self._method_rules)
 
     @cached_property
-    def _asked(self) -> dict[str, bool]:
+    def _paths_in_rules(self) -> dict[str, bool]:
         return {}
 
-    def _asks(self, path: str) -> bool:
-        """Whether a rule asks for what stands at a path, or below it."""
-        if path not in self._asked:
+    def _is_in_a_rule(self, path: str) -> bool:
+        """Whether a rule names a path, or something below it."""
+        if path not in self._paths_in_rules:
             names = {name for rule in self._rules for name in (*rule.expression.names, *(rule.guard or ())[:1])}
-            self._asked[path] = any(n == path or n.startswith((f"{path}.", f"{path}[")) for n in names)
-        return self._asked[path]
+            self._paths_in_rules[path] = any(n == path or n.startswith((f"{path}.", f"{path}[")) for n in names)
+        return self._paths_in_rules[path]
 
     def build(self, choose: Choose) -> dict[str, Any]:
         """The config in which `choose(path, domain)` makes every choice; rules are not looked at.
@@ -206,7 +206,7 @@ class Space:
         """Why the rules refuse a config of this space, or None when they allow it."""
         if not self._rules:
             return None
-        names = tree.named_values(self.root, config, asked=self._asks)
+        names = tree.named_values(self.root, config, wanted=self._is_in_a_rule)
         return next((rule.reason for rule in self._rules if rule.broken(names)), None)
 
     def allowed(self, config: Mapping[str, Any]) -> bool:
@@ -237,19 +237,19 @@ class Space:
             InputError: when nothing is allowed (or so little that it is not met by chance).
         """
         refusals: Counter[str] = Counter()
-        for _ in range(_DRAWS):
+        for _ in range(_MAX_DRAWS):
             config = self.random(rng)
             reason = self.refusal(config)
             if reason is None:
                 return config
             refusals[reason] += 1
-        if tree.count(self.root) <= _COUNTED:
+        if tree.count(self.root) <= _MAX_ENUMERATED:
             found = list(self.enumerate())
             if found:
                 return found[int(rng.integers(len(found)))]
         often = "; ".join(f"{reason} ({times} times)" for reason, times in refusals.most_common(3))
         where = self.places.at(("forbidden",) if self.forbidden else ())
-        raise InputError(f"{where}: the rules allow none of {_DRAWS} configurations drawn; they refuse by {often}")
+        raise InputError(f"{where}: the rules allow none of {_MAX_DRAWS} configurations drawn; they refuse by {often}")
 
     def enumerate(self, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Every allowed config once, in a fixed order.
@@ -274,7 +274,7 @@ class Space:
         count = tree.count(self.root)
         continuous = sum(isinstance(p.domain, Range) and math.isinf(ranges.count(p.domain)) for p in self.parameters)
         combinations = int(tree.count(self.root, grid_only=True))
-        if self._rules and count <= _COUNTED:
+        if self._rules and count <= _MAX_ENUMERATED:
             found = sum(1 for _ in self.enumerate())
             return Size(True, found, 0, found)
         return Size(not self._rules, count, continuous, combinations)

@@ -17,7 +17,7 @@ from autoreg.space.space import Space
 
 Resolve = Callable[[str], "Path | str | None"]
 
-KEYS = (
+STUDY_KEYS = (
     "name",
     "task",
     "space",
@@ -32,10 +32,10 @@ KEYS = (
     "final_seeds",
 )
 DIRECTIONS = ("min", "max")
-BUDGETS = ("trials", "minutes", "epochs")
+BUDGET_KEYS = ("trials", "minutes", "epochs")
 EXECUTORS = ("local", "ray")
-SAMPLERS = ("auto", "tpe", "nsga2", "random", "grid", "evolution")
-BASELINES = ("default", "full", "none")
+SAMPLER_NAMES = ("auto", "tpe", "nsga2", "random", "grid", "evolution")
+BASELINE_SETS = ("default", "full", "none")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class StudySpec:
         Raises:
             InputError: when a word is none of those allowed.
         """
-        allowed = {"executor": EXECUTORS, "sampler": SAMPLERS, "baselines": BASELINES}
+        allowed = {"executor": EXECUTORS, "sampler": SAMPLER_NAMES, "baselines": BASELINE_SETS}
         given = {key: value for key, value in changes.items() if value is not None}
         for key, words in allowed.items():
             if key in given and given[key] not in words:
@@ -127,10 +127,10 @@ class _Reader:
 
     def study(self, text: str) -> StudySpec:
         if not isinstance(self._data, dict):
-            raise self._wrong((), f"a mapping with {', '.join(KEYS)}")
+            raise self._wrong((), f"a mapping with {', '.join(STUDY_KEYS)}")
         for key in self._data:
-            if key not in KEYS:
-                raise self._wrong((key,), KEYS, f"unknown key {key!r} of a study", wrong=key)
+            if key not in STUDY_KEYS:
+                raise self._wrong((key,), STUDY_KEYS, f"unknown key {key!r} of a study", wrong=key)
         for key in ("task", "space", "objectives"):
             if key not in self._data:
                 raise problem(self.document.places.at(), f"{key!r} is missing; found {', '.join(self._data)}")
@@ -146,8 +146,8 @@ class _Reader:
             seed=self._whole("seed", 0, 0),
             executor=self._one_of("executor", EXECUTORS, "local"),
             workers=self._whole("workers", 1, 1),
-            sampler=self._one_of("sampler", SAMPLERS, "auto"),
-            baselines=self._one_of("baselines", BASELINES, "default"),
+            sampler=self._one_of("sampler", SAMPLER_NAMES, "auto"),
+            baselines=self._one_of("baselines", BASELINE_SETS, "default"),
             final_seeds=self._whole("final_seeds", 3, 0),
             path=self.path,
             text=text,
@@ -197,8 +197,8 @@ class _Reader:
         if not isinstance(given, dict) or not given:
             raise self._wrong(("budget",), "a mapping with at least one of trials, minutes, epochs")
         for key, value in given.items():
-            if key not in BUDGETS:
-                raise self._wrong(("budget", key), BUDGETS, f"unknown key {key!r} of a budget", wrong=key)
+            if key not in BUDGET_KEYS:
+                raise self._wrong(("budget", key), BUDGET_KEYS, f"unknown key {key!r} of a budget", wrong=key)
             if key == "trials" and (type(value) is not int or value < 1):
                 raise self._wrong(("budget", key), "a whole number from 1")
             if type(value) not in (int, float) or value <= 0:

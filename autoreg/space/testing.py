@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from autoreg.errors import InputError
 from autoreg.space.nodes import RANGE_KINDS
-from autoreg.space.parser import RESERVED, RULE_KEYS
+from autoreg.space.parser import RESERVED_KEYS, RULE_KEYS
 from autoreg.space.space import Space
 
-_KEPT = {*RANGE_KINDS, *RESERVED, *RULE_KEYS}
+_KEPT = {*RANGE_KINDS, *RESERVED_KEYS, *RULE_KEYS}
 _ODD = [
     "2:4",
     "none",

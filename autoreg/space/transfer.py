@@ -8,7 +8,7 @@ from typing import Any
 
 from autoreg.errors import InputError
 from autoreg.space import ranges
-from autoreg.space.nodes import Constant, EachLayer, Group, Node, PerLayer, Range
+from autoreg.space.nodes import Constant, EveryLayer, Group, Node, PerLayer, Range
 from autoreg.space.paths import child
 from autoreg.space.tree import option_path, taken
 
@@ -36,7 +36,7 @@ def shared(node: Node, config: Any, path: str = "") -> dict[str, Any]:
 
 
 def _collect(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
-    if isinstance(node, Constant | EachLayer):
+    if isinstance(node, Constant | EveryLayer):
         return
     if isinstance(node, Range):
         if isinstance(config, int | float) and not isinstance(config, bool) and math.isfinite(config):

@@ -11,7 +11,7 @@ from typing import Any
 from autoreg.errors import InputError
 from autoreg.space import ranges
 from autoreg.space.expression import Several
-from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, Option, PerLayer, Range, thaw, typed
+from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range, thaw, typed
 from autoreg.space.parser import plain, same
 from autoreg.space.paths import child
 from autoreg.space.problems import problem, show
@@ -19,11 +19,11 @@ from autoreg.space.problems import problem, show
 Domain = Range | tuple[str, ...]
 Condition = tuple[tuple[str, str], ...]
 Choose = Callable[[str, Domain], Any]
-Asked = Callable[[str], bool]
+PathFilter = Callable[[str], bool]
 _NUMBERS = (int, float)
 
 
-def _anything(path: str) -> bool:
+def _every_path(path: str) -> bool:
     return True
 
 
@@ -66,7 +66,7 @@ def parameters(node: Node, path: str = "", condition: Condition = ()) -> Iterato
     elif isinstance(node, PerLayer):
         for pattern, item in node.patterns:
             yield from parameters(item, child(path, pattern), condition)
-    elif isinstance(node, EachLayer):
+    elif isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     elif isinstance(node, Choice):
         if len(node.options) > 1:
@@ -90,7 +90,7 @@ def build(node: Node, choose: Choose, path: str = "") -> Any:
         return {name: build(item, choose, child(path, name)) for name, item in node.items}
     if isinstance(node, PerLayer):
         return {"per_layer": {pattern: build(item, choose, child(path, pattern)) for pattern, item in node.patterns}}
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     option = node.options[0]
     if len(node.options) > 1:
@@ -143,7 +143,7 @@ def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
         _flatten_items(node.patterns, config["per_layer"], path, flat)
         if list(config["per_layer"]) != [pattern for pattern, _ in node.patterns]:
             raise problem(path, "the patterns stand in another order", allowed=[p for p, _ in node.patterns])
-    elif isinstance(node, EachLayer):
+    elif isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     else:
         option = taken(node, config, path)
@@ -218,7 +218,7 @@ def count(node: Node, path: str = "", *, grid_only: bool = False) -> float:
         return 1 if grid_only and math.isinf(found) else found
     if isinstance(node, Choice):
         return sum(count(option.node, option_path(node, option, path), grid_only=grid_only) for option in node.options)
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     items = node.items if isinstance(node, Group) else node.patterns
     return math.prod(count(item, child(path, name), grid_only=grid_only) for name, item in items)
@@ -234,7 +234,7 @@ def enumerate_node(node: Node) -> Iterator[Any]:
         for option in node.options:
             for value in enumerate_node(option.node):
                 yield {option.label: value} if isinstance(option.node, Group) else value
-    elif isinstance(node, EachLayer):
+    elif isinstance(node, EveryLayer):
         raise each_layer_problem("")
     elif isinstance(node, Group):
         yield from _product(node.items)
@@ -253,31 +253,31 @@ def _product(items: tuple[tuple[str, Node], ...]) -> Iterator[dict[str, Any]]:
             yield {name: value, **others}
 
 
-def named_values(node: Node, config: Any, path: str = "", asked: Asked = _anything) -> dict[str, Any]:
-    """What an expression may ask of `config`: path -> value, a method as its name, layers as `Several`.
+def named_values(node: Node, config: Any, path: str = "", wanted: PathFilter = _every_path) -> dict[str, Any]:
+    """What an expression may name in `config`: path -> value, a method as its name, layers as `Several`.
 
-    Nothing is looked up below paths that are not `asked` for.
+    Nothing is looked up below a path for which `wanted` is false.
     """
     if isinstance(node, (Constant, Range)):
         return {} if isinstance(config, (list, dict)) else {path: config}
     if isinstance(node, Group):
         found: dict[str, Any] = {}
         for name, item in node.items:
-            if asked(below := child(path, name)):
-                found |= named_values(item, config[name], below, asked)
+            if wanted(below := child(path, name)):
+                found |= named_values(item, config[name], below, wanted)
         return found
     if isinstance(node, PerLayer):
-        parts = [named_values(item, config["per_layer"][pattern], path, asked) for pattern, item in node.patterns]
+        parts = [named_values(item, config["per_layer"][pattern], path, wanted) for pattern, item in node.patterns]
         names = dict.fromkeys(itertools.chain.from_iterable(parts))
         return {name: Several(tuple(part[name] for part in parts if name in part)) for name in names}
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     option = taken(node, config, path)
     if not isinstance(option.node, Group):
         return {path: config}
     below = child(path, option.label)
     return {path: option.label} | (
-        named_values(option.node, config[option.label], below, asked) if asked(below) else {}
+        named_values(option.node, config[option.label], below, wanted) if wanted(below) else {}
     )
 
 
@@ -287,7 +287,7 @@ def known_names(node: Node, path: str = "") -> dict[str, tuple[Any, ...] | None]
         return {path: (node.value,)} if not isinstance(thaw(node.value), (list, dict)) else {}
     if isinstance(node, Range):
         return {path: None}
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         return known_names(node.node, path)
     found: dict[str, tuple[Any, ...] | None] = {}
     if isinstance(node, Group):

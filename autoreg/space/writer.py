@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from autoreg.space.nodes import Choice, Constant, EachLayer, Group, Node, PerLayer, Range, thaw
+from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, PerLayer, Range, thaw
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./*-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -25,7 +25,7 @@ def node_to_data(node: Node) -> Any:
         return {name: node_to_data(item) for name, item in node.items}
     if isinstance(node, PerLayer):
         return {"per_layer": {pattern: node_to_data(item) for pattern, item in node.patterns}}
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         return {"each_layer": node_to_data(node.node)}
     return [
         {option.label: node_to_data(option.node)} if isinstance(option.node, Group) else node_to_data(option.node)
@@ -46,7 +46,7 @@ def node_to_canonical(node: Node) -> Any:
         return {name: node_to_canonical(item) for name, item in node.items}
     if isinstance(node, PerLayer):
         return {"per_layer": [[pattern, node_to_canonical(item)] for pattern, item in node.patterns]}
-    if isinstance(node, EachLayer):
+    if isinstance(node, EveryLayer):
         return {"each_layer": node_to_canonical(node.node)}
     if isinstance(node, Choice):
         options = [

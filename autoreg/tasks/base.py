@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_module("torch")
 
-TRAINING: dict[str, Any] = {
+TRAINING_DEFAULTS: dict[str, Any] = {
     "lr": 0.05,
     "weight_decay": 1e-4,
     "epochs": 10,
@@ -29,7 +29,7 @@ TRAINING: dict[str, Any] = {
     "qat_epochs": 2,
     "optimizer": "sgd",
 }
-OPTIONAL_TRAINING = ("start", "momentum", "batch_size", "schedule")
+OPTIONAL_TRAINING_KEYS = ("start", "momentum", "batch_size", "schedule")
 
 
 class Task:
@@ -55,7 +55,7 @@ class Task:
     name: ClassVar[str] = "task"
     quality: str = "error"
     folds: tuple[str, ...] = ("all",)
-    training: ClassVar[Mapping[str, Any]] = TRAINING
+    training: ClassVar[Mapping[str, Any]] = TRAINING_DEFAULTS
     latency_batch: int = 64
     needs: ClassVar[Mapping[str, str]] = {}
     note: ClassVar[str] = ""
@@ -70,7 +70,7 @@ class Task:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__.removesuffix("Task") or "Task").lower()
         given = vars(cls).get("training")
         if isinstance(given, Mapping):
-            allowed = (*TRAINING, *OPTIONAL_TRAINING)
+            allowed = (*TRAINING_DEFAULTS, *OPTIONAL_TRAINING_KEYS)
             for key in given:
                 if key not in allowed:
                     raise InputError(f"task {cls.name}: training has no {key!r}{nearest(key, allowed)}")
@@ -149,7 +149,7 @@ class Task:
             batches: the batches themselves, on the device of the outputs.
 
         Returns:
-            "error", the share of wrong answers in [0, 1], and "loss", the mean cross entropy in nats.
+            "error", the fraction of wrong answers in [0, 1], and "loss", the mean cross entropy in nats.
         """
         wrong = count = 0
         nats = 0.0

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # the text is cut in this order, so that validation and test lie apart from each other
-SHARES = {"train": 0.90, "calibration": 0.02, "validation": 0.04, "test": 0.04}
-EVAL_BATCH = 64
+SPLIT_FRACTIONS = {"train": 0.90, "calibration": 0.02, "validation": 0.04, "test": 0.04}
+EVAL_WINDOWS = 64
 
 
 class CharLMTask(Task):
@@ -124,7 +124,7 @@ class CharLMTask(Task):
             made[split] = BatchLoader(
                 x,
                 y,
-                batch_size=self.batch_size if train else EVAL_BATCH,
+                batch_size=self.batch_size if train else EVAL_WINDOWS,
                 shuffle=train,
                 indices=torch.arange(part.start, stop - self.context, step),
                 samples=self.steps * self.batch_size if train else None,
@@ -132,7 +132,7 @@ class CharLMTask(Task):
         return made
 
     def metrics(self, outputs: list[Any], batches: list[Any]) -> dict[str, float]:
-        """ "bpc", bits per character; "error", the share of characters not guessed; "loss" in nats."""
+        """ "bpc", bits per character; "error", the fraction of characters not guessed; "loss" in nats."""
         figures = super().metrics(outputs, batches)
         return {"bpc": bits(figures["loss"]), **figures}
 
@@ -143,10 +143,10 @@ def stretches(length: int, context: int) -> dict[str, range]:
     Raises:
         InputError: if a part is too short for one window of `context` characters and the one that follows.
     """
-    ends = [round(end * length) for end in np.cumsum(list(SHARES.values()))]
-    parts = {split: range(a, b) for split, a, b in zip(SHARES, [0, *ends[:-1]], ends, strict=True)}
+    ends = [round(end * length) for end in np.cumsum(list(SPLIT_FRACTIONS.values()))]
+    parts = {split: range(a, b) for split, a, b in zip(SPLIT_FRACTIONS, [0, *ends[:-1]], ends, strict=True)}
     if min(len(part) for part in parts.values()) < context + 1:
-        need = int(np.ceil((context + 1) / min(SHARES.values()))) + 1
+        need = int(np.ceil((context + 1) / min(SPLIT_FRACTIONS.values()))) + 1
         raise InputError(f"task char_lm: {length} characters; a context of {context} needs at least {need}")
     return parts
 
@@ -166,8 +166,8 @@ def windows(ids: Tensor, context: int) -> tuple[Tensor, Tensor]:
 
 def entropy_bits(counts: NDArray[np.int64]) -> float:
     """Entropy of the distribution that `counts` gives, in bits."""
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log2(shares)).sum())
+    fractions = counts[counts > 0] / counts.sum()
+    return float(-(fractions * np.log2(fractions)).sum())
 
 
 def read_text(path: Path) -> str:

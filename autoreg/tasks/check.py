@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     torch = lazy_module("torch")
 
-SAME_SHARE = 0.5  # natural data holds some equal samples; more than this is one split given twice
+MAX_EQUAL_FRACTION = 0.5  # natural data holds some equal samples; more than this is one split given twice
 
 
 def check_task(task: Task, *, samples: int = 20_000) -> list[str]:
@@ -99,7 +99,7 @@ def check_disjoint(place: str, loaders: Mapping[str, Any], samples: int) -> list
                 notes.append(f"{place}: more than {samples} samples; {left} and {right} were not compared")
             elif one & two:
                 same = f"{place}: {left} and {right} share {len(one & two)} samples"
-                if len(one & two) > SAME_SHARE * min(len(one), len(two)):
+                if len(one & two) > MAX_EQUAL_FRACTION * min(len(one), len(two)):
                     raise InputError(f"{same}; splits must be disjoint")
                 notes.append(f"{same} of equal content")
     return notes

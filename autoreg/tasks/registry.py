@@ -22,7 +22,7 @@ BUILT_IN = {
     "tabular": "autoreg.tasks.tabular:TabularTask",
     "char_lm": "autoreg.tasks.char_lm:CharLMTask",
 }
-ENTRY_POINTS = "autoreg.tasks"
+ENTRY_POINT_GROUP = "autoreg.tasks"
 
 
 def task_names() -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def _find(name: str) -> Any:
 
 
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def _import(name: str, path: str) -> Any:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from autoreg.tasks.loader import BatchLoader
 
-KEYS = ("x", "y", "speaker")
-CALIBRATION_SHARE = 0.07
-EVAL_BATCH = 250
+ARRAYS = ("x", "y", "speaker")
+CALIBRATION_FRACTION = 0.07
+EVAL_RECORDINGS = 250
 
 
 class SpeechTask(Task):
@@ -114,7 +114,7 @@ class SpeechTask(Task):
             raise InputError(f"task speech: no fold {fold!r}{nearest(fold, self.folds)}")
         train = np.concatenate([self._recordings([name], 0) for name in self._others if name != fold])
         order = train[stratified_order(self._data[1].numpy()[train], self.split_seed)]
-        held = max(1, round(CALIBRATION_SHARE * len(order)))
+        held = max(1, round(CALIBRATION_FRACTION * len(order)))
         calibration, train = order[:held], order[held:]
         if self.train_per_class:
             train = train[: self.train_per_class * self._classes]
@@ -144,7 +144,7 @@ class SpeechTask(Task):
         from autoreg.tasks.loader import BatchLoader
 
         x, y, _ = self._data
-        size = self.batch_size if shuffle else EVAL_BATCH
+        size = self.batch_size if shuffle else EVAL_RECORDINGS
         return BatchLoader(x, y, batch_size=size, shuffle=shuffle, indices=torch.from_numpy(rows))
 
 
@@ -158,17 +158,17 @@ def read_arrays(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], NDA
         raise InputError(f"task speech: no file {str(path)!r}; say where the .npz is with -p path=...")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            missing = [key for key in KEYS if key not in arrays]
+            missing = [key for key in ARRAYS if key not in arrays]
             if missing:
-                raise InputError(f"task speech: {path.name} has {', '.join(arrays)}; expected {', '.join(KEYS)}")
-            x, y, speaker = (arrays[key] for key in KEYS)
+                raise InputError(f"task speech: {path.name} has {', '.join(arrays)}; expected {', '.join(ARRAYS)}")
+            x, y, speaker = (arrays[key] for key in ARRAYS)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"task speech: {path.name} cannot be read as an .npz of plain arrays ({error})") from error
     x = x[:, None] if x.ndim == 3 else x
     if x.ndim != 4 or x.shape[1] != 1 or not len(x) == len(y) == len(speaker):
-        shapes = ", ".join(f"{key} {value.shape}" for key, value in zip(KEYS, (x, y, speaker), strict=True))
+        shapes = ", ".join(f"{key} {value.shape}" for key, value in zip(ARRAYS, (x, y, speaker), strict=True))
         raise InputError(f"task speech: {path.name} holds {shapes}; expected x [n, 1, bands, time], y [n], speaker [n]")
     if y.dtype.kind not in "iu" or y.min() < 0 or not np.isfinite(x).all():
         raise InputError(f"task speech: {path.name}: y must be whole numbers from 0, and x finite")

@@ -47,7 +47,7 @@ def seed_loaders(loaders: Any, seed: int) -> None:
 
 
 def stratified_order(labels: ArrayLike, seed: int) -> NDArray[np.int64]:
-    """An order of all samples in which every stretch holds the classes in nearly their true shares.
+    """An order of all samples in which every stretch holds the classes in nearly their true proportions.
 
     Samples of a class are shuffled and spread evenly over (0, 1); the order is that of these places.
 
@@ -84,7 +84,7 @@ def split_loaders(
     y: ArrayLike,
     *,
     batch_size: int = 32,
-    shares: Sequence[float] = (0.5, 0.1, 0.2, 0.2),
+    fractions: Sequence[float] = (0.5, 0.1, 0.2, 0.2),
     seed: int = 0,
     standardize: bool = False,
 ) -> dict[str, BatchLoader]:
@@ -94,7 +94,7 @@ def split_loaders(
         x: inputs [n, ...], given to the model as float32.
         y: class labels [n], whole numbers.
         batch_size: largest batch.
-        shares: of train, calibration, validation and test; positive, summing to at most 1.
+        fractions: of train, calibration, validation and test; positive, summing to at most 1.
         seed: of the division: part of the task, never of a study.
         standardize: subtract the mean of the training samples and divide by their standard deviation, by column.
 
@@ -102,17 +102,17 @@ def split_loaders(
         "train" (shuffled), "calibration", "validation" and "test".
 
     Raises:
-        InputError: if the shares do not fit the data.
+        InputError: if the fractions do not fit the data.
     """
     import torch
 
     from autoreg.tasks.loader import BatchLoader
 
     inputs, labels = np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.int64)
-    if len(shares) != 4 or min(shares) <= 0 or sum(shares) > 1 + 1e-9:
-        raise InputError(f"shares: found {list(shares)}; expected four positive numbers that sum to at most 1")
+    if len(fractions) != 4 or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
+        raise InputError(f"fractions: found {list(fractions)}; expected four positive numbers that sum to at most 1")
     order = stratified_order(labels, seed)
-    ends = [int(end) for end in np.floor(np.cumsum(shares) * len(labels) + 1e-6)]
+    ends = [int(end) for end in np.floor(np.cumsum(fractions) * len(labels) + 1e-6)]
     parts = cut(order, np.diff([0, *ends]).tolist())
     if standardize:
         mean, std = inputs[parts[0]].mean(axis=0), inputs[parts[0]].std(axis=0)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from autoreg.tasks.base import TRAINING, Task
+from autoreg.tasks.base import TRAINING_DEFAULTS, Task
 from autoreg.tasks.batches import batch_size_of, call_model, tensors_of
 from autoreg.tasks.check import check_task
 from autoreg.tasks.fingerprint import initial_model, weights_digest
@@ -75,7 +75,7 @@ class TaskContract:
 
     def test_training_defaults_are_complete(self) -> None:
         """A recipe that says nothing can be filled in."""
-        assert set(TRAINING) <= set(self.make().training)
+        assert set(TRAINING_DEFAULTS) <= set(self.make().training)
 
     def test_a_step_of_training_lowers_the_loss(self) -> None:
         """Some steps of gradient descent on one batch lower its loss: outputs depend on what is trained."""

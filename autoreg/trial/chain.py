@@ -20,7 +20,7 @@ from autoreg.methods import create
 from autoreg.methods.layers.selectors import select_parameters
 from autoreg.plan import Phase, compile_plan, content_hash, method_of, rung_epochs, share_of, total_epochs
 from autoreg.tasks.splits import seed_loaders
-from autoreg.tasks.subset import EASY_PART
+from autoreg.tasks.subset import EASY_FRACTION
 from autoreg.trial.compress import Masker, drop, factor, quantize, remove_to
 from autoreg.trial.loop import evaluate, fit, forward, make_optimizer, phase_seed, re_estimate, seeded, steps_in
 from autoreg.trial.model_state import ModelState, baked_copy, freeze_except, pack, unpack
@@ -291,7 +291,7 @@ class Chain:
         share = share_of(phase.settings)
         if share == 1:
             return self.loaders["train"]
-        easy = phase.name == "train" and epoch < EASY_PART * int(phase.settings["epochs"])
+        easy = phase.name == "train" and epoch < EASY_FRACTION * int(phase.settings["epochs"])
         seed = phase_seed(self.seed, self.fold, phase.name, epoch, "subset")
         return self.setup.subsets(self.fold).loader(share, seed, epoch if easy else None)
 

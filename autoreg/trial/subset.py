@@ -19,7 +19,7 @@ from autoreg.plan import content_hash
 from autoreg.tasks import Task
 from autoreg.tasks.batches import tensors_of
 from autoreg.tasks.loader import BatchLoader
-from autoreg.tasks.subset import Bank, Floats, Ints, easy_sets, represent
+from autoreg.tasks.subset import Bank, FloatArray, IntArray, easy_sets, represent
 from autoreg.trial.loop import seeded, steps_in
 from autoreg.trial.store import Entry, Store
 
@@ -52,7 +52,7 @@ class Subsets:
     def __init__(self, task: Task, loader: Any, key: str, store: Store | None) -> None:
         self.task, self.whole, self.key, self.store = task, loader, key, store
         self._batches = _in_order(loader, task.name)
-        self._easy: dict[float, Ints | None] = {}
+        self._easy: dict[float, IntArray | None] = {}
 
     def loader(self, share: float, seed: int, easy: int | None = None) -> Any:
         """A loader of a share of the rows, like that of all of them.
@@ -74,7 +74,7 @@ class Subsets:
         return steps_in(self.loader(share, 0))
 
     @cached_property
-    def classes(self) -> Ints | None:
+    def classes(self) -> IntArray | None:
         """Class of each row [n], None where targets are no class labels."""
         found: list[np.ndarray] = []
         with seeded(0):
@@ -102,7 +102,7 @@ class Subsets:
 
         return Bank(classes, self._kept("gains", gains))
 
-    def easy(self, share: float) -> Ints | None:
+    def easy(self, share: float) -> IntArray | None:
         """Positions of the easy sets of a share [sets, size], None where rows have no classes or cannot be compared."""
         if share not in self._easy:
             classes = self.classes
@@ -116,7 +116,7 @@ class Subsets:
         return self._easy[share]
 
     @cached_property
-    def _rows(self) -> Floats | None:
+    def _rows(self) -> FloatArray | None:
         """Rows to compare; None where batches differ in width, as those do that are padded one by one."""
 
         def chunks() -> Iterator[np.ndarray]:

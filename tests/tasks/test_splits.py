@@ -36,7 +36,7 @@ def test_cut_gives_consecutive_stretches_and_refuses_too_much() -> None:
 
 def test_split_loaders_divide_all_samples_by_their_shares() -> None:
     x, y = np.arange(100.0)[:, None], np.arange(100) % 2
-    loaders = split_loaders(x, y, shares=(0.5, 0.1, 0.2, 0.2), batch_size=16)
+    loaders = split_loaders(x, y, fractions=(0.5, 0.1, 0.2, 0.2), batch_size=16)
     rows = {split: set(loader.rows.indices.tolist()) for split, loader in loaders.items()}
     assert [len(rows[s]) for s in ("train", "calibration", "validation", "test")] == [50, 10, 20, 20]
     assert set.union(*rows.values()) == set(range(100))
@@ -57,10 +57,10 @@ def test_standardizing_uses_the_training_rows_alone() -> None:
     assert abs(float(validation[:, 0].mean())) > 1e-4
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2, 0.2), (0.5, 0.0, 0.2, 0.2), (0.5, 0.5)])
-def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2, 0.2), (0.5, 0.0, 0.2, 0.2), (0.5, 0.5)])
+def test_shares_that_do_not_fit_are_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="sum to at most 1"):
-        split_loaders(np.zeros((20, 1)), np.arange(20) % 2, shares=shares)
+        split_loaders(np.zeros((20, 1)), np.arange(20) % 2, fractions=fractions)
 
 
 def test_a_split_is_one_loader_or_several_by_name() -> None:

@@ -10,7 +10,16 @@ import pytest
 from sklearn.datasets import load_digits
 
 from autoreg.tasks import subset
-from autoreg.tasks.subset import CUT, SLACK, Bank, class_sizes, easy_set, easy_sets, represent, spread_gains
+from autoreg.tasks.subset import (
+    GREEDY_EPSILON,
+    REDUNDANCY_WEIGHT,
+    Bank,
+    class_sizes,
+    easy_set,
+    easy_sets,
+    represent,
+    spread_gains,
+)
 
 
 def unit(count: int, width: int, seed: int = 0) -> np.ndarray:
@@ -24,7 +33,7 @@ def similarity(rows: np.ndarray) -> np.ndarray:
 
 def graph_cut(near: np.ndarray, chosen: tuple[int, ...]) -> float:
     inside = list(chosen)
-    return float(near[:, inside].sum() - CUT * near[np.ix_(inside, inside)].sum())
+    return float(near[:, inside].sum() - REDUNDANCY_WEIGHT * near[np.ix_(inside, inside)].sum())
 
 
 @pytest.mark.parametrize("size", [1, 3, 6])
@@ -34,7 +43,7 @@ def test_stochastic_greedy_keeps_its_promise_against_all_sets(size: int) -> None
     best = max(graph_cut(near, chosen) for chosen in itertools.combinations(range(14), size))
     reached = [graph_cut(near, tuple(easy_set(rows, size, np.random.default_rng(seed)))) for seed in range(30)]
     assert max(reached) <= best + 1e-9
-    assert np.mean(reached) >= (1 - 1 / math.e - SLACK) * best
+    assert np.mean(reached) >= (1 - 1 / math.e - GREEDY_EPSILON) * best
 
 
 def test_greedy_over_all_candidates_takes_the_largest_gain_every_time() -> None:
@@ -110,7 +119,7 @@ def test_products_of_represented_rows_are_cosines_of_standardized_inputs() -> No
 def test_wide_inputs_keep_their_cosines_about(monkeypatch: pytest.MonkeyPatch) -> None:
     x = load_digits().data[:300]
     whole = represent(lambda: [x])
-    monkeypatch.setattr(subset, "COLUMNS", 30)
+    monkeypatch.setattr(subset, "PRINCIPAL_COMPONENTS", 30)
     few = represent(lambda: [x])
     assert few.shape == (300, 30)
     wide = np.random.default_rng(0).standard_normal((50, 3)) @ np.random.default_rng(1).standard_normal((3, 5000))
@@ -144,7 +153,7 @@ def test_sets_of_digits_are_the_same_every_time_and_easy_ones_lie_in_the_midst_o
 
 def test_large_classes_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = unit(50, 4)
-    monkeypatch.setattr(subset, "BLOCK", 20)
+    monkeypatch.setattr(subset, "ORDERING_BLOCK", 20)
     bank = Bank.of(rows, np.zeros(50, dtype=np.int64))
     whole = spread_gains(rows)
     assert (bank.gains > 0).all()
