@@ -12,7 +12,8 @@ class MyPenalty:
         return self.strength * sum(w.square().mean() for _, w in state.weights())
 """
 
-from autoreg.methods.base import HOOKS, METHOD_KINDS, create, from_recipe, method, method_class, registry, spec_of
+from autoreg.methods.base import HOOKS, method
+from autoreg.methods.discovery import METHOD_KINDS, create, from_recipe, method_class, registry, spec_of, to_recipe
 from autoreg.methods.state import State
 from autoreg.methods.weights import weighted_layers
 from autoreg.space.spec import Paper, choice, fixed, integer, log, slot, uniform
@@ -33,6 +34,7 @@ __all__ = [
     "registry",
     "slot",
     "spec_of",
+    "to_recipe",
     "uniform",
     "weighted_layers",
 ]

@@ -1,46 +1,21 @@
-"""How a method declares itself, and how one is found and built by name. Loads without torch."""
+"""How a method declares itself: a class of typed, bounded parameters. Loads without torch."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
-import importlib
-import importlib.metadata
 import inspect
 import math
-import pkgutil
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast, dataclass_transform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, dataclass_transform
 
 from autoreg.errors import InputError
-from autoreg.space.spec import MethodSpec, Paper, Param, Registry
+from autoreg.methods.discovery import METHOD_KINDS, from_recipe, nearest, register, spec_of
+from autoreg.space.spec import MethodSpec, Paper, Param
 
 T = TypeVar("T")
 
-ENTRY_POINTS = "autoreg.methods"
-
 HOOKS = ("prepare", "batch", "observe", "loss", "gradient", "after_step", "finish")
 """The places in training where a method may act, in the order in which a step meets them."""
-
-METHOD_KINDS: Mapping[str, tuple[str, ...]] = {
-    "regularizer": (),
-    "noise": (),
-    "reparam": (),
-    "structure": (),
-    "criterion": ("score",),
-    "allocation": ("levels",),
-    "rank": ("ranks",),
-    "schedule": ("fraction",),
-    "quantizer": (),
-    "train": ("select",),
-    "drop": ("select",),
-}
-"""The kinds of method, each with the functions that a method of that kind must define."""
-
-_CLASSES: dict[tuple[str, str], type[Any]] = {}
-_FOUND: set[str] = set()
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -103,106 +78,10 @@ def method(
         setattr(cls, "spec", spec)  # noqa: B010  (an attribute that T does not declare)
         setattr(cls, "__post_init__", _check_values)  # noqa: B010
         made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        _register(kind, name, made)
+        register(kind, name, made)
         return made
 
     return declare
-
-
-def registry() -> Registry:
-    """Return the specifications of all methods, of this package and of installed entry points. Imports no torch.
-
-    Raises:
-        InputError: if a module that an entry point names cannot be imported.
-    """
-    from autoreg.methods.sections import SECTIONS
-
-    _discover()
-    methods: dict[str, dict[str, MethodSpec]] = {kind: {} for kind in METHOD_KINDS}
-    for (kind, name), cls in sorted(_CLASSES.items()):
-        methods[kind][name] = spec_of(cls)
-    return Registry(methods=methods, sections=SECTIONS)
-
-
-def foreign_sources() -> str:
-    """Digest of the sources of all methods that come from outside of the package; empty where there are none.
-
-    What was computed with a method must not be taken for the result of another version of it.
-    """
-    found = {}
-    for (kind, name), cls in sorted(_CLASSES.items()):
-        if not cls.__module__.startswith("autoreg."):
-            try:
-                found[f"{kind}.{name}"] = inspect.getsource(sys.modules[cls.__module__])
-            except (OSError, TypeError):  # typed in, without a file: its class is all there is
-                found[f"{kind}.{name}"] = repr(sorted(vars(cls)))
-    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest() if found else ""
-
-
-def method_class(kind: str, name: str) -> type[Any]:
-    """Return the class of a method.
-
-    Raises:
-        InputError: if there is no such kind or name; the message has the nearest right one.
-    """
-    _discover()
-    if kind not in METHOD_KINDS:
-        raise InputError(
-            f"kind of method {kind!r} is unknown; allowed: {', '.join(METHOD_KINDS)}{_nearest(kind, METHOD_KINDS)}"
-        )
-    if (kind, name) not in _CLASSES:
-        names = sorted(n for k, n in _CLASSES if k == kind)
-        raise InputError(f"{kind}: {name!r} is unknown; allowed: {', '.join(['none', *names])}{_nearest(name, names)}")
-    return _CLASSES[kind, name]
-
-
-def create(kind: str, name: str, params: Mapping[str, Any] | None = None) -> Any:
-    """Build a method from its name and parameters, as a recipe holds them; missing ones take their defaults.
-
-    Parameters that are slots may be given as in a recipe (`{"erk": {}}`, `"erk"`) or as an instance.
-
-    Returns:
-        The instance, or None for the name `none`.
-
-    Raises:
-        InputError: if the name is unknown or a parameter is unknown, of a wrong type or out of bounds.
-
-    Example:
-        >>> create("structure", "weight", {"allocation": {"erk": {}}, "amount": 0.8}).allocation
-        Erk()
-    """
-    params = dict(params or {})
-    if name == "none":
-        if params:
-            raise InputError(f"{kind}: none takes no parameters; found {', '.join(map(str, params))}")
-        return None
-    cls = method_class(kind, name)
-    known = spec_of(cls).params
-    for key in params:
-        if key not in known:
-            allowed = ", ".join(known) or "none"
-            raise InputError(f"{kind} {name!r}: unknown parameter {key!r}; allowed: {allowed}{_nearest(key, known)}")
-    return cls(**params)
-
-
-def from_recipe(kind: str, value: Any) -> Any:
-    """Build the method that stands in a slot of a recipe: `"none"`, `"name"` or `{name: {parameter: value}}`.
-
-    Raises:
-        InputError: as `create`, and if `value` has another form.
-    """
-    if isinstance(value, str):
-        return create(kind, value)
-    if isinstance(value, Mapping) and len(value) == 1:
-        ((name, params),) = value.items()
-        if isinstance(name, str) and (params is None or isinstance(params, Mapping)):
-            return create(kind, name, params)
-    raise InputError(f"{kind}: found {value!r}; allowed: a name or {{name: {{parameter: value}}}}")
-
-
-def spec_of(method: object) -> MethodSpec:
-    """Return what a method (class or instance) declares."""
-    return cast(MethodSpec, getattr(method, "spec"))  # noqa: B009  (set by the decorator)
 
 
 def check_value(place: str, param: Param, value: Any) -> Any:
@@ -223,7 +102,7 @@ def check_value(place: str, param: Param, value: Any) -> Any:
 def _check_scalar(place: str, param: Param, value: Any) -> Any:
     if param.options is not None:
         if not any(type(value) is type(option) and value == option for option in param.options):
-            near = _nearest(str(value), [str(o) for o in param.options])
+            near = nearest(str(value), [str(o) for o in param.options])
             raise InputError(f"{place} = {value!r}; allowed: {', '.join(map(str, param.options))}{near}")
         return value
     allowed: dict[str, tuple[type, ...]] = {"float": (int, float), "int": (int,), "bool": (bool,), "str": (str,)}
@@ -263,12 +142,12 @@ def _check_slot(place: str, param: Param, value: Any) -> Any:
 def _check_declaration(cls: type[Any], place: str, name: str, kind: str) -> None:
     if kind not in METHOD_KINDS:
         raise InputError(
-            f"{place}: kind {kind!r} is unknown; allowed: {', '.join(METHOD_KINDS)}{_nearest(kind, METHOD_KINDS)}"
+            f"{place}: kind {kind!r} is unknown; allowed: {', '.join(METHOD_KINDS)}{nearest(kind, METHOD_KINDS)}"
         )
     if not name or name == "none" or "." in name:
         raise InputError(f"{place}: a name may not be empty, `none` or hold a dot")
     for needed in METHOD_KINDS[kind]:
-        if not callable(getattr(cls, needed, None)):
+        if not hasattr(cls, needed):
             raise InputError(f"{place}: a {kind} must define `{needed}`")
 
 
@@ -293,51 +172,3 @@ def _take_parameters(cls: type[Any], place: str) -> dict[str, Param]:
         if isinstance(value, Param):
             raise InputError(f"{place}: {name} needs an annotation, as in `{name}: float = log(1e-5, 1e-2)`")
     return params
-
-
-def _register(kind: str, name: str, cls: type[Any]) -> None:
-    before = _CLASSES.get((kind, name))
-    if before is not None and _origin(before) != _origin(cls):
-        raise InputError(
-            f"{kind} {name!r} of {'.'.join(_origin(cls))} is already declared by {'.'.join(_origin(before))}; "
-            "give it another name"
-        )
-    _CLASSES[kind, name] = cls
-
-
-def _origin(cls: type[Any]) -> tuple[str, str]:
-    """Module and name of a class; a script that a worker process imports again is the same script."""
-    module = "__main__" if cls.__module__ == "__mp_main__" else cls.__module__
-    return module, cls.__qualname__
-
-
-def _discover() -> None:
-    package = importlib.import_module("autoreg.methods")
-    if "package" not in _FOUND:
-        _FOUND.add("package")
-        for module in _walk(package.__path__, "autoreg.methods."):
-            importlib.import_module(module)
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS) if "entries" not in _FOUND else ():
-        try:
-            entry.load()
-        except ImportError as error:
-            raise InputError(f"entry point {entry.name!r} of group {ENTRY_POINTS!r}: {error}") from error
-    _FOUND.add("entries")
-
-
-def _walk(path: Iterable[str], prefix: str) -> list[str]:
-    """Names of the modules in the package's folders; `functional` and `modules` import torch."""
-    found: list[str] = []
-    for info in pkgutil.iter_modules(path):
-        name = prefix + info.name
-        if info.ispkg and info.name not in ("functional", "modules"):
-            package = importlib.import_module(name)
-            found += _walk(package.__path__, name + ".")
-        elif not info.ispkg and prefix != "autoreg.methods.":
-            found.append(name)
-    return found
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, [str(n) for n in names], 1)
-    return f"; did you mean {near[0]!r}?" if near else ""

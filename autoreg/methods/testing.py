@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import InputError
-from autoreg.methods.base import create, method_class, spec_of
+from autoreg.methods.discovery import create, method_class, spec_of
 from autoreg.methods.layers.selectors import select_parameters
 from autoreg.methods.quantization import attach_quantizers, bake_quantizers, calibrate
 from autoreg.methods.sparsity.allocations import LayerShape

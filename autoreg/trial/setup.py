@@ -18,7 +18,7 @@ from torch import nn
 from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import LatencyCache, MeasureLock
 from autoreg.methods import registry
-from autoreg.methods.base import foreign_sources
+from autoreg.methods.discovery import foreign_sources
 from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import Profile, profile
 from autoreg.plan import content_hash

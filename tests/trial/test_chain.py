@@ -341,7 +341,7 @@ def test_another_version_of_a_method_from_outside_is_another_key(tmp_path: Path)
     digests = set()
     for factor in ("1", "2"):
         (tmp_path / "versioned.py").write_text(text.replace("FACTOR", factor))
-        script = "import versioned; from autoreg.methods.base import foreign_sources; print(foreign_sources())"
+        script = "import versioned; from autoreg.methods.discovery import foreign_sources; print(foreign_sources())"
         command = [sys.executable, "-B", "-c", script]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         digests.add(done.stdout.strip())
