@@ -85,7 +85,7 @@ def write(
 
         given = example_input if batch is None else repeat(example_input, batch)
         save_torch(path, found, given)
-        program = load_torch(path)
+        program = load_torch(path, trust=True)  # this very process has just written it
         size = path.stat().st_size
         if program.batch == "dynamic":
             return Artifact(path, format, size, program.runs), program

@@ -11,6 +11,7 @@ import copy
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from torch.nn.utils import parametrize
 
 from autoreg.artifacts.deployable import Deployable, LayerCode
 from autoreg.artifacts.torch.on_grid import attach_grids, values_on_grid
-from autoreg.artifacts.torch.pt2_gate import checked_program
 from autoreg.errors import InputError
 from autoreg.files import write_whole
 from autoreg.methods.functional.affine import dequantize
@@ -29,8 +29,8 @@ from autoreg.methods.weights import weighted_layers
 from autoreg.network.trace import batch_size
 from autoreg.tasks.batches import repeat
 
-NOTES = "autoreg.json"
-FORMAT = "autoreg-torch"
+PROGRAM_NOTES = "autoreg.json"  # the entry of the archive that says how the program is called
+PROGRAM_FORMAT = "autoreg-torch"
 
 
 class Program(nn.Module):
@@ -120,51 +120,62 @@ def save_torch(path: str | os.PathLike[str], found: Deployable, example_input: A
     program, dynamic = _exported(_Positional(_prepared(found, example_input), names), example_input)
     _strip(program)
     notes = {
-        "format": FORMAT,
+        "format": PROGRAM_FORMAT,
         "batch": "dynamic" if dynamic else "fixed",
         "inputs": list(names),
         "runs": dict.fromkeys(found.codes, "fp32"),
         "torch": str(torch.__version__),
     }
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={NOTES: json.dumps(notes)})
-    content = buffer.getvalue()
-    try:
-        checked_program(content, str(path))
-    except InputError as error:  # an operator of another library, or a torch that pickles weights (before 2.9)
-        raise InputError(f"torch {torch.__version__} writes nothing here that is safe to read: {error}") from error
-    write_whole(Path(path), content)
-    return len(content)
+    torch.export.save(program, buffer, extra_files={PROGRAM_NOTES: json.dumps(notes)})
+    write_whole(Path(path), buffer.getvalue())
+    return len(buffer.getvalue())
 
 
-def load_torch(path: str | os.PathLike[str]) -> Program:
+def load_torch(path: str | os.PathLike[str], *, trust: bool = False) -> Program:
     """Read a program that `save_torch` wrote.
 
-    `torch.export.load` itself unpickles and evaluates parts of a file; `checked_program` refuses files in which there
-    is anything to unpickle, to evaluate or to call but arithmetic.
+    A `.pt2` file is code: `torch.export.load` unpickles and evaluates parts of it, names of parameters become Python
+    source, and some operators crash the process on what a file gives them. No list of what is forbidden can hold, so
+    a file is read only where the caller trusts it.
+
+    Args:
+        path: the file.
+        trust: that the file comes from somebody whose code you would run.
 
     Raises:
-        InputError: if the file is missing, none of ours, damaged or written by another version of torch's format.
+        InputError: without trust; if the file is missing, none of ours, damaged or written by another version of
+            torch's format.
     """
     where = str(path)
+    if not trust:
+        raise InputError(
+            f"{where}: loading a .pt2 file can run code that is in it; pass trust=True if you would run its author's "
+            "code, else take packed weights, which hold numbers alone (`autoreg export --format safetensors`)"
+        )
     try:
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read ({error.strerror or error})") from error
-    safe = checked_program(content, where)
-    extra = {NOTES: ""}
-    try:
-        program = torch.export.load(io.BytesIO(safe), extra_files=extra)
-        notes = json.loads(extra[NOTES])
-        if notes["format"] != FORMAT:
+        notes = _notes(content)
+        if notes.get("format") != PROGRAM_FORMAT:
             raise InputError(f"{where}: not written by `autoreg export --format torch`")
+        program = torch.export.load(io.BytesIO(content))
         names = [str(name) for name in notes["inputs"]]
         runs = {str(name): str(how) for name, how in notes["runs"].items()}
         return Program(program.module(), names, str(notes["batch"]), runs)
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch raises anything on what it cannot read
         raise InputError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
+
+
+def _notes(content: bytes) -> dict[str, Any]:
+    """What `save_torch` noted in a file; nothing where it was written by others."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entry = next((name for name in archive.namelist() if name.endswith(f"/extra/{PROGRAM_NOTES}")), None)
+        notes: dict[str, Any] = {} if entry is None else json.loads(archive.read(entry))
+        return notes
 
 
 def _prepared(found: Deployable, example_input: Any) -> nn.Module:
