@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from autoreg.engine import Budget, Engine, EventLog, Normalizer, Result
-from autoreg.engine.acquisition.shared_cost import Bill, Price
+from autoreg.engine.acquisition.shared_cost import PhaseCostFunction, PhaseCosts
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.files import write_whole
 from autoreg.space import Space, digest
@@ -69,7 +69,7 @@ def error(config: dict[str, Any]) -> float:
     return float(min(0.02 + rate + layers + held + small, 0.9))
 
 
-def bill(config: dict[str, Any]) -> Bill:
+def bill(config: dict[str, Any]) -> PhaseCosts:
     """Ten epochs of training, two of fine-tuning, and bits that cost nothing."""
     train = digest({k: v for k, v in config.items() if k not in COMPRESSED})
     tune = train + digest({k: config[k] for k in ("amount", "width")})
@@ -97,7 +97,9 @@ def scale() -> Normalizer:
     return Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9)
 
 
-def ours(space: Space, trials: int, rounds: int, price: Price | None = None, seed: int = 0) -> dict[str, float]:
+def ours(
+    space: Space, trials: int, rounds: int, price: PhaseCostFunction | None = None, seed: int = 0
+) -> dict[str, float]:
     """Milliseconds to ask, to tell and to do both, medians; those to learn, for each trial; share screened."""
     engine = Engine(
         space,

@@ -94,12 +94,12 @@ def test_what_is_nested_too_deeply_is_no_value(depth: int) -> None:
 def test_torch_is_imported_only_where_there_is_a_tensor() -> None:
     code = """
 import sys, tempfile, numpy as np
-from autoreg.engine.log.trial_cache import forget
+from autoreg.engine.log.trial_cache import clear_memory
 from autoreg.engine.log.trial import Trial
 folder = tempfile.mkdtemp()
 for _ in range(2):
     found = Trial(cache=folder).cached("k", lambda: {"rate": 0.5, "features": np.arange(3)})
-    forget()
+    clear_memory()
 print(found["features"].tolist(), "torch" in sys.modules)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from autoreg.engine import summary
 from autoreg.engine.acquisition.proposer import Proposal, Proposer
-from autoreg.engine.acquisition.shared_cost import Price
+from autoreg.engine.acquisition.shared_cost import PhaseCostFunction
 from autoreg.engine.explain import explain
 from autoreg.engine.log.events import EventLog, finite
 from autoreg.engine.log.records import Record, StudyState
@@ -104,7 +104,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         warm_start: Sequence[dict[str, Any]] = (),
         group: Callable[[dict[str, Any]], str] | None = None,
-        price: Price | None = None,
+        price: PhaseCostFunction | None = None,
         replicate: bool | None = None,
         prior: Prior | None = None,
         uncompressed: Uncompressed | None = None,
@@ -186,8 +186,8 @@ class Engine:
         }
         if proposal.intervals:
             event["intervals"] = {n: list(i) for n, i in proposal.intervals.items()}
-        if proposal.replicate_of is not None:
-            event["replicate_of"] = proposal.replicate_of
+        if proposal.reevaluation_of is not None:
+            event["reevaluation_of"] = proposal.reevaluation_of
         self._note(event)
         return _asked(self.state.records[number])
 
@@ -309,7 +309,7 @@ class Engine:
             "hypervolume": self.hypervolume(),
             "epochs": self._epochs(),
             "seconds": self.seconds(),
-            "time_left": self.budget.time_left(self.seconds(), len(self.state.told)),
+            "time_left": self.budget.time_left(self.seconds(), len(self.state.ended_numbers)),
             "stop_reason": self.stop_reason,
         }
 
@@ -369,14 +369,14 @@ class Engine:
             if key not in taken:
                 return self._proposer.starter(config, source, key)
         for config in self._warm_configs():
-            found = self._proposer.check(config, "warm", taken) if self.problem.holds(config) else None
+            found = self._proposer.check(config, "warm", taken) if self.problem.contains(config) else None
             if found is not None:
                 return found
         return None
 
     def _warm_configs(self) -> list[dict[str, Any]]:
         """Configs to ask after the starters; those of the prior are sought while some may still be missing."""
-        prior, few = self.problem.prior, len(self._starters) + len(self._warm) + initial_design.PROPOSED
+        prior, few = self.problem.prior, len(self._starters) + len(self._warm) + initial_design.DESIGN_SIZE
         if prior is None or len(self.state.records) >= few:
             return self._warm
         if self._sought is None:
@@ -384,7 +384,7 @@ class Engine:
         return [*self._warm, *self._sought]
 
     def _decide(self, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
-        if self._halving is None or record.source in self._baselines or record.replicate_of is not None:
+        if self._halving is None or record.source in self._baselines or record.reevaluation_of is not None:
             return Decision(False)
         shared: dict[str, Any] = {"group": self._learner.group, "ledger": self._proposer.ledger}
         return decide_at(self._halving, self.problem, self.state, record, step, metrics, self.seed, **shared)
@@ -410,7 +410,7 @@ class Engine:
 
 
 def _asked(record: Record, *, again: bool = False) -> Ask:
-    return Ask(record.number, record.config, record.seed, record.source, record.costs, again, record.replicate_of)
+    return Ask(record.number, record.config, record.seed, record.source, record.costs, again, record.reevaluation_of)
 
 
 def _digest() -> Callable[[dict[str, Any]], str]:

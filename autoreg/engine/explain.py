@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoreg.engine.acquisition.reevaluation import SHARE
+from autoreg.engine.acquisition.reevaluation import MAX_REEVALUATED_SHARE
 from autoreg.engine.pruning.halving import Halving
 from autoreg.engine.surrogate.fitting import MIN_TRIALS
 
@@ -27,7 +27,7 @@ def explain(sampler: str, drawer: str, halving: Halving | None, replicate: bool)
     if replicate:
         text += (
             " Noise: a recipe is run again with another seed where that is expected to better the front of beliefs more"
-            f" per epoch than a new recipe, in at most {SHARE:.0%} of trials."
+            f" per epoch than a new recipe, in at most {MAX_REEVALUATED_SHARE:.0%} of trials."
         )
     if halving is not None:
         text += (

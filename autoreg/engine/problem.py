@@ -77,15 +77,15 @@ class Problem:
         """1 for an objective to minimize and -1 for one to maximize [m]."""
         return np.array([1.0 if d == "min" else -1.0 for d in self.objectives.values()])
 
-    def known(self, config: dict[str, Any]) -> dict[str, float]:
+    def known_costs(self, config: dict[str, Any]) -> dict[str, float]:
         """CostFunction of a config that are known before it runs; the optimistic end of those known with an error.
 
         Raises:
             InputError: If the cost function fails, or gives something that is no finite number.
         """
-        return self.looked_up(config)[0]
+        return self.known_costs_and_intervals(config)[0]
 
-    def looked_up(self, config: dict[str, Any]) -> tuple[dict[str, float], dict[str, Interval]]:
+    def known_costs_and_intervals(self, config: dict[str, Any]) -> tuple[dict[str, float], dict[str, Interval]]:
         """CostFunction as by `known`, and the intervals of those known with an error.
 
         Raises:
@@ -118,7 +118,7 @@ class Problem:
     def excess(self, config: dict[str, Any]) -> float:
         """By how much a config breaks the constraints at its known costs: 0 where they hold, infinite without costs."""
         try:
-            return sum(self.violated(self.known(config)).values())
+            return sum(self.violated(self.known_costs(config)).values())
         except AutoregError:
             return math.inf
 
@@ -128,19 +128,19 @@ class Problem:
             return None
         return tuple(float(metrics[n]) for n in self.names)
 
-    def counted(self, state: StudyState) -> list[Record]:
+    def front_candidates(self, state: StudyState) -> list[Record]:
         """Trials that may be on the front: complete, within the constraints, and no run of a recipe but its first."""
-        return [r for r in state.ended() if self.counts(r)]
+        return [r for r in state.ended() if self.is_front_candidate(r)]
 
-    def counts(self, record: Record) -> bool:
+    def is_front_candidate(self, record: Record) -> bool:
         """Whether a trial may be on the front."""
-        return record.state == "COMPLETE" and record.feasible is not False and record.replicate_of is None
+        return record.state == "COMPLETE" and record.feasible is not False and record.reevaluation_of is None
 
     def table(self, records: Sequence[Record]) -> Floats:
         """Objectives of complete trials [n, m], in their own units."""
         return np.array([[r.metrics[n] for n in self.names] for r in records], dtype=float).reshape(-1, len(self.names))
 
-    def cautious(self, records: Sequence[Record]) -> Floats:
+    def pessimistic_table(self, records: Sequence[Record]) -> Floats:
         """As `table`, with the far end of a cost that is known with an error and was not measured."""
         rows = self.table(records)
         for k, record in enumerate(records):
@@ -154,7 +154,7 @@ class Problem:
         rows = np.asarray(values, dtype=float).reshape(-1, len(self.names))
         return state.normalizer.transform(rows) if state.normalizer is not None else rows * self.signs
 
-    def holds(self, config: dict[str, Any]) -> bool:
+    def contains(self, config: dict[str, Any]) -> bool:
         """Whether a config belongs to the space."""
         try:
             return config in self.space

@@ -14,7 +14,7 @@ from autoreg.engine.surrogate.noise_model import Posterior
 
 def members(problem: Problem, state: StudyState) -> list[int]:
     """Numbers of the trials on the front: complete, within the constraints, dominated by none; ascending."""
-    counted = problem.counted(state)
+    counted = problem.front_candidates(state)
     if not counted:
         return []
     values = problem.table(counted) * problem.signs
@@ -23,7 +23,7 @@ def members(problem: Problem, state: StudyState) -> list[int]:
 
 def incumbents(problem: Problem, state: StudyState, believed: Mapping[int, float]) -> dict[int, float]:
     """Believed quality of the trials on the front of beliefs, by number; what is not believed counts as observed."""
-    counted = problem.counted(state)
+    counted = problem.front_candidates(state)
     if not counted:
         return {}
     column, values = problem.names.index(problem.quality), problem.table(counted)
@@ -46,7 +46,7 @@ def hypervolume(problem: Problem, state: StudyState) -> float | None:
     """Hypervolume of the front in the unit cube, in [0, 1]; None until the scale is fixed."""
     if state.normalizer is None:
         return None
-    return state.normalizer.hypervolume(problem.table(problem.counted(state)))
+    return state.normalizer.hypervolume(problem.table(problem.front_candidates(state)))
 
 
 def history(problem: Problem, state: StudyState, since: int = 0) -> list[float]:
@@ -59,10 +59,10 @@ def history(problem: Problem, state: StudyState, since: int = 0) -> list[float]:
     """
     if state.normalizer is None:
         return []
-    before = problem.table([r for r in state.ended()[:since] if problem.counts(r)])
+    before = problem.table([r for r in state.ended()[:since] if problem.is_front_candidate(r)])
     before = before[front.nondominated(before * problem.signs)] if len(before) else before
     ended = state.ended()[since:]
-    counts = [True] * len(before) + [problem.counts(r) for r in ended]
+    counts = [True] * len(before) + [problem.is_front_candidate(r) for r in ended]
     blank = (math.nan,) * len(problem.names)
     values = [problem.values(r.metrics) if on else None for r, on in zip(ended, counts[len(before) :], strict=True)]
     rows = [*before, *(v or blank for v in values)]

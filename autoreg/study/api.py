@@ -14,7 +14,7 @@ from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.log.trial import Trial
-from autoreg.engine.transfer.prior import opened, remember
+from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
 from autoreg.space import Budget, Expression, Space
 from autoreg.study.follower import Follower, open_view
@@ -97,7 +97,7 @@ def search(
         "seed": seed,
         "sampler": sampler,
         "warm_start": [dict(config) for config in warm_start if isinstance(config, Mapping)],
-        "prior": opened(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)]),
+        "prior": load_prior(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)]),
     }
     if folder is None:
         engine = Engine(tree, wanted, **settings)
@@ -121,7 +121,7 @@ def search(
         stack.enter_context(single_writer(folder))
         view = open_view(url or str(folder / "optuna.journal"), str(asked["name"]), wanted, tree)
         open_folder(folder, asked, resume=resume)
-        remember(folder, settings["prior"])
+        save_prior(folder, settings["prior"])
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
         engine = Engine(tree, wanted, log=log, **settings)
         options = {"executor": executor, "workers": workers, "cache": folder / "cache"}

@@ -26,7 +26,7 @@ def write_beliefs(folder: Path, engine: Engine) -> None:
     """Keep what an engine believes of its front and of a warm start as `beliefs.json`; see `docs/formats.md`."""
     chances = engine.probabilities()
     quality = {str(number): value for number, value in engine.incumbents().items()}
-    told, prior = len(engine.state.told), engine.predictor().get("prior")
+    told, prior = len(engine.state.ended_numbers), engine.predictor().get("prior")
     beliefs = {"ended": told, "incumbents": quality, "probabilities": {str(n): p for n, p in chances.items()}}
     write_json(folder / "beliefs.json", beliefs if prior is None else {**beliefs, "prior": prior})
 
@@ -143,7 +143,7 @@ class Study:
         from autoreg.engine.engine import Engine
         from autoreg.engine.log.events import EventLog, read_events
         from autoreg.engine.pareto.front import Normalizer
-        from autoreg.engine.transfer.prior import opened
+        from autoreg.engine.transfer.prior import load_prior
         from autoreg.space import Expression, Space
 
         path = Path(folder)
@@ -164,7 +164,7 @@ class Study:
             normalizer=None if scale is None else Normalizer.from_dict(scale),
             seed=asked["seed"],
             sampler=asked["sampler"],
-            prior=opened(path, space, ()),
+            prior=load_prior(path, space, ()),
             log=log,
         )
         return cls(engine, path)

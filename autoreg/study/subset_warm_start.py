@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoreg.engine.transfer.earlier_studies import LEAST
-from autoreg.engine.transfer.prior import opened
+from autoreg.engine.transfer.earlier_studies import MIN_SOURCE_TRIALS
+from autoreg.engine.transfer.prior import load_prior
 from autoreg.errors import InputError
 from autoreg.space import Budget, Expression, Space
 from autoreg.space.nodes import Choice, Constant, Group, Node, Range
@@ -102,8 +102,10 @@ def check_subset(study: TaskStudy) -> None:
         setup.subsets(setup.task.folds[0])
     if options.warm_subset is None:
         return
-    if options.warm_subset_trials < LEAST:
-        raise InputError(f"--warm-subset-trials: found {options.warm_subset_trials}; allowed: at least {LEAST}")
+    if options.warm_subset_trials < MIN_SOURCE_TRIALS:
+        raise InputError(
+            f"--warm-subset-trials: found {options.warm_subset_trials}; allowed: at least {MIN_SOURCE_TRIALS}"
+        )
     spec = subset_spec(study.spec, study.quality, options.warm_subset, options.warm_subset_trials)
     spec.space.bind(setup.registry, setup.layers, setup.defaults)
     setup.subsets(setup.task.folds[0])
@@ -125,7 +127,7 @@ def warmed(study: TaskStudy, *, progress: bool = False) -> Warmed:
     if events.exists() and events.stat().st_size:
         if folder.exists():  # it had too little to say when the study began
             return Warmed(study.prior, {})
-        return Warmed(opened(options.folder, study.space, (folder,)), {})  # says that it was begun without
+        return Warmed(load_prior(options.folder, study.space, (folder,)), {})  # says that it was begun without
     made = _made(study, folder)
     rows = made.run(progress=progress).engine.trials()
     spent = {
@@ -134,10 +136,10 @@ def warmed(study: TaskStudy, *, progress: bool = False) -> Warmed:
     }
     complete = sum(row["state"] == "COMPLETE" for row in rows)
     bill = f"{spent['epochs']:.4g} epochs"
-    if complete < LEAST:
+    if complete < MIN_SOURCE_TRIALS:
         said = f"only {complete} of {len(rows)} recipes ended on a share of the data, at {bill}: nothing is learned"
         return Warmed(study.prior, spent, (f"warm start from {folder}: {said}",))
-    prior = opened(options.folder, study.space, (*options.warm_start, folder))
+    prior = load_prior(options.folder, study.space, (*options.warm_start, folder))
     assert prior is not None
     return Warmed(prior, spent, (f"{prior.notices()[-1]}; it took {bill}",))
 

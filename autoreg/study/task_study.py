@@ -22,8 +22,8 @@ from autoreg.engine.log.trial import Trial
 from autoreg.engine.pareto.front import Normalizer
 from autoreg.engine.problem import Interval
 from autoreg.engine.pruning.halving import Halving
-from autoreg.engine.transfer.earlier_studies import KEPT
-from autoreg.engine.transfer.prior import opened, remember
+from autoreg.engine.transfer.earlier_studies import SOURCES_FILE
+from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
 from autoreg.plan import uncompressed
 from autoreg.space import Budget, Space
@@ -115,7 +115,7 @@ class TaskStudy:
         self._check_metrics()
         self._check_recipes()
         check_subset(self)
-        self.prior = opened(options.folder, self.space, options.warm_start)
+        self.prior = load_prior(options.folder, self.space, options.warm_start)
         self.notices += tuple([] if self.prior is None else self.prior.notices())
 
     @property
@@ -227,7 +227,7 @@ class TaskStudy:
             StudyError: the folder is another study's, or another process writes it.
         """
         options = self.options
-        if self._warm or options.warm_subset is None or (options.folder / KEPT).exists():
+        if self._warm or options.warm_subset is None or (options.folder / SOURCES_FILE).exists():
             return ()
         with single_writer(options.folder):
             self.prepare()
@@ -361,7 +361,7 @@ class TaskStudy:
             view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
             self.prepare()
             open_folder(folder, self.asked(), resume=self.options.resume)
-            remember(folder, self.prior)
+            save_prior(folder, self.prior)
             with EventLog(folder / "events.jsonl") as log:
                 engine = self.engine(log, prior=self.prior, budget=self._budget())
                 with Follower(engine, view, progress=progress) as follower:

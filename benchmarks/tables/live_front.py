@@ -18,7 +18,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from autoreg.engine.samplers.mutation import cross, vary  # noqa: E402
+from autoreg.engine.samplers.mutation import crossover, mutate  # noqa: E402
 from autoreg.errors import InputError  # noqa: E402
 from autoreg.files import write_whole  # noqa: E402
 from benchmarks.tables.live_space import DENSE, DIGEST, space  # noqa: E402
@@ -50,9 +50,9 @@ def seek_front(surrogate: Surrogate, drawn: int = DRAWN, varied: int = VARIED, s
             else:
                 first, second = flats[int(rng.integers(len(flats)))], flats[int(rng.integers(len(flats)))]
                 config = (
-                    cross(where, first, second, rng)
+                    crossover(where, first, second, rng)
                     if rng.random() < 0.3
-                    else vary(where, first, rng, int(rng.integers(1, 4)))
+                    else mutate(where, first, rng, int(rng.integers(1, 4)))
                 )
             configs.append(config)
         costs = [surrogate.cost(config) for config in configs]

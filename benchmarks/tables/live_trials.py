@@ -24,7 +24,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from autoreg.engine.samplers.mutation import vary  # noqa: E402
+from autoreg.engine.samplers.mutation import mutate  # noqa: E402
 from autoreg.errors import InputError  # noqa: E402
 from autoreg.files import write_whole  # noqa: E402
 from autoreg.space import Space  # noqa: E402
@@ -56,7 +56,7 @@ def config_of(row: int, before: Sequence[dict[str, Any]], where: Space) -> tuple
     parents = [before[k]["config"] for k, point in zip(once, points, strict=True) if point in front]
     parent = where.flatten(parents[int(rng.integers(len(parents)))])
     while True:
-        config = vary(where, parent, rng, int(rng.integers(1, 4)))
+        config = mutate(where, parent, rng, int(rng.integers(1, 4)))
         if where.allowed(config):
             return config, 0
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoreg.engine.samplers.mutation import vary
+from autoreg.engine.samplers.mutation import mutate
 from autoreg.errors import InputError
 from autoreg.space import Space
 from benchmarks.engines import jobs_of
@@ -55,7 +55,7 @@ class Closed:
 
 
 def line(front: bool = True) -> Live:
-    return Live("line", LINE, LARGE, 1.0, Closed(front), even=50)
+    return Live("line", LINE, LARGE, 1.0, Closed(front), quasi_random=50)
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -220,7 +220,7 @@ def test_no_even_draw_and_no_variation_of_the_front_adds_much_to_the_front(
     rng, where = np.random.default_rng(5), live_space.space()
     flats = [where.flatten(config) for config in surrogate.front]
     more = [where.sample(rng) for _ in range(200)]
-    more += [vary(where, flats[int(rng.integers(len(flats)))], rng, 2) for _ in range(200)]
+    more += [mutate(where, flats[int(rng.integers(len(flats)))], rng, 2) for _ in range(200)]
     full = hypervolume(np.log(costs), errors, corner)
     both = np.append(costs, [surrogate.cost(config) for config in more]), np.append(errors, surrogate.truths(more))
     assert full > 0

@@ -413,7 +413,7 @@ def test_engine_without_known_costs_or_scale_still_searches() -> None:
     while (ask := engine.ask()) is not None:
         cost = toy_costs(ask.config)["flops"]
         engine.tell(ask.number, Result("COMPLETE", {"accuracy": 1 - toy_error(ask.config), "time": cost}))
-        assert (engine.hypervolume() is not None) == (len(engine.state.told) >= 10)
+        assert (engine.hypervolume() is not None) == (len(engine.state.ended_numbers) >= 10)
     history = engine.history()
     assert len(history) == 40
     assert all(b >= a for a, b in itertools.pairwise(history))
@@ -428,7 +428,7 @@ def test_engine_without_known_costs_or_scale_still_searches() -> None:
 def stripped(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Events without times, resumptions, and reports that were made void."""
     state = read_state(events)
-    return [r.row() | {"asked_at": 0, "told_at": 0} for r in state.records]
+    return [r.row() | {"asked_at": 0, "ended_at": 0} for r in state.records]
 
 
 @pytest.mark.parametrize(("sampler", "curve"), [("auto", True), ("auto", False), ("nsga2", True), ("random", True)])

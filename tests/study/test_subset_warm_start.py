@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from autoreg.commands import main
-from autoreg.engine.transfer.earlier_studies import KEPT
+from autoreg.engine.transfer.earlier_studies import SOURCES_FILE
 from autoreg.errors import InputError, StudyError
 from autoreg.report.data.load import StudyData
 from autoreg.space.study_spec import StudySpec
@@ -107,7 +107,7 @@ def test_a_study_begins_with_what_a_share_of_the_data_says(finished: tuple[Path,
 def test_a_study_that_was_warmed_goes_on_without_what_it_learned_from(
     finished: tuple[Path, str], tmp_path: Path, store: Path
 ) -> None:
-    for name in ("study.json", "events.jsonl", KEPT):
+    for name in ("study.json", "events.jsonl", SOURCES_FILE):
         shutil.copy(finished[0] / name, tmp_path)
     study = made(tmp_path, store, warm_subset=None, resume=True)
     assert study.prior is not None
@@ -125,7 +125,7 @@ def test_a_study_that_was_ended_while_it_warmed_up_goes_on_there(
     (notice,) = study.warm_up()
     assert f"{FOLDER}: 12 trials, 3 of 3 parameters matched" in notice
     assert study.prior is not None
-    (taken,) = json.loads((finished[0] / KEPT).read_text())
+    (taken,) = json.loads((finished[0] / SOURCES_FILE).read_text())
     assert [dict(flat) for flat in study.prior.sources[0].flats] == taken["flats"]
     assert list(study.prior.sources[0].quality) == taken["quality"]
     assert study.prepared["subset_epochs"] > 0

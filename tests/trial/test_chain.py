@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoreg.engine.acquisition.shared_cost import Ledger
+from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.log.trial import Trial
 from autoreg.methods import registry
@@ -203,7 +203,7 @@ def test_the_bill_of_a_recipe_is_what_it_pays_and_what_is_done_of_it_is_told(obj
 
     def tell(name: str, trial: Trial) -> float:
         config, number = objective.setup.complete(RECIPES[name]), len(state.records)
-        due = sum(epochs for _, epochs in Ledger(objective.price).look(state).unpaid(config, 0))
+        due = sum(epochs for _, epochs in SharedWorkLedger(objective.price).update(state).remaining(config, 0))
         objective(config, trial)
         state.apply({"event": "ask", "trial": number, "config": config, "seed": 0, "costs": {}})
         told = {"event": "tell", "trial": number, "state": "PRUNED" if trial.should_stop() else "COMPLETE"}

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autoreg.engine.acquisition import improvement
-from autoreg.engine.acquisition.reevaluation import best_replica, due, kept
+from autoreg.engine.acquisition.reevaluation import best_reevaluation, realized_ratio, reevaluation_is_due
 from autoreg.engine.acquisition.shared_cost import (
-    CUTS,
-    VARIANTS,
-    Bill,
-    Ledger,
-    Price,
-    Siblings,
-    costliest,
-    log_worth,
-    remembered,
+    COST_CUTS,
+    VARIANT_SET_SIZES,
+    PhaseCostFunction,
+    PhaseCosts,
+    SharedPrefixVariants,
+    SharedWorkLedger,
+    dominant_phase,
+    log_acquisition,
+    memoized,
 )
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.pareto.attained_front import AttainedFront
@@ -30,7 +30,7 @@ from autoreg.engine.pareto.log_sum import log_sum
 from autoreg.engine.problem import Interval, Problem
 from autoreg.engine.samplers.base import GridSampler, RandomSampler, Sampler
 from autoreg.engine.samplers.history import Observation
-from autoreg.engine.samplers.mutation import cross, even, vary
+from autoreg.engine.samplers.mutation import crossover, mutate, quasi_random
 from autoreg.engine.surrogate import fitting
 from autoreg.engine.surrogate.noise_model import PosteriorEstimator, mean_qualities
 from autoreg.engine.surrogate.threads import one_thread
@@ -59,8 +59,8 @@ WALK = 20_000
 class Proposal:
     """A recipe to ask for: who proposed it, its key, its known costs and what is foretold of it.
 
-    One that was run before names its first trial in `replicate_of`, and a `seed` of its own. `gain` is the hypervolume
-    that it was chosen for.
+    One that was run before names its first trial in `reevaluation_of`, and a `seed` of its own. `gain` is the
+    hypervolume that it was chosen for.
     """
 
     config: dict[str, Any]
@@ -69,7 +69,7 @@ class Proposal:
     costs: dict[str, float]
     predicted: dict[str, Any] | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
-    replicate_of: int | None = None
+    reevaluation_of: int | None = None
     seed: int | None = None
     gain: float | None = None
 
@@ -84,7 +84,7 @@ class Candidate(NamedTuple):
 
     proposal: Proposal
     gains: Floats
-    unpaid: Bill
+    remaining: PhaseCosts
 
 
 class Proposer:
@@ -116,7 +116,7 @@ class Proposer:
         learner: fitting.SurrogateFitter | None = None,
         pool: int = 128,
         plain: float = 0.1,
-        price: Price | None = None,
+        price: PhaseCostFunction | None = None,
         counted: bool = False,
         believer: PosteriorEstimator | None = None,
         replicate: bool = False,
@@ -129,9 +129,9 @@ class Proposer:
         self._learner = learner
         self._pool = pool
         self._plain = plain
-        price = None if price is None else remembered(price)
-        self.ledger = None if price is None else Ledger(price, counted=counted)
-        self._siblings = None if price is None else Siblings(problem.space, price)
+        price = None if price is None else memoized(price)
+        self.ledger = None if price is None else SharedWorkLedger(price, counted=counted)
+        self._siblings = None if price is None else SharedPrefixVariants(problem.space, price)
         self._believer, self._replicate = believer, replicate
         self._frontier = AttainedFront(problem, lambda state: mean_qualities(state, problem.quality))
         self._taken: set[str] = set()
@@ -154,7 +154,7 @@ class Proposer:
                 with one_thread():
                     found = self._screened(state, number, taken, learned)
         found = found or self._drawn(state, number, taken) or self._walked(number, taken)
-        if found is None or found.replicate_of is not None or learned is None or self._learner is None:
+        if found is None or found.reevaluation_of is not None or learned is None or self._learner is None:
             return found
         with one_thread():
             foretold = fitting.predict(self._problem, self._learner, learned, found.config, found.costs)
@@ -199,7 +199,7 @@ class Proposer:
             if len(self._costs) >= 100_000:
                 self._costs.clear()
                 self._intervals.clear()
-            self._costs[key], doubtful = self._problem.looked_up(config)
+            self._costs[key], doubtful = self._problem.known_costs_and_intervals(config)
             if doubtful:
                 self._intervals[key] = doubtful
         return self._costs[key]
@@ -229,7 +229,7 @@ class Proposer:
 
     def _seen(self, state: StudyState) -> list[Observation]:
         """Recorded trials as a sampler takes them: in order of their numbers, failed ones and further runs left out."""
-        held = [r for r in state.records if r.state != "FAIL" and r.replicate_of is None]
+        held = [r for r in state.records if r.state != "FAIL" and r.reevaluation_of is None]
         valued = [r for r in held if r.state == "COMPLETE" and self._problem.values(r.metrics) is not None]
         rows = self._problem.scaled(self._problem.table(valued), state).tolist()
         scaled = {r.number: tuple(row) for r, row in zip(valued, rows, strict=True)}
@@ -293,7 +293,7 @@ class Proposer:
             if turn < ROUNDS:
                 parents = [self._problem.flat(p.config) for p, worth in best[:KEEP] if worth > -math.inf]
                 fresh = [
-                    vary(self._problem.space, f, rng, int(rng.integers(1, 3)))
+                    mutate(self._problem.space, f, rng, int(rng.integers(1, 3)))
                     for f in parents
                     for _ in range(self._pool // (4 * KEEP))
                 ]
@@ -324,19 +324,19 @@ class Proposer:
             best: The best candidate.
             worth: Logarithm of the hypervolume that is expected of it, per epoch.
         """
-        belief = self._believer.at(state) if self._believer and self._replicate and due(state) else None
+        belief = self._believer.at(state) if self._believer and self._replicate and reevaluation_is_due(state) else None
         if belief is None or best.gain is None:
             return None
-        replica = best_replica(self._problem, state, belief, self._seed, self.ledger)
+        replica = best_reevaluation(self._problem, state, belief, self._seed, self.ledger)
         if replica is None:
             return None
         lasting = self._promise(state, learned, best, belief.noise.seed_variance) - math.log(max(best.gain, 1e-300))
-        if worth + math.log(kept(self._problem, state)) + lasting >= replica.log_worth:
+        if worth + math.log(realized_ratio(self._problem, state)) + lasting >= replica.log_acquisition:
             return None
         record = replica.record
         intervals = {n: Interval(*i) for n, i in record.intervals.items()}
         config, key = record.config, self._problem.identity(record.config)
-        return Proposal(config, "replicate", key, record.costs, None, intervals, record.number, replica.seed)
+        return Proposal(config, "reevaluation", key, record.costs, None, intervals, record.number, replica.seed)
 
     def _judged(
         self, state: StudyState, learned: fitting.FittedSurrogate, proposals: Mapping[str, Proposal]
@@ -355,11 +355,11 @@ class Proposer:
             np.array(list(rows.values())),
             [p.costs for p in held],
             [p.expected for p in held],
-            cuts=() if self.ledger is None else CUTS,
+            cuts=() if self.ledger is None else COST_CUTS,
         )
-        ledger = None if self.ledger is None else self.ledger.look(state)
-        unpaid = [() if ledger is None else ledger.unpaid(p.config, self._seed, p.key) for p in held]
-        return {k: Candidate(p, g, u) for k, p, g, u in zip(rows, held, gains, unpaid, strict=True)}
+        ledger = None if self.ledger is None else self.ledger.update(state)
+        remaining = [() if ledger is None else ledger.remaining(p.config, self._seed, p.key) for p in held]
+        return {k: Candidate(p, g, u) for k, p, g, u in zip(rows, held, gains, remaining, strict=True)}
 
     def _ranked(self, pool: Mapping[str, Candidate]) -> list[tuple[Proposal, float]]:
         """Proposals and the logarithm of what they are worth, best first."""
@@ -369,7 +369,7 @@ class Proposer:
         if self.ledger is None:
             worth = log_sum(gains)
         else:
-            worth = log_worth(gains, [c.unpaid for c in pool.values()], self.ledger.overhead)
+            worth = log_acquisition(gains, [c.remaining for c in pool.values()], self.ledger.overhead)
         held = [c.proposal for c in pool.values()]
         return sorted(zip(held, worth.tolist(), strict=True), key=lambda pair: -pair[1])
 
@@ -387,11 +387,11 @@ class Proposer:
         found: list[dict[str, Any]] = []
         phases: set[tuple[int, str]] = set()
         for proposal in best:
-            phase = costliest(self.ledger.bill(proposal.config, proposal.key))
+            phase = dominant_phase(self.ledger.phase_costs(proposal.config, proposal.key))
             if phase is None or phase in phases or len(phases) >= SHARED:
                 continue
             phases.add(phase)
-            found += self._siblings.of(self._problem.flat(proposal.config), donors, phase, max(VARIANTS), rng)
+            found += self._siblings.of(self._problem.flat(proposal.config), donors, phase, max(VARIANT_SET_SIZES), rng)
         return found
 
     def _first(self, state: StudyState, number: int, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -402,9 +402,9 @@ class Proposer:
             seen = self._seen(state)
             drawn += [self._sampler.propose(seen, (self._seed, number, k)) for k in range(OWN_IN_POOL)]
         parents = [f for r in self._frontier.update(state).members if (f := self._flat(r.number, r.config))]
-        drawn += even(space, self._pool // 2 if parents else self._pool, rng)
+        drawn += quasi_random(space, self._pool // 2 if parents else self._pool, rng)
         for k in range(self._pool // 2 if parents else 0):
             mother, father = (parents[i] for i in rng.integers(len(parents), size=2))
-            child = dict(mother) if k % 2 else self._problem.flat(cross(space, mother, father, rng))
-            drawn.append(vary(space, child, rng, int(rng.integers(1, 4))))
+            child = dict(mother) if k % 2 else self._problem.flat(crossover(space, mother, father, rng))
+            drawn.append(mutate(space, child, rng, int(rng.integers(1, 4))))
         return [c for c in drawn if c is not None]

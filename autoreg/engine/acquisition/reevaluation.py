@@ -15,39 +15,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autoreg.engine import summary
-from autoreg.engine.acquisition.shared_cost import Ledger, total
+from autoreg.engine.acquisition.shared_cost import SharedWorkLedger, total_cost
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats, contributions, nondominated
 from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate.noise_model import Posterior
 
-SHARE = 0.12
+MAX_REEVALUATED_SHARE = 0.12
 """Replicates are at most this share of all trials."""
-EVERY = 4
+REEVALUATION_PERIOD = 4
 """Only with every so many trials is a replicate thought of: what is believed takes longer than a proposal."""
-RUNS = 5
+MAX_RUNS = 5
 """A recipe is run no more often than this."""
-MEMBERS = 24
+MAX_FRONT_MEMBERS = 24
 """Front members that are looked at, at most: those that bring most."""
 
-PROBES = (24, 48)
+PROBE_TRIALS = (24, 48)
 """After so many complete trials one recipe is run again in any case: without it luck cannot be told from quirk."""
-WINDOW = 24
+REALIZED_WINDOW = 24
 """Screened trials over which promises are held against what came."""
-DOUBT = 4
+PRIOR_TRIALS = 4
 """So many trials are taken to have kept their promise before any has been told."""
 
 
 @dataclass(frozen=True)
-class Replica:
+class ReEvaluation:
     """A recipe to run again: its first trial, the seed, and the logarithm of the gain per epoch; inf for a probe."""
 
     record: Record
     seed: int
-    log_worth: float
+    log_acquisition: float
 
 
-def replica_seed(seed: int, run: int) -> int:
+def reevaluation_seed(seed: int, run: int) -> int:
     """Seed of the `run`-th further run of any recipe of a study: the same for all, so that they share their training.
 
     Below 1,000,000, where the seeds of the final measurement begin.
@@ -58,15 +58,19 @@ def replica_seed(seed: int, run: int) -> int:
     return drawn
 
 
-def due(state: StudyState) -> bool:
+def reevaluation_is_due(state: StudyState) -> bool:
     """Whether a replicate may be asked now."""
     asked = len(state.records)
-    return state.normalizer is not None and asked % EVERY == 0 and _count(state) + 1 <= SHARE * (asked + 1)
+    return (
+        state.normalizer is not None
+        and asked % REEVALUATION_PERIOD == 0
+        and _count(state) + 1 <= MAX_REEVALUATED_SHARE * (asked + 1)
+    )
 
 
-def best_replica(
-    problem: Problem, state: StudyState, belief: Posterior, seed: int, ledger: Ledger | None
-) -> Replica | None:
+def best_reevaluation(
+    problem: Problem, state: StudyState, belief: Posterior, seed: int, ledger: SharedWorkLedger | None
+) -> ReEvaluation | None:
     """The recipe of which one more run gains most per epoch; None where none may be run again.
 
     Args:
@@ -76,35 +80,35 @@ def best_replica(
         seed: The study's seed.
         ledger: What is paid; None where all runs cost the same.
     """
-    if not due(state):
+    if not reevaluation_is_due(state):
         return None
     runs = _runs(state)
     gains = log_gains(problem, state, belief)
-    best: Replica | None = None
+    best: ReEvaluation | None = None
     for number, gain in zip(belief.trials, gains, strict=True):
         record = state.records[number]
         done = runs.get(number, [])
-        if gain == -math.inf or len(done) + 1 >= RUNS or any(r.state == "RUNNING" for r in done):
+        if gain == -math.inf or len(done) + 1 >= MAX_RUNS or any(r.state == "RUNNING" for r in done):
             continue
-        again = replica_seed(seed, len(done) + 1)
-        cost = 1.0 if ledger is None else total(ledger.unpaid(record.config, again), ledger.overhead)
+        again = reevaluation_seed(seed, len(done) + 1)
+        cost = 1.0 if ledger is None else total_cost(ledger.remaining(record.config, again), ledger.overhead)
         worth = float(gain) - math.log(cost)
-        if best is None or worth > best.log_worth:
-            best = Replica(record, again, worth)
-    probes = sum(len(state.complete()) >= p for p in PROBES)
-    return replace(best, log_worth=math.inf) if best is not None and _count(state) < probes else best
+        if best is None or worth > best.log_acquisition:
+            best = ReEvaluation(record, again, worth)
+    probes = sum(len(state.complete()) >= p for p in PROBE_TRIALS)
+    return replace(best, log_acquisition=math.inf) if best is not None and _count(state) < probes else best
 
 
-def kept(problem: Problem, state: StudyState) -> float:
+def realized_ratio(problem: Problem, state: StudyState) -> float:
     """Share, in (0, 1], of the promised hypervolume (`predicted["gain"]`) that the latest screened trials brought."""
     if state.normalizer is None:
         return 1.0
     recent: list[tuple[int, float]] = []
-    for place in range(len(state.told) - 1, -1, -1):
-        gain = (state.records[state.told[place]].predicted or {}).get("gain")
+    for place in range(len(state.ended_numbers) - 1, -1, -1):
+        gain = (state.records[state.ended_numbers[place]].predicted or {}).get("gain")
         if gain is not None:
             recent.append((place, float(gain)))
-        if len(recent) == WINDOW:
+        if len(recent) == REALIZED_WINDOW:
             break
     if not recent:
         return 1.0
@@ -112,19 +116,19 @@ def kept(problem: Problem, state: StudyState) -> float:
     reached = np.array(summary.history(problem, state, since)) * float(np.prod(state.normalizer.corner))
     came = np.diff(reached, prepend=reached[0] if since else 0.0)
     hoped = sum(g for _, g in recent)
-    spare = DOUBT * hoped / len(recent)
+    spare = PRIOR_TRIALS * hoped / len(recent)
     return min((sum(float(came[n - since]) for n, _ in recent) + spare) / (hoped + spare), 1.0) if hoped > 0 else 1.0
 
 
 def _count(state: StudyState) -> int:
-    return sum(r.replicate_of is not None for r in state.records)
+    return sum(r.reevaluation_of is not None for r in state.records)
 
 
 def _runs(state: StudyState) -> dict[int, list[Record]]:
     found: dict[int, list[Record]] = {}
     for record in state.records:
-        if record.replicate_of is not None:
-            found.setdefault(record.replicate_of, []).append(record)
+        if record.reevaluation_of is not None:
+            found.setdefault(record.reevaluation_of, []).append(record)
     return found
 
 
@@ -156,8 +160,8 @@ def log_gains(problem: Problem, state: StudyState, belief: Posterior) -> Floats:
         out[off] = region.log_ehvi(places[off], means[off], spreads[off])
     members = np.flatnonzero(on)
     brings = contributions(cube[members], corner)
-    kept = min(MEMBERS, max(int(MAX_CELL_VALUES / float(len(members) + 2) ** cube.shape[1]), 1))
-    for k in members[np.argsort(-brings, kind="stable")[:kept]]:
+    retained = min(MAX_FRONT_MEMBERS, max(int(MAX_CELL_VALUES / float(len(members) + 2) ** cube.shape[1]), 1))
+    for k in members[np.argsort(-brings, kind="stable")[:retained]]:
         others = np.delete(np.arange(len(cube)), k)
         region = NondominatedPartitioning.of(cube[others], corner, column)
         after = float(np.exp(region.log_ehvi(places[[k]], means[[k]], spreads[[k]])[0]))

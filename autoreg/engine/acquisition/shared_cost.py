@@ -18,25 +18,25 @@ from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.pareto.log_sum import log_sum
 
-Bill = Sequence[tuple[str, float]]
+PhaseCosts = Sequence[tuple[str, float]]
 """Key and epochs of each phase of a trial, in order of work; a key stands for everything up to its phase."""
-Price = Callable[[dict[str, Any]], Bill]
+PhaseCostFunction = Callable[[dict[str, Any]], PhaseCosts]
 
-VARIANTS = (1, 4, 16)
+VARIANT_SET_SIZES = (1, 4, 16)
 """Sizes of the sets of variants by which a shared beginning is judged."""
-CUTS = tuple(k / 16 for k in range(1, 17))
+COST_CUTS = tuple(k / 16 for k in range(1, 17))
 """Gains are told apart along the first cost, as it lies in the unit cube, at these places."""
-OVERHEAD = 0.5
+TRIAL_OVERHEAD = 0.5
 """Epochs' worth of work that every trial costs, shared phases or not."""
-LOOKED_AT = 200
+MEAN_COST_WINDOW = 200
 """Latest trials over which the mean bill is taken."""
-FROM_DONOR = 0.8
+DONOR_PROBABILITY = 0.8
 """How often a variant takes what it does not share from another config, and each parameter of that; else drawn."""
-KEPT = 100_000
+MAX_CACHED_COSTS = 100_000
 """Bills that are kept before they are made anew."""
 
 
-class Ledger:
+class SharedWorkLedger:
     """What has been paid: a fold over the trials that ended.
 
     A complete trial has paid its whole bill. What another has paid is known where its info says so: `finished`, the
@@ -48,15 +48,15 @@ class Ledger:
             too, so that one that is free of training is worth at most about twice another.
     """
 
-    def __init__(self, price: Price, *, counted: bool = False) -> None:
+    def __init__(self, price: PhaseCostFunction, *, counted: bool = False) -> None:
         self._price = price
         self._counted = counted
         self._bill: list[float] = []
         self._heard = 0
         self._paid: dict[tuple[int, str], float] = {}
-        self._bills: dict[str, Bill] = {}
+        self._bills: dict[str, PhaseCosts] = {}
 
-    def look(self, state: StudyState) -> Ledger:
+    def update(self, state: StudyState) -> SharedWorkLedger:
         """Bring it up to date with a state."""
         for record in state.ended()[self._heard :]:
             if self._counted:
@@ -64,16 +64,16 @@ class Ledger:
             for (key, _), share in zip(self._price(record.config), _finished(record), strict=False):
                 at = (record.seed, key)
                 self._paid[at] = max(self._paid.get(at, 0.0), share)
-        self._heard = len(state.told)
+        self._heard = len(state.ended_numbers)
         return self
 
     @property
     def overhead(self) -> float:
         """Epochs' worth that a trial costs beside its bill."""
-        latest = self._bill[-LOOKED_AT:]
-        return OVERHEAD + (sum(latest) / len(latest) if latest else 0.0)
+        latest = self._bill[-MEAN_COST_WINDOW:]
+        return TRIAL_OVERHEAD + (sum(latest) / len(latest) if latest else 0.0)
 
-    def unpaid(self, config: dict[str, Any], seed: int, identity: str = "") -> Bill:
+    def remaining(self, config: dict[str, Any], seed: int, identity: str = "") -> PhaseCosts:
         """The bill of a config with what is still to be paid of each phase; all before a finished phase is free.
 
         Args:
@@ -83,20 +83,20 @@ class Ledger:
         """
         left: list[tuple[str, float]] = []
         free = 0.0
-        for key, epochs in reversed(self.bill(config, identity)):
+        for key, epochs in reversed(self.phase_costs(config, identity)):
             free = max(free, self._paid.get((seed, key), 0.0))
             left.append((key, max(float(epochs), 0.0) * (1 - free)))
         return left[::-1]
 
-    def bill(self, config: dict[str, Any], identity: str = "") -> Bill:
+    def phase_costs(self, config: dict[str, Any], identity: str = "") -> PhaseCosts:
         """The bill of a config as if nothing had been paid; arguments as of `unpaid`."""
-        bill = self._bills.get(identity) if identity else None
-        if bill is None:
-            bill = tuple(self._price(config))
+        phase_costs = self._bills.get(identity) if identity else None
+        if phase_costs is None:
+            phase_costs = tuple(self._price(config))
             if identity:
-                self._bills.clear() if len(self._bills) >= KEPT else None
-                self._bills[identity] = bill
-        return bill
+                self._bills.clear() if len(self._bills) >= MAX_CACHED_COSTS else None
+                self._bills[identity] = phase_costs
+        return phase_costs
 
 
 def _finished(record: Record) -> Iterable[float]:
@@ -107,27 +107,27 @@ def _finished(record: Record) -> Iterable[float]:
     return [min(max(float(s), 0.0), 1.0) for s in said if isinstance(s, int | float)] if isinstance(said, list) else []
 
 
-def remembered(price: Price, most: int = 4096) -> Price:
+def memoized(price: PhaseCostFunction, most: int = 4096) -> PhaseCostFunction:
     """The same price, worked out once for each config that is around; configs must not be changed."""
-    held: dict[int, tuple[dict[str, Any], Bill]] = {}
+    held: dict[int, tuple[dict[str, Any], PhaseCosts]] = {}
 
-    def found(config: dict[str, Any]) -> Bill:
-        kept = held.get(id(config))
-        if kept is None or kept[0] is not config:
+    def found(config: dict[str, Any]) -> PhaseCosts:
+        cached = held.get(id(config))
+        if cached is None or cached[0] is not config:
             if len(held) >= most:
                 held.clear()
-            kept = held[id(config)] = config, tuple(price(config))
-        return kept[1]
+            cached = held[id(config)] = config, tuple(price(config))
+        return cached[1]
 
     return found
 
 
-def total(unpaid: Bill, overhead: float = OVERHEAD) -> float:
+def total_cost(remaining: PhaseCosts, overhead: float = TRIAL_OVERHEAD) -> float:
     """Epochs' worth of one trial: what is unpaid and the overhead."""
-    return sum(epochs for _, epochs in unpaid) + overhead
+    return sum(epochs for _, epochs in remaining) + overhead
 
 
-def log_worth(log_gains: Floats, unpaid: Sequence[Bill], overhead: float = OVERHEAD) -> Floats:
+def log_acquisition(log_gains: Floats, remaining: Sequence[PhaseCosts], overhead: float = TRIAL_OVERHEAD) -> Floats:
     """Logarithm [n] of what candidates are worth: joint gain per epoch of the best set of variants each belongs to.
 
     Sets are formed among the candidates that share an unpaid phase: the best 1, 4 and 16 of them, each next one
@@ -150,13 +150,13 @@ def log_worth(log_gains: Floats, unpaid: Sequence[Bill], overhead: float = OVERH
     by its own remaining cost; sets are ours).
     """
     alone = log_sum(log_gains)
-    worth = alone - np.log([total(bill, overhead) for bill in unpaid])
+    worth = alone - np.log([total_cost(phase_costs, overhead) for phase_costs in remaining])
     top = float(alone.max(initial=-math.inf))
     if not math.isfinite(top):
         return np.asarray(worth)
     gains = np.exp(log_gains - top)
-    for group in _sharing(unpaid):
-        rates = _by_sets(gains[group.members], [unpaid[i] for i in group.members], group.phase, overhead)
+    for group in _sharing(remaining):
+        rates = _by_sets(gains[group.members], [remaining[i] for i in group.members], group.phase, overhead)
         with np.errstate(divide="ignore"):
             worth[group.members] = np.maximum(worth[group.members], np.log(rates) + top)
     return np.asarray(worth)
@@ -170,11 +170,11 @@ class _Group:
         self.members: list[int] = []
 
 
-def _sharing(unpaid: Sequence[Bill]) -> list[_Group]:
+def _sharing(remaining: Sequence[PhaseCosts]) -> list[_Group]:
     found: dict[str, _Group] = {}
-    for i, bill in enumerate(unpaid):
+    for i, phase_costs in enumerate(remaining):
         before = 0.0
-        for phase, (key, epochs) in enumerate(bill):
+        for phase, (key, epochs) in enumerate(phase_costs):
             before += epochs
             if before <= 0:
                 continue
@@ -184,41 +184,41 @@ def _sharing(unpaid: Sequence[Bill]) -> list[_Group]:
     return [group for group in found.values() if len(group.members) > 1]
 
 
-def _by_sets(gains: Floats, bills: Sequence[Bill], phase: int, overhead: float) -> Floats:
+def _by_sets(gains: Floats, costs_by_candidate: Sequence[PhaseCosts], phase: int, overhead: float) -> Floats:
     """Worth [n] of the candidates of one group, from gains [n, j]."""
-    own = np.array([sum(e for _, e in bill[phase + 1 :]) + overhead for bill in bills])
+    own = np.array([sum(e for _, e in phase_costs[phase + 1 :]) + overhead for phase_costs in costs_by_candidate])
     yields = gains.sum(axis=1) / own
     out = np.zeros(len(gains))
-    reached, chosen, due = np.zeros(gains.shape[1]), list[int](), dict[str, float]()
+    reached, chosen, added_phases = np.zeros(gains.shape[1]), list[int](), dict[str, float]()
     left = np.ones(len(gains), dtype=bool)
-    for size in range(1, min(max(VARIANTS), len(gains)) + 1):
+    for size in range(1, min(max(VARIANT_SET_SIZES), len(gains)) + 1):
         added = np.where(left, np.maximum(gains - reached, 0.0).sum(axis=1), -1.0)
         best = int(added.argmax())
         reached = np.maximum(reached, gains[best])
         left[best] = False
         chosen.append(best)
-        due.update(bills[best])
-        if size in VARIANTS or size == len(gains):
-            rate = float(reached.sum()) / (sum(due.values()) + overhead * size)
+        added_phases.update(costs_by_candidate[best])
+        if size in VARIANT_SET_SIZES or size == len(gains):
+            rate = float(reached.sum()) / (sum(added_phases.values()) + overhead * size)
             most = max(yields[chosen])
             if most > 0:
                 out[chosen] = np.maximum(out[chosen], rate * yields[chosen] / most)
     return out
 
 
-def costliest(bill: Bill) -> tuple[int, str] | None:
+def dominant_phase(phase_costs: PhaseCosts) -> tuple[int, str] | None:
     """Place and key of the phase that takes most; the first of equals. None where nothing takes anything."""
-    place = max(range(len(bill)), key=lambda k: bill[k][1], default=None)
-    return None if place is None or bill[place][1] <= 0 else (place, bill[place][0])
+    place = max(range(len(phase_costs)), key=lambda k: phase_costs[k][1], default=None)
+    return None if place is None or phase_costs[place][1] <= 0 else (place, phase_costs[place][0])
 
 
-class Siblings:
+class SharedPrefixVariants:
     """Makes variants of a config that share its work up to one phase.
 
     Which parameters decide the work up to a phase is found by changing one at a time and asking for the bill.
     """
 
-    def __init__(self, space: Any, price: Price) -> None:
+    def __init__(self, space: Any, price: PhaseCostFunction) -> None:
         self._space, self._price = space, price
         self._domains = {p.path: p.domain for p in space.parameters}
         self._decides: dict[tuple[int, str], bool] = {}
@@ -245,12 +245,12 @@ class Siblings:
         fixed = {path for path in flat if self._fixes(flat, path, phase)}
         found: list[dict[str, Any]] = []
         for _ in range(count):
-            rest = donors[int(rng.integers(len(donors)))] if donors and rng.random() < FROM_DONOR else {}
+            rest = donors[int(rng.integers(len(donors)))] if donors and rng.random() < DONOR_PROBABILITY else {}
 
             def choose(path: str, domain: Any, rest: Mapping[str, Any] = rest) -> Any:
                 if path in fixed:
                     return flat[path]
-                return rest[path] if path in rest and rng.random() < FROM_DONOR else uniform(domain, rng)
+                return rest[path] if path in rest and rng.random() < DONOR_PROBABILITY else uniform(domain, rng)
 
             config = self._space.build(choose)
             if any(key == phase[1] for key, _ in self._price(config)):
@@ -273,5 +273,7 @@ class Siblings:
             return flat[other] if other in flat and other != path else uniform(domain, rng)
 
         tried = [self._space.build(choose) for _ in range(3)]
-        bills = [bill for config in tried if (bill := self._price(config))]  # a table has none of what it does not hold
-        return any(all(k != key for k, _ in bill) for bill in bills)
+        costs_by_candidate = [
+            phase_costs for config in tried if (phase_costs := self._price(config))
+        ]  # a table has none of what it does not hold
+        return any(all(k != key for k, _ in phase_costs) for phase_costs in costs_by_candidate)

@@ -125,7 +125,9 @@ class OptunaView:
         now = datetime.datetime.now()
         trial.datetime_complete = now
         spent = record.info.get("seconds")
-        lasted = float(spent) if isinstance(spent, int | float) else max((record.told_at or 0.0) - record.asked_at, 0.0)
+        lasted = (
+            float(spent) if isinstance(spent, int | float) else max((record.ended_at or 0.0) - record.asked_at, 0.0)
+        )
         trial.datetime_start = now - datetime.timedelta(seconds=lasted)
         return trial
 
@@ -144,7 +146,7 @@ class OptunaView:
         return {
             NUMBER: record.number,
             "source": record.source,
-            "replicate_of": record.replicate_of,
+            "reevaluation_of": record.reevaluation_of,
             "metrics": record.metrics,
             "costs": record.costs,
             "feasible": record.feasible,

@@ -28,7 +28,7 @@ class Record:
     """One trial as the log tells it. `feasible` is None until the trial has ended with metrics.
 
     `intervals` holds low end, middle and high end of costs that were known with an error; `costs` their low end.
-    `replicate_of` is the trial whose recipe this one runs again with another seed.
+    `reevaluation_of` is the trial whose recipe this one runs again with another seed.
     """
 
     number: int
@@ -46,9 +46,9 @@ class Record:
     audited: bool = False
     reports: list[StepReport] = field(default_factory=list)
     intervals: dict[str, list[float]] = field(default_factory=dict)
-    replicate_of: int | None = None
+    reevaluation_of: int | None = None
     asked_at: float = 0.0
-    told_at: float | None = None
+    ended_at: float | None = None
 
     def at(self, step: int) -> StepReport | None:
         """The report of one step, if there is one."""
@@ -74,10 +74,10 @@ class Record:
             "reason": self.reason,
             "feasible": self.feasible,
             "audited": self.audited,
-            "replicate_of": self.replicate_of,
+            "reevaluation_of": self.reevaluation_of,
             "reports": [(r.step, dict(r.metrics)) for r in self.reports],
             "asked_at": self.asked_at,
-            "told_at": self.told_at,
+            "ended_at": self.ended_at,
         }
 
 
@@ -100,7 +100,7 @@ class StudyState:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.records: list[Record] = []
-        self.told: list[int] = []
+        self.ended_numbers: list[int] = []
         self.rungs: dict[int, list[int]] = {}
         self.again: list[int] = []
         self.normalizer: Normalizer | None = None
@@ -131,7 +131,7 @@ class StudyState:
 
     def ended(self) -> list[Record]:
         """Trials that ended, in the order in which they did."""
-        return [self.records[n] for n in self.told]
+        return [self.records[n] for n in self.ended_numbers]
 
     def complete(self) -> list[Record]:
         """Complete trials, in the order in which they ended."""
@@ -167,10 +167,10 @@ class StudyState:
         at = _number(event.get("at"))
         record = Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), predicted)
         record.intervals, record.asked_at = dict(event.get("intervals") or {}), at
-        record.replicate_of = event.get("replicate_of")
-        if record.replicate_of is not None and not 0 <= record.replicate_of < number:
+        record.reevaluation_of = event.get("reevaluation_of", event.get("replicate_of"))  # the latter in older logs
+        if record.reevaluation_of is not None and not 0 <= record.reevaluation_of < number:
             raise StudyError(
-                f"the events of the study do not fit together: trial {number} repeats {record.replicate_of}"
+                f"the events of the study do not fit together: trial {number} repeats {record.reevaluation_of}"
             )
         self.records.append(record)
 
@@ -190,8 +190,8 @@ class StudyState:
         record.reason = event.get("reason")
         record.feasible = event.get("feasible")
         record.violation = _number(event.get("violation"))
-        record.told_at = _number(event.get("at"))
-        self.told.append(record.number)
+        record.ended_at = _number(event.get("at"))
+        self.ended_numbers.append(record.number)
 
 
 def read_state(events: Iterable[Mapping[str, Any]]) -> StudyState:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from autoreg.engine.log.trial_cache import through
+from autoreg.engine.log.trial_cache import get_or_compute
 from autoreg.errors import InputError
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -21,7 +21,7 @@ class Ask:
     """A recipe that the engine wants evaluated.
 
     `costs` holds what is known about it before it runs, `source` who proposed it, and `again`
-    whether it was asked before and interrupted. `replicate_of` is the trial whose recipe is run again, with another
+    whether it was asked before and interrupted. `reevaluation_of` is the trial whose recipe is run again, with another
     seed.
     """
 
@@ -31,7 +31,7 @@ class Ask:
     source: str = ""
     costs: Mapping[str, float] = field(default_factory=dict)
     again: bool = False
-    replicate_of: int | None = None
+    reevaluation_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Trial:
             [1.0, 2.5]
         """
         before = self._paid
-        found = through(self._cache, key, fn)
+        found = get_or_compute(self._cache, key, fn)
         if found.fresh:  # what other keys took within is theirs
             self._paid += max(found.seconds - (self._paid - before), 0.0)
         else:

@@ -19,11 +19,11 @@ from autoreg.errors import InputError
 from autoreg.files import write_whole
 from autoreg.serialization import decode, encode
 
-RECENT = 16
+MAX_RECENT_VALUES = 16
 """Values read from a folder that stay in memory; what is in memory alone stays there."""
 
 
-class Found(NamedTuple):
+class CachedValue(NamedTuple):
     """A value, the seconds that it took to compute, and whether it was computed just now."""
 
     value: Any
@@ -35,7 +35,7 @@ _alone: dict[str, tuple[Any, float]] = {}
 _recent: OrderedDict[str, tuple[Any, float]] = OrderedDict()
 
 
-def forget() -> None:
+def clear_memory() -> None:
     """Drop what this process holds in memory."""
     _alone.clear()
     _recent.clear()
@@ -56,7 +56,7 @@ def cache_key(key: Any) -> str:
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', text)[:24].strip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-def through(folder: Path | None, key: Any, fn: Callable[[], Any]) -> Found:
+def get_or_compute(folder: Path | None, key: Any, fn: Callable[[], Any]) -> CachedValue:
     """Return the value of `key`; the first that asks for it computes it, others wait and take what it made.
 
     Processes that share `folder` share values and wait for each other; threads of one process do too. A computation
@@ -75,7 +75,7 @@ def through(folder: Path | None, key: Any, fn: Callable[[], Any]) -> Found:
     where = name if folder is None else f"{folder.absolute()}/{name}"
     known = _known(where)
     if known is not None:
-        return Found(*known, fresh=False)
+        return CachedValue(*known, fresh=False)
     if folder is None:
         return _compute(where, None, fn)
     file = folder / f"{name}.safetensors"
@@ -85,7 +85,7 @@ def through(folder: Path | None, key: Any, fn: Callable[[], Any]) -> Found:
     with _writing(folder / f"{name}.lock"):
         known = _known(where)  # of another thread of this process
         if known is not None:
-            return Found(*known, fresh=False)
+            return CachedValue(*known, fresh=False)
         return _load(where, file) or _compute(where, file, fn)
 
 
@@ -96,16 +96,16 @@ def _known(where: str) -> tuple[Any, float] | None:
     return _alone.get(where)
 
 
-def _load(where: str, file: Path) -> Found | None:
+def _load(where: str, file: Path) -> CachedValue | None:
     try:
         value, seconds = decode(file.read_bytes())
     except (OSError, ValueError, KeyError, TypeError):  # not there yet, or damaged: it is computed
         return None
     _remember(where, value, seconds)
-    return Found(value, seconds, fresh=False)
+    return CachedValue(value, seconds, fresh=False)
 
 
-def _compute(where: str, file: Path | None, fn: Callable[[], Any]) -> Found:
+def _compute(where: str, file: Path | None, fn: Callable[[], Any]) -> CachedValue:
     begun = time.perf_counter()
     value = fn()
     seconds = time.perf_counter() - begun
@@ -118,14 +118,14 @@ def _compute(where: str, file: Path | None, fn: Callable[[], Any]) -> Found:
         else:
             value = decode(content)[0]  # whoever asks gets the same, the first too
             _remember(where, value, seconds)
-            return Found(value, seconds, fresh=True)
+            return CachedValue(value, seconds, fresh=True)
     _alone[where] = value, seconds
-    return Found(value, seconds, fresh=True)
+    return CachedValue(value, seconds, fresh=True)
 
 
 def _remember(where: str, value: Any, seconds: float) -> None:
     _recent[where] = value, seconds
-    while len(_recent) > RECENT:
+    while len(_recent) > MAX_RECENT_VALUES:
         _recent.popitem(last=False)
 
 

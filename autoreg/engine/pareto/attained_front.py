@@ -52,7 +52,7 @@ class AttainedFront:
     def update(self, state: StudyState) -> AttainedFront:
         """Bring it up to date with a state."""
         running = [r for r in state.running() if self._believed(r)]
-        at = (len(state.told), state.normalizer is not None, tuple(r.number for r in running))
+        at = (len(state.ended_numbers), state.normalizer is not None, tuple(r.number for r in running))
         if at != self._at:
             counted = self._heard(state)
             believed = {} if self._believed_of is None else self._believed_of(state)
@@ -75,7 +75,7 @@ class AttainedFront:
                         self._problem.scaled(self._reached, state), corner, self._column
                     )
                 if any(r.intervals for r in counted):
-                    careful = self._with(self._problem.cautious(counted), counted, believed)
+                    careful = self._with(self._problem.pessimistic_table(counted), counted, believed)
                     self._cautious = NondominatedPartitioning.of(
                         self._problem.scaled(careful, state), corner, self._column
                     )
@@ -104,8 +104,10 @@ class AttainedFront:
 
     def _heard(self, state: StudyState) -> list[Record]:
         """Trials that may be on the front; only those that ended since the last look are read."""
-        fresh = [r for n in state.told[self._told :] if self._problem.counts(r := state.records[n])]
-        self._told = len(state.told)
+        fresh = [
+            r for n in state.ended_numbers[self._told :] if self._problem.is_front_candidate(r := state.records[n])
+        ]
+        self._told = len(state.ended_numbers)
         self._counted += fresh
         self._rows += self._problem.table(fresh).tolist()
         return self._counted

@@ -13,13 +13,13 @@ from scipy.special import stdtrit
 
 from autoreg.engine.pareto.front import Floats
 
-NEAR = 1.5
+RELATION_TOLERANCE = 1.5
 """A relation is as good as the best if it errs no more than this many times as much."""
-RANKED = 40
+MIN_GROUPS_RANKED = 40
 """Groups from which on the empirical quantile stands alone."""
 
 
-def optimistic(
+def optimistic_final(
     own: float, rungs: ArrayLike, finals: ArrayLike, share: float, wrong: int = 0, groups: Sequence[str] | None = None
 ) -> float:
     """The lower `share` quantile of the final quality of a trial that stands at `own` at a rung.
@@ -67,7 +67,7 @@ def optimistic(
         extra = mine * mine / (pool.count * square)
         error = pool.mean(np.abs(rest / np.maximum(1 - leverage, 0.05)))
         offers.append((pool.lower(line, share, wrong, used=2, extra=extra), error))
-    bar = NEAR * min(error for _, error in offers) + 1e-12
+    bar = RELATION_TOLERANCE * min(error for _, error in offers) + 1e-12
     return min(own, *(low for low, error in offers if error <= bar))
 
 
@@ -119,4 +119,4 @@ class _Pool:
         below = np.cumsum(self.weights[order]) * self.count / (self.count + 1) <= share + 1e-12
         place = int(below.sum())
         ranked = float(values[order][max(place - 1, 0)])
-        return (ranked if place >= 1 and self.count > RANKED else min(ranked, hoped)) - wrong * spread
+        return (ranked if place >= 1 and self.count > MIN_GROUPS_RANKED else min(ranked, hoped)) - wrong * spread

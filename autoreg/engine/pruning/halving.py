@@ -138,12 +138,12 @@ class Halving:
     def _bound(
         self, own: Floats, quality: int, finished: Floats, groups: Sequence[str] | None, wrong: int
     ) -> Floats | None:
-        from autoreg.engine.pruning.final_forecast import optimistic
+        from autoreg.engine.pruning.final_forecast import optimistic_final
 
         if len(finished) < self.peers:
             return None
         bound, share = own.copy(), 1 - self.optimism
-        bound[quality] = optimistic(float(own[quality]), finished[:, 0], finished[:, 1], share, wrong, groups)
+        bound[quality] = optimistic_final(float(own[quality]), finished[:, 0], finished[:, 1], share, wrong, groups)
         return bound
 
     def audits(self, seed: int, trial: int) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.engine.acquisition.shared_cost import Ledger
+from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.problem import Problem
 from autoreg.engine.pruning.halving import Decision, Halving
 
-WORTH = 0.1
+MIN_REMAINING_SHARE = 0.1
 """A trial of whose bill others have paid all but less than this share is never stopped."""
 
 
@@ -26,7 +26,7 @@ def decide_at(
     seed: int,
     *,
     group: Callable[[Record], str] | None = None,
-    ledger: Ledger | None = None,
+    ledger: SharedWorkLedger | None = None,
 ) -> Decision:
     """Decide about a trial that reports `metrics` after `step`.
 
@@ -54,7 +54,7 @@ def decide_at(
     columns = [problem.names.index(name) for name in names]
     signs = problem.signs[columns]
     own = _point(names, problem, record, metrics)
-    counted = problem.counted(state)
+    counted = problem.front_candidates(state)
     sign = problem.signs[problem.names.index(problem.quality)]
     alike = [
         (r, report.metrics[problem.quality])
@@ -69,7 +69,7 @@ def decide_at(
         quality=names.index(problem.quality),
         finished=[(sign * at, sign * r.metrics[problem.quality]) for r, at in alike],
         groups=None if group is None else [f"{r.seed} {group(r)}" for r, _ in alike],
-        finals=problem.cautious(counted)[:, columns] * signs,
+        finals=problem.pessimistic_table(counted)[:, columns] * signs,
         wrong=_wrong(problem, state),
     )
     if decision.stop and halving.audits(seed, record.number):
@@ -94,13 +94,13 @@ def trained_after(config: Mapping[str, Any]) -> tuple[bool, str]:
 _PARTS = ("training", "quantization")
 
 
-def _worthwhile(ledger: Ledger | None, state: StudyState, record: Record) -> bool:
+def _worthwhile(ledger: SharedWorkLedger | None, state: StudyState, record: Record) -> bool:
     """Whether others have left enough of a trial to be paid for a stop to save something."""
     if ledger is None:
         return True
-    bill = ledger.bill(record.config)
-    left = ledger.look(state).unpaid(record.config, record.seed)
-    return sum(epochs for _, epochs in left) >= WORTH * sum(epochs for _, epochs in bill)
+    phase_costs = ledger.phase_costs(record.config)
+    left = ledger.update(state).remaining(record.config, record.seed)
+    return sum(epochs for _, epochs in left) >= MIN_REMAINING_SHARE * sum(epochs for _, epochs in phase_costs)
 
 
 def _wrong(problem: Problem, state: StudyState) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from autoreg.engine.pareto import front
 from autoreg.engine.samplers.history import Config, Observation
-from autoreg.engine.samplers.mutation import cross, crowding, vary
+from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate
 from autoreg.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ class NSGA2Sampler:
             return self._space.sample(rng)
         parents = self._parents(ended)
         pair = [parents[min(rng.integers(len(parents), size=2))] for _ in range(2)]
-        child = self._space.flatten(cross(self._space, pair[0].flat, pair[1].flat, rng))
+        child = self._space.flatten(crossover(self._space, pair[0].flat, pair[1].flat, rng))
         switches = int(rng.binomial(max(len(child), 1), 1 / max(len(child), 1)))
-        return vary(self._space, child, rng, switches)
+        return mutate(self._space, child, rng, switches)
 
     def _parents(self, ended: Sequence[Observation]) -> list[Observation]:
         feasible = [s for s in ended if s.violation <= 0]
@@ -100,7 +100,7 @@ class NSGA2Sampler:
         best: list[Observation] = []
         if feasible:
             values = np.array([s.values for s in feasible])
-            best = [feasible[i] for i in np.lexsort((-crowding(values), front.ranks(values)))]
+            best = [feasible[i] for i in np.lexsort((-crowding_distance(values), front.ranks(values)))]
         return (best + broken)[: self._population]
 
 

@@ -9,24 +9,24 @@ import numpy as np
 
 from autoreg.engine.pareto import front
 from autoreg.engine.samplers.history import Config, Domain, Observation, Value
-from autoreg.engine.samplers.mutation import cross, crowding, uniform
+from autoreg.engine.samplers.mutation import crossover, crowding_distance, uniform
 from autoreg.space import ranges
 from autoreg.space.nodes import Range
 
 if TYPE_CHECKING:
     from autoreg.space import Space
 
-STARTUP = 10
+RANDOM_TRIALS = 10
 """Complete trials before there are children."""
-YOUNG = 10
+MAX_YOUNG_PARENTS = 10
 """So many of the latest trials off the front may be parents too; older ones have aged out."""
-TOURNAMENT = 4
+TOURNAMENT_SIZE = 4
 """Parents that are drawn at once; the best of them is taken."""
-MATED = 0.3
+CROSSOVER_PROBABILITY = 0.3
 """Share of children that have two parents."""
-NEAR = 0.15
+STEP_SIZE = 0.15
 """A number that is switched moves by a normal step of this share of its range as often as it is drawn anew."""
-REPAIRS = 16
+MAX_REPAIRS = 16
 """How often a child over its budget is switched again."""
 
 
@@ -51,7 +51,8 @@ class EvolutionSampler:
     name = "evolution"
     explain = (
         "evolution: each recipe is a child of the front or of the latest trials off it, by one to three switches of "
-        f"its parameters; the first {STARTUP} are drawn evenly. Budgets at known cost are kept by further switches."
+        f"its parameters; the first {RANDOM_TRIALS} are drawn uniformly. Budgets at known cost are kept by further "
+        "switches."
     )
 
     def __init__(self, space: Space, over: Callable[[Config], float] | None = None) -> None:
@@ -63,16 +64,16 @@ class EvolutionSampler:
         """Return a child of recorded trials, or a random config while there are few."""
         rng = np.random.default_rng(list(seed))
         ended = [s for s in seen if s.values is not None and s.flat]
-        if len(ended) < STARTUP:
+        if len(ended) < RANDOM_TRIALS:
             return self._space.sample(rng)
-        parents, order = pool(ended)
+        parents, order = parent_pool(ended)
 
         def parent() -> Mapping[str, Value]:
-            drawn: list[int] = rng.integers(len(parents), size=min(TOURNAMENT, len(parents))).tolist()
+            drawn: list[int] = rng.integers(len(parents), size=min(TOURNAMENT_SIZE, len(parents))).tolist()
             return parents[min(drawn, key=lambda i: order[i])].flat
 
-        mated = rng.random() < MATED
-        flat = self._flat(cross(self._space, parent(), parent(), rng)) if mated else parent()
+        mated = rng.random() < CROSSOVER_PROBABILITY
+        flat = self._flat(crossover(self._space, parent(), parent(), rng)) if mated else parent()
         switches = 1 if mated else int(min(rng.integers(1, 4, size=2)))
         return self._repaired(self.switch(flat, rng, switches), rng)
 
@@ -84,7 +85,7 @@ class EvolutionSampler:
         def choose(path: str, domain: Domain) -> Value:
             if path not in flat:
                 return uniform(domain, rng)
-            return another(domain, flat[path], rng) if path in fresh else flat[path]
+            return other_value(domain, flat[path], rng) if path in fresh else flat[path]
 
         return self._space.build(choose)
 
@@ -93,7 +94,7 @@ class EvolutionSampler:
         if self._over is None:
             return child
         excess = self._over(child)
-        for _ in range(REPAIRS):
+        for _ in range(MAX_REPAIRS):
             if excess <= 0:
                 break
             other = self.switch(self._flat(child), rng, 1)
@@ -107,7 +108,7 @@ class EvolutionSampler:
         return flat
 
 
-def another(domain: Domain, value: Value, rng: np.random.Generator) -> Value:
+def other_value(domain: Domain, value: Value, rng: np.random.Generator) -> Value:
     """Another value of a domain: of labels any other; of a range one near by, or anywhere, with equal chance.
 
     Example:
@@ -121,7 +122,7 @@ def another(domain: Domain, value: Value, rng: np.random.Generator) -> Value:
     drawn = value
     for _ in range(8):  # a short range may round to where it was
         drawn = (
-            ranges.unscale(domain, 1 - abs(1 - abs(place + NEAR * rng.standard_normal())))  # reflected at the ends
+            ranges.unscale(domain, 1 - abs(1 - abs(place + STEP_SIZE * rng.standard_normal())))  # reflected at the ends
             if rng.random() < 0.5
             else ranges.draw(domain, rng)
         )
@@ -130,19 +131,19 @@ def another(domain: Domain, value: Value, rng: np.random.Generator) -> Value:
     return drawn
 
 
-def pool(ended: Sequence[Observation]) -> tuple[list[Observation], list[int]]:
+def parent_pool(ended: Sequence[Observation]) -> tuple[list[Observation], list[int]]:
     """The trials that may be parents, and the place of each: 0 wins every tournament.
 
     Trials within the constraints come before others; of these, the less a constraint is broken the better.
     """
     feasible = [s for s in ended if s.violation <= 0]
     if not feasible:
-        broken = sorted(ended, key=lambda s: (s.violation, -s.number))[:YOUNG]
+        broken = sorted(ended, key=lambda s: (s.violation, -s.number))[:MAX_YOUNG_PARENTS]
         return broken, list(range(len(broken)))
     values = np.array([s.values for s in feasible])
     level = front.ranks(values)
     behind = [i for i in np.argsort([s.number for s in feasible], kind="stable") if level[i] > 0]
-    kept = [*np.flatnonzero(level == 0).tolist(), *behind[len(behind) - min(YOUNG, len(behind)) :]]
+    kept = [*np.flatnonzero(level == 0).tolist(), *behind[len(behind) - min(MAX_YOUNG_PARENTS, len(behind)) :]]
     places = np.empty(len(kept), dtype=int)
-    places[np.lexsort((-crowding(values[kept]), front.ranks(values[kept])))] = np.arange(len(kept))
+    places[np.lexsort((-crowding_distance(values[kept]), front.ranks(values[kept])))] = np.arange(len(kept))
     return [feasible[i] for i in kept], places.tolist()

@@ -22,14 +22,16 @@ def uniform(domain: Domain, rng: np.random.Generator) -> Value:
     return ranges.draw(domain, rng) if isinstance(domain, Range) else domain[int(rng.integers(len(domain)))]
 
 
-def vary(space: Space, flat: Mapping[str, Value], rng: np.random.Generator, switches: int) -> Config:
+def mutate(space: Space, flat: Mapping[str, Value], rng: np.random.Generator, switches: int) -> Config:
     """Return the config of `flat` with `switches` of its parameters drawn anew (and what they open)."""
     paths = sorted(p.path for p in space.parameters if p.path in flat)
     fresh = set(rng.choice(paths, size=min(switches, len(paths)), replace=False).tolist()) if paths else set()
     return space.build(lambda path, domain: flat[path] if path in flat and path not in fresh else uniform(domain, rng))
 
 
-def cross(space: Space, first: Mapping[str, Value], second: Mapping[str, Value], rng: np.random.Generator) -> Config:
+def crossover(
+    space: Space, first: Mapping[str, Value], second: Mapping[str, Value], rng: np.random.Generator
+) -> Config:
     """Return a config that takes each parameter from one of two parents, each with equal chance."""
 
     def choose(path: str, domain: Domain) -> Value:
@@ -39,7 +41,7 @@ def cross(space: Space, first: Mapping[str, Value], second: Mapping[str, Value],
     return space.build(choose)
 
 
-def even(space: Space, count: int, rng: np.random.Generator) -> list[Config]:
+def quasi_random(space: Space, count: int, rng: np.random.Generator) -> list[Config]:
     """Return configs spread evenly over the space by a scrambled Sobol sequence, one dimension a parameter.
 
     Reference: Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998, as in `scipy.stats.qmc`.
@@ -61,7 +63,7 @@ def even(space: Space, count: int, rng: np.random.Generator) -> list[Config]:
     return [config(p) for p in points]
 
 
-def crowding(values: front.Floats) -> front.Floats:
+def crowding_distance(values: front.Floats) -> front.Floats:
     """Crowding distance [n] of points [n, m] within their non-dominated rank; infinite at its ends."""
     out = np.zeros(len(values))
     level = front.ranks(values)

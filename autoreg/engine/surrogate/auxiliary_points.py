@@ -64,13 +64,13 @@ class AuxiliaryPoints:
         if own in self._free and self._free[own].until is None:
             self._free[own].until = count
         value = record.info.get("uncompressed")
-        if isinstance(value, bool) or not isinstance(value, int | float) or record.replicate_of is not None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or record.reevaluation_of is not None:
             return
         try:
             config = self._uncompressed(record.config)
             if config is None or (key := self._problem.identity(config)) in self._tried or key in self._free:
                 return
-            costs = self._problem.known(config)
+            costs = self._problem.known_costs(config)
         except AutoregError:
             return
         if self._problem.encoded(config) is not None:

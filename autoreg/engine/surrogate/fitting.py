@@ -114,13 +114,13 @@ class SurrogateFitter:
 
     def fit(self, state: StudyState) -> FittedSurrogate | None:
         """What is known now, or None with too few trials."""
-        for number in state.told[self._heard :]:
+        for number in state.ended_numbers[self._heard :]:
             record = state.records[number]
             if record.state == "COMPLETE" and self._row(record) is not None:
                 self._usable.append(record)
                 self._prefixes.hear(record, len(self._usable))
                 self._check_prior(record)
-        self._heard = len(state.told)
+        self._heard = len(state.ended_numbers)
         if len(self._usable) < self._least:
             return None
         if self._learned is None or self._learned.trials != len(self._usable):
@@ -177,7 +177,7 @@ class SurrogateFitter:
         prior = self._problem.prior
         if prior is None or not prior.active:
             return
-        prior.hear(record.config, self._sign * record.metrics[self._problem.quality])
+        prior.update(record.config, self._sign * record.metrics[self._problem.quality])
         if not prior.active:
             self._rows, self._matrix, self._logged = {}, np.zeros((0, 0)), np.zeros((0, 0))
             self._settings, self._learned, self._scored = None, None, 0

@@ -136,7 +136,7 @@ class PosteriorEstimator:
         learned = self._learner.fit(state)
         if learned is None:
             return None
-        at = (len(state.told), learned.trials)
+        at = (len(state.ended_numbers), learned.trials)
         if at != self._at:
             with one_thread():
                 self._belief = self._made(state, learned)
@@ -158,7 +158,7 @@ class PosteriorEstimator:
 
     def _made(self, state: StudyState, learned: FittedSurrogate) -> Posterior | None:
         problem = self._problem
-        counted = [r for r in problem.counted(state) if self._learner.knows(r)]
+        counted = [r for r in problem.front_candidates(state) if self._learner.knows(r)]
         if not counted:
             return None
         near = _nearest(problem.table(counted) * problem.signs)
@@ -168,12 +168,12 @@ class PosteriorEstimator:
         runs: list[Record] = [*chosen, *self._again(state, numbers)]
         runs += others[: max(HELD - len(runs), 0)]
         kernel, columns, scores, total = self._learner.scored(learned, runs)
-        first = {r.number: k for k, r in enumerate(r for r in runs if r.replicate_of is None)}
-        recipe = np.array([first[r.number if r.replicate_of is None else r.replicate_of] for r in runs])
+        first = {r.number: k for k, r in enumerate(r for r in runs if r.reevaluation_of is None)}
+        recipe = np.array([first[r.number if r.reevaluation_of is None else r.reevaluation_of] for r in runs])
         labels = [f"{r.seed} {self._learner.group(r)}" for r in runs]
         group = np.unique(labels, return_inverse=True)[1].reshape(-1)
         seen = Runs(scores, recipe, group)
-        firsts = columns[[k for k, r in enumerate(runs) if r.replicate_of is None]]
+        firsts = columns[[k for k, r in enumerate(runs) if r.reevaluation_of is None]]
         prior = kernel.covariance(firsts, firsts) + 1e-8 * np.eye(len(firsts))
         noise = self._divided(learned, seen, prior, total)
         mean, spread = posterior(seen, prior, noise)
@@ -187,7 +187,7 @@ class PosteriorEstimator:
         )
 
     def _again(self, state: StudyState, numbers: set[int]) -> list[Record]:
-        return [r for r in state.complete() if r.replicate_of in numbers and self._learner.knows(r)]
+        return [r for r in state.complete() if r.reevaluation_of in numbers and self._learner.knows(r)]
 
     def _divided(self, learned: FittedSurrogate, runs: Runs, prior: Floats, total: float) -> NoiseVariances:
         """How the noise is divided: learned when the experts' hyperparameters are, and with the first replicates."""
@@ -204,8 +204,8 @@ def mean_qualities(state: StudyState, quality: str) -> dict[int, float]:
     """Mean quality over the complete runs of each recipe that was run more than once, by its first trial."""
     found: dict[int, list[float]] = {}
     for record in state.complete():
-        if record.replicate_of is not None and state.records[record.replicate_of].state == "COMPLETE":
-            first = state.records[record.replicate_of]
+        if record.reevaluation_of is not None and state.records[record.reevaluation_of].state == "COMPLETE":
+            first = state.records[record.reevaluation_of]
             found.setdefault(first.number, [first.metrics[quality]]).append(record.metrics[quality])
     return {number: float(np.mean(values)) for number, values in found.items()}
 

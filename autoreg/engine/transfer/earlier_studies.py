@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from autoreg.engine.surrogate.ensemble import Ensemble
     from autoreg.space import Space
 
-LEAST = 10
+MIN_SOURCE_TRIALS = 10
 """Fewest complete trials of a study that is learned from."""
-MOST = 1000
+MAX_SOURCE_TRIALS = 1000
 """Trials of a study that are learned from, at most: the latest."""
-FOLDS = 5
-SURE = 2.5
+CROSS_VALIDATION_FOLDS = 5
+SIGNIFICANCE_FACTOR = 2.5
 """A study must foretell its own held-out trials: rank correlation above `SURE / sqrt(trials - 1)`, which shuffled
 labels seldom reach (real studies of 60 trials: 0.77 to 0.97, needed 0.33)."""
-KEPT = "warm.json"
+SOURCES_FILE = "warm.json"
 """File of a study's folder that holds what it took from earlier ones."""
 
 
@@ -59,9 +59,9 @@ class Source:
         return tuple(sorted(set().union(*self.flats)))
 
     @property
-    def sure(self) -> bool:
+    def predictive(self) -> bool:
         """Whether the study foretells its own trials better than chance."""
-        return self.correlation > SURE / math.sqrt(max(len(self.flats) - 1, 1))
+        return self.correlation > SIGNIFICANCE_FACTOR / math.sqrt(max(len(self.flats) - 1, 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, which `of` reads back."""
@@ -71,7 +71,7 @@ class Source:
     def summary(self) -> dict[str, Any]:
         """What a report says of it, as plain data."""
         held = {"name": self.name, "trials": len(self.flats), "matched": list(self.matched)}
-        return {**held, "correlation": self.correlation, "used": self.sure}
+        return {**held, "correlation": self.correlation, "used": self.predictive}
 
     @classmethod
     def of(cls, space: Space, name: str, flats: Sequence[Mapping[str, Any]], quality: Sequence[float]) -> Source:
@@ -97,16 +97,16 @@ def read_source(folder: str | os.PathLike[str], space: Space) -> Source:
         raise InputError(f"warm start: {path} cannot be read as a study ({error})") from None
     sign = -1.0 if direction == "max" else 1.0
     told = [(shared(space.root, r.config), sign * r.metrics[quality]) for r in complete if quality in r.metrics]
-    told = [(f, q) for f, q in told if f and math.isfinite(q)][-MOST:]
-    if len(told) < LEAST:
+    told = [(f, q) for f, q in told if f and math.isfinite(q)][-MAX_SOURCE_TRIALS:]
+    if len(told) < MIN_SOURCE_TRIALS:
         raise InputError(
             f"warm start: {path} has {len(told)} complete trials that say something of this space; "
-            f"needed are at least {LEAST}"
+            f"needed are at least {MIN_SOURCE_TRIALS}"
         )
     return Source.of(space, str(path), [f for f, _ in told], [q for _, q in told])
 
 
-def experts_of(encoded: Floats, quality: Floats) -> Ensemble:
+def fit_ensemble(encoded: Floats, quality: Floats) -> Ensemble:
     """Experts fitted to encoded configs [n, p] and their quality, to be minimized [n]; no costs."""
     from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
 
@@ -114,7 +114,7 @@ def experts_of(encoded: Floats, quality: Floats) -> Ensemble:
     return Ensemble(fit_hyperparameters(encoded, quality, none), encoded, quality, none)
 
 
-def foretold(panel: Ensemble, encoded: Floats) -> Floats:
+def predicted_mean(panel: Ensemble, encoded: Floats) -> Floats:
     """Mean of what the experts foretell of encoded configs, as scores [n]."""
     means = [mean for mean, _ in panel.predict(encoded, np.zeros((len(encoded), 0))).values()]
     return np.asarray(np.mean(means, axis=0))
@@ -127,13 +127,13 @@ def _held_out(encoded: Floats, quality: Sequence[float]) -> float:
     from autoreg.engine.surrogate.output_warping import HalfRank
     from autoreg.engine.surrogate.threads import one_thread
 
-    values, fold = np.asarray(quality, dtype=float), np.arange(len(quality)) % FOLDS
+    values, fold = np.asarray(quality, dtype=float), np.arange(len(quality)) % CROSS_VALIDATION_FOLDS
     scores, columns = HalfRank(values).forward(values), FeatureMap.of(encoded)(encoded)
     told = np.empty(len(values))
     with one_thread():
         few = training_subset(scores, KERNEL_FIT_TRIALS)
         kernel = fit_kernel(columns[few], scores[few] - scores[few].mean())
-        for k in range(FOLDS):
+        for k in range(CROSS_VALIDATION_FOLDS):
             told[fold == k] = GaussianProcess(kernel, columns[fold != k], scores[fold != k]).predict(
                 columns[fold == k]
             )[0]
@@ -147,7 +147,7 @@ def rank_correlation(one: Floats, other: Floats) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def keep(folder: Path, sources: Sequence[Source]) -> None:
+def save_sources(folder: Path, sources: Sequence[Source]) -> None:
     """Write what was taken into a study's folder, so that it can be resumed when the earlier studies are gone.
 
     Raises:
@@ -155,22 +155,22 @@ def keep(folder: Path, sources: Sequence[Source]) -> None:
     """
     content = json.dumps([s.to_dict() for s in sources], allow_nan=False).encode()
     try:
-        write_whole(folder / KEPT, content)
+        write_whole(folder / SOURCES_FILE, content)
     except OSError as error:
-        raise StudyError(f"{folder / KEPT}: cannot be written ({error.strerror})") from error
+        raise StudyError(f"{folder / SOURCES_FILE}: cannot be written ({error.strerror})") from error
 
 
-def kept(folder: Path) -> list[Source]:
+def load_sources(folder: Path) -> list[Source]:
     """Read what `keep` wrote.
 
     Raises:
         StudyError: The file is damaged.
     """
     try:
-        found = json.loads((folder / KEPT).read_text(encoding="utf-8"))
+        found = json.loads((folder / SOURCES_FILE).read_text(encoding="utf-8"))
         return [
             Source(s["name"], tuple(s["flats"]), tuple(map(float, s["quality"])), float(s["correlation"]))
             for s in found
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{folder / KEPT}: what a warm start took cannot be read ({error})") from None
+        raise StudyError(f"{folder / SOURCES_FILE}: what a warm start took cannot be read ({error})") from None

@@ -10,20 +10,20 @@ import numpy as np
 
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.samplers.history import Domain, Value
-from autoreg.engine.samplers.mutation import even, uniform, vary
+from autoreg.engine.samplers.mutation import mutate, quasi_random, uniform
 
 if TYPE_CHECKING:
     from autoreg.engine.problem import Problem
     from autoreg.engine.transfer.prior import Prior
     from autoreg.space import Space
 
-PROPOSED = 5
+DESIGN_SIZE = 5
 """Configs that are tried first."""
-DRAWN = 512
+DESIGN_CANDIDATES = 512
 """Even draws among which they are sought."""
 
 
-def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = PROPOSED) -> list[dict[str, Any]]:
+def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = DESIGN_SIZE) -> list[dict[str, Any]]:
     """The configs to try first: the best by mean rank over the range of known cost.
 
     Candidates are even draws and the best trials of the earlier studies; the best are varied a few times. Of those
@@ -40,9 +40,9 @@ def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = PROPOSED
         for config in configs:
             key = problem.identity(config)
             if key not in held and space.allowed(config) and problem.excess(config) <= 0:
-                held[key] = (config, problem.known(config))
+                held[key] = (config, problem.known_costs(config))
 
-    take([*even(space, DRAWN, rng), *_best(prior, space, rng)])
+    take([*quasi_random(space, DESIGN_CANDIDATES, rng), *_best(prior, space, rng)])
     for _ in range(3):
         configs = [c for c, _ in held.values()]
         if not configs:
@@ -50,7 +50,7 @@ def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = PROPOSED
         places = _places(prior, problem, list(held.values()))
         shares = rng.random(len(places))
         worth = np.argsort(places[:, 0] * shares + places[:, 1] * (1 - shares))[:16]
-        take([vary(space, space.flatten(configs[k]), rng, int(rng.integers(1, 3))) for k in worth for _ in range(8)])
+        take([mutate(space, space.flatten(configs[k]), rng, int(rng.integers(1, 3))) for k in worth for _ in range(8)])
     places = _places(prior, problem, list(held.values()))
     return [list(held.values())[k][0] for k in _spread(places, count)]
 
@@ -59,7 +59,7 @@ def _best(prior: Prior, space: Space, rng: np.random.Generator, count: int = 16)
     """The best trials of each study as configs of the new space; what they do not say is drawn."""
     found = []
     for source in prior.sources:
-        for k in np.argsort(source.quality, kind="stable")[: count if source.sure else 0]:
+        for k in np.argsort(source.quality, kind="stable")[: count if source.predictive else 0]:
             found.append(_filled(space, source.flats[k], rng))
     return found
 

@@ -18,16 +18,16 @@ import numpy as np
 from scipy.special import ndtri
 
 from autoreg.engine.pareto.front import Floats
-from autoreg.engine.samplers.mutation import even
+from autoreg.engine.samplers.mutation import quasi_random
 from autoreg.engine.transfer.earlier_studies import (
-    KEPT,
+    SOURCES_FILE,
     Source,
-    experts_of,
-    foretold,
-    keep,
-    kept,
+    fit_ensemble,
+    load_sources,
+    predicted_mean,
     rank_correlation,
     read_source,
+    save_sources,
 )
 from autoreg.errors import InputError
 from autoreg.space.encoding import encode
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from autoreg.engine.surrogate.ensemble import Ensemble
     from autoreg.space import Space
 
-POOL = 1024
+RANKING_POOL_SIZE = 1024
 """Even draws over which ranks are taken."""
-HEARD = 10
-HEARD_MOST = 100
+MIN_CHECKED_TRIALS = 10
+MAX_CHECKED_TRIALS = 100
 """New trials from which, and up to which, the prior is checked; a negative rank correlation ends it."""
 
 
@@ -65,7 +65,7 @@ class Prior:
     @property
     def active(self) -> bool:
         """Whether anything is known, and believed so far."""
-        return self.dropped_at is None and any(s.sure for s in self.sources)
+        return self.dropped_at is None and any(s.predictive for s in self.sources)
 
     def scores(self, configs: Sequence[dict[str, Any]]) -> Floats:
         """Mean over studies of the normal score of a config's rank among even draws [n]; small is good."""
@@ -75,13 +75,13 @@ class Prior:
         """What encoded configs [n, p] gain: one column [n, 1] of `scores` while active, none [n, 0] otherwise."""
         return self._ranked(encoded)[:, None] if self.active else np.zeros((len(encoded), 0))
 
-    def hear(self, config: dict[str, Any], quality: float) -> None:
+    def update(self, config: dict[str, Any], quality: float) -> None:
         """Take in a complete trial of the new study, its quality to be minimized; drops the prior if it misleads."""
-        if not self.active or len(self._values) >= HEARD_MOST:
+        if not self.active or len(self._values) >= MAX_CHECKED_TRIALS:
             return
         self._scores.append(float(self.scores([config])[0]))
         self._values.append(quality)
-        if len(self._values) >= HEARD:
+        if len(self._values) >= MIN_CHECKED_TRIALS:
             self.correlation = rank_correlation(np.array(self._scores), np.array(self._values))
             if self.correlation < 0:
                 self.dropped_at = len(self._values)
@@ -93,7 +93,7 @@ class Prior:
             f"warm start from {s.name}: {len(s.flats)} trials, {len(s.matched)} of {count} parameters matched; "
             + (
                 f"it foretells its own held-out trials with a rank correlation of {s.correlation:.2f}"
-                if s.sure
+                if s.predictive
                 else f"not used, since it does not foretell its own held-out trials (rank correlation "
                 f"{s.correlation:.2f})"
             )
@@ -114,27 +114,31 @@ class Prior:
         """For each study its experts, which columns they see, and what they foretell of the even draws, sorted."""
         from autoreg.engine.surrogate.threads import one_thread
 
-        pool = np.asarray(self.space.encode_many(even(self.space, POOL, np.random.default_rng(0))), dtype=float)
+        pool = np.asarray(
+            self.space.encode_many(quasi_random(self.space, RANKING_POOL_SIZE, np.random.default_rng(0))), dtype=float
+        )
         models = []
         for source in self.sources:
-            if source.sure:
+            if source.predictive:
                 with one_thread():
                     encoded = encode(self.space.parameters, source.flats)
                     known = ~np.isnan(encoded).all(axis=0)
-                    panel = experts_of(encoded[:, known], np.array(source.quality))
-                    models.append((panel, known, np.sort(foretold(panel, pool[:, known]))))
+                    panel = fit_ensemble(encoded[:, known], np.array(source.quality))
+                    models.append((panel, known, np.sort(predicted_mean(panel, pool[:, known]))))
         return models
 
     def _ranked(self, encoded: Floats) -> Floats:
         from autoreg.engine.surrogate.threads import one_thread
 
-        steps = ndtri((np.arange(POOL) + 0.5) / POOL)
+        steps = ndtri((np.arange(RANKING_POOL_SIZE) + 0.5) / RANKING_POOL_SIZE)
         with one_thread():
-            parts = [np.interp(foretold(panel, encoded[:, known]), at, steps) for panel, known, at in self._models]
+            parts = [
+                np.interp(predicted_mean(panel, encoded[:, known]), at, steps) for panel, known, at in self._models
+            ]
         return np.asarray(np.mean(parts, axis=0)) if parts else np.zeros(len(encoded))
 
 
-def opened(folder: Path | None, space: Space, given: Sequence[str | os.PathLike[str]]) -> Prior | None:
+def load_prior(folder: Path | None, space: Space, given: Sequence[str | os.PathLike[str]]) -> Prior | None:
     """The prior of a study: what it took when it began, else what the earlier studies in `given` say.
 
     Args:
@@ -146,8 +150,8 @@ def opened(folder: Path | None, space: Space, given: Sequence[str | os.PathLike[
         InputError: One of them cannot be used, or the study was begun without them.
         StudyError: What was taken cannot be read again.
     """
-    if folder is not None and (folder / KEPT).exists():
-        return Prior(space, kept(folder))
+    if folder is not None and (folder / SOURCES_FILE).exists():
+        return Prior(space, load_sources(folder))
     if not given:
         return None
     events = None if folder is None else folder / "events.jsonl"
@@ -156,11 +160,11 @@ def opened(folder: Path | None, space: Space, given: Sequence[str | os.PathLike[
     return Prior(space, [read_source(path, space) for path in given])
 
 
-def remember(folder: Path, prior: Prior | None) -> None:
+def save_prior(folder: Path, prior: Prior | None) -> None:
     """Write what was taken into a study's folder, so that it can be resumed when the earlier studies are gone.
 
     Raises:
         StudyError: It cannot be written.
     """
-    if prior is not None and not (folder / KEPT).exists():
-        keep(folder, prior.sources)
+    if prior is not None and not (folder / SOURCES_FILE).exists():
+        save_sources(folder, prior.sources)

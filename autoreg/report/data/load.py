@@ -142,7 +142,7 @@ class StudyData:
     @property
     def ended(self) -> pd.DataFrame:
         """The rows of the trials that ended, in the order in which they did."""
-        return self.trials.set_index("number", drop=False).loc[self.state.told]
+        return self.trials.set_index("number", drop=False).loc[self.state.ended_numbers]
 
     @property
     def members(self) -> list[Mapping[str, Any]]:
@@ -152,7 +152,7 @@ class StudyData:
     @property
     def chances(self) -> dict[int, float]:
         """Probability of trials to be on the front with other seeds, as the search believed when it last ended."""
-        if self.beliefs.get("ended") != len(self.state.told):
+        if self.beliefs.get("ended") != len(self.state.ended_numbers):
             return {}
         return {int(n): p for n, p in numbers(self.beliefs.get("probabilities") or {}).items()}
 
@@ -165,11 +165,11 @@ class StudyData:
         Raises:
             StudyError: what it took is damaged.
         """
-        if self.beliefs.get("ended") == len(self.state.told) and "prior" in self.beliefs:
+        if self.beliefs.get("ended") == len(self.state.ended_numbers) and "prior" in self.beliefs:
             return mapping(self.beliefs["prior"])
-        from autoreg.engine.transfer.earlier_studies import KEPT, kept
+        from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
 
-        sources = kept(self.folder) if (self.folder / KEPT).exists() else []
+        sources = load_sources(self.folder) if (self.folder / SOURCES_FILE).exists() else []
         return {"sources": [source.summary() for source in sources]} if sources else {}
 
     @property

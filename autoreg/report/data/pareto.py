@@ -67,16 +67,16 @@ def normalizer_of(data: StudyData) -> Normalizer | None:
 def search_trace(data: StudyData, normalizer: Normalizer) -> Trace:
     """Hypervolume of the search itself, trials in the order in which they ended."""
     rows = data.ended
-    first = rows["replicate_of"].isna()
+    first = rows["reevaluation_of"].isna()
     counts = ((rows["state"] == "COMPLETE") & rows["feasible"] & first).to_numpy(dtype=bool)
     values = rows[list(data.objectives)].to_numpy(dtype=float)
-    paid = np.asarray(data.spent("epochs_paid"), dtype=np.float64)[data.state.told]
+    paid = np.asarray(data.spent("epochs_paid"), dtype=np.float64)[data.state.ended_numbers]
     return _trace(values, counts, paid, normalizer)
 
 
 def random_trace(data: StudyData, normalizer: Normalizer) -> Trace | None:
     """The same of the random-search arm, where it was run."""
-    if data.random is not None and data.random.told:
+    if data.random is not None and data.random.ended_numbers:
         return state_trace(data.random, data.objectives, normalizer)
     history = (data.final.get("random") or {}).get("history")
     return Trace(np.array(history, dtype=float), None) if history else None
@@ -87,7 +87,7 @@ def state_trace(state: StudyState, objectives: Mapping[str, str], normalizer: No
     ended = state.ended()
     found = [numbers(r.costs) | numbers(r.metrics) for r in ended]
     values = np.array([[row.get(n, math.nan) for n in objectives] for row in found])
-    complete = [r.state == "COMPLETE" and r.feasible is not False and r.replicate_of is None for r in ended]
+    complete = [r.state == "COMPLETE" and r.feasible is not False and r.reevaluation_of is None for r in ended]
     counts = np.array(complete, dtype=bool)
     return _trace(values, counts, np.array([r.epochs_paid for r in ended]), normalizer)
 

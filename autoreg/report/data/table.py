@@ -28,7 +28,7 @@ BOOKKEEPING = (
     "seconds",
     "feasible",
     "on_front",
-    "replicate_of",
+    "reevaluation_of",
 )
 SPENT = ("epochs_asked", "epochs_paid", "seconds")
 RESERVED = tuple(name for name in BOOKKEEPING if name not in SPENT)
@@ -91,7 +91,7 @@ def trial_table(
         )
     table["feasible"] = pd.array(feasible, dtype="bool")
     table["on_front"] = pd.array(_on_front(records, values, feasible, objectives), dtype="bool")
-    table["replicate_of"] = pd.array([r.replicate_of for r in records], dtype="Int64")
+    table["reevaluation_of"] = pd.array([r.reevaluation_of for r in records], dtype="Int64")
     for name, column in metrics.items():
         table[column] = pd.array([row.get(name, math.nan) for row in values], dtype="float64")
     for path, column in parameters.items():
@@ -143,7 +143,7 @@ def _on_front(
     rows = [
         i
         for i, (r, row) in enumerate(zip(records, values, strict=True))
-        if r.state == "COMPLETE" and r.replicate_of is None and feasible[i] and all(n in row for n in names)
+        if r.state == "COMPLETE" and r.reevaluation_of is None and feasible[i] and all(n in row for n in names)
     ]
     directions = cast("list[Direction]", list(objectives.values()))
     mask = nondominated(minimized([[values[i][n] for n in names] for i in rows], directions))

@@ -79,8 +79,10 @@ def _tight_from_zero(ax: Axes, arms: list[tuple[str, str, str, Trace]]) -> None:
 def plot_cost(data: StudyData) -> Figure | str:
     """What the search cost: epochs asked for and paid, and trial-seconds by who proposed the trial."""
     rows = data.ended
-    seconds = data.spent("seconds").fillna(0.0).iloc[data.state.told].set_axis(rows.index)
-    asked, paid = (data.spent(k).fillna(0.0).iloc[data.state.told].cumsum() for k in ("epochs_asked", "epochs_paid"))
+    seconds = data.spent("seconds").fillna(0.0).iloc[data.state.ended_numbers].set_axis(rows.index)
+    asked, paid = (
+        data.spent(k).fillna(0.0).iloc[data.state.ended_numbers].cumsum() for k in ("epochs_asked", "epochs_paid")
+    )
     phases = _phase_seconds(data)
     panels = [p for p, there in (("epochs", asked.any()), ("seconds", seconds.any()), ("phases", phases)) if there]
     if not panels:

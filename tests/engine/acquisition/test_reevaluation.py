@@ -12,7 +12,14 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from autoreg.engine import Budget, Engine, EventLog, Normalizer, Result, read_state
-from autoreg.engine.acquisition.reevaluation import RUNS, SHARE, best_replica, kept, log_gains, replica_seed
+from autoreg.engine.acquisition.reevaluation import (
+    MAX_REEVALUATED_SHARE,
+    MAX_RUNS,
+    best_reevaluation,
+    log_gains,
+    realized_ratio,
+    reevaluation_seed,
+)
 from autoreg.engine.log.events import Event
 from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.pareto.front import Axis
@@ -32,7 +39,7 @@ from autoreg.engine.surrogate.noise_model import (
 from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.errors import StudyError
 from autoreg.space import digest
-from tests.engine.acquisition.test_shared_cost import toy_bill
+from tests.engine.acquisition.test_shared_cost import toy_phase_costs
 from tests.engine.problems import DENSE, OBJECTIVES, keys, toy_costs, toy_error, toy_space
 
 SCALE = Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9)
@@ -189,7 +196,7 @@ def test_another_run_is_worth_what_the_front_of_beliefs_gains_by_it() -> None:
             now[k] = (max(float(drawn), 0.0), points[k][1])
             after.append(scale.hypervolume(now) - before)
         assert got[k] == pytest.approx(np.mean(after), abs=4 * np.std(after) / math.sqrt(4000) + 0.03 * got[k] + 1e-9)
-    best = best_replica(problem, state, belief, 0, None)
+    best = best_reevaluation(problem, state, belief, 0, None)
     assert best is None, "one of five trials would be too large a share"
 
 
@@ -197,11 +204,11 @@ def test_promises_are_held_against_what_came() -> None:
     scale = Normalizer((Axis("error", "min", 0.0, 1.0), Axis("flops", "min", 0.0, 1.0)))
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
     state = state_of([(0.5, 0.5), (0.5, 0.4), (0.6, 0.6)], scale)
-    assert kept(problem, state) == 1.0
+    assert realized_ratio(problem, state) == 1.0
     for record in state.records[1:]:
         record.predicted = {"gain": 0.1}
     came = 0.1 * 0.5  # the second trial gained this, the third nothing; four more are taken to have kept their word
-    assert kept(problem, state) == pytest.approx((came + 0.4) / (0.2 + 0.4))
+    assert realized_ratio(problem, state) == pytest.approx((came + 0.4) / (0.2 + 0.4))
 
 
 # -- the engine ----------------------------------------------------------------------------------
@@ -211,18 +218,18 @@ def test_recipes_are_run_again_with_other_seeds_and_stay_one_recipe(tmp_path: Pa
     engine = engine_of(60, seed=1)
     drive(engine, 0.05)
     rows = engine.trials()
-    again = [r for r in rows if r["replicate_of"] is not None]
-    assert 2 <= len(again) <= SHARE * len(rows) + 1
+    again = [r for r in rows if r["reevaluation_of"] is not None]
+    assert 2 <= len(again) <= MAX_REEVALUATED_SHARE * len(rows) + 1
     for row in again:
-        first = rows[row["replicate_of"]]
+        first = rows[row["reevaluation_of"]]
         assert row["config"] == first["config"]
-        assert (row["costs"], row["source"], first["replicate_of"]) == (first["costs"], "replicate", None)
-    runs = Counter(r["replicate_of"] for r in again)
-    assert max(runs.values()) < RUNS
+        assert (row["costs"], row["source"], first["reevaluation_of"]) == (first["costs"], "reevaluation", None)
+    runs = Counter(r["reevaluation_of"] for r in again)
+    assert max(runs.values()) < MAX_RUNS
     for number in runs:
-        seeds = [rows[number]["seed"]] + [r["seed"] for r in again if r["replicate_of"] == number]
-        assert seeds == [1] + [replica_seed(1, k + 1) for k in range(len(seeds) - 1)]
-    firsts = [r for r in rows if r["replicate_of"] is None]
+        seeds = [rows[number]["seed"]] + [r["seed"] for r in again if r["reevaluation_of"] == number]
+        assert seeds == [1] + [reevaluation_seed(1, k + 1) for k in range(len(seeds) - 1)]
+    firsts = [r for r in rows if r["reevaluation_of"] is None]
     assert len(set(keys([r["config"] for r in firsts]))) == len(firsts)
     assert not {r["number"] for r in again} & {*engine.front(), *engine.incumbents(), *engine.probabilities()}
     points = [[r["metrics"]["error"], r["metrics"]["flops"]] for r in firsts]
@@ -230,21 +237,21 @@ def test_recipes_are_run_again_with_other_seeds_and_stay_one_recipe(tmp_path: Pa
     view = OptunaView(tmp_path / "o.journal", "toy", OBJECTIVES, engine.problem.space)
     view.sync(engine.state.records)
     told = view.study.get_trials(deepcopy=False)
-    assert [t.user_attrs["replicate_of"] for t in told] == [r["replicate_of"] for r in rows]
+    assert [t.user_attrs["reevaluation_of"] for t in told] == [r["reevaluation_of"] for r in rows]
 
 
 def test_without_replicates_no_recipe_is_run_twice() -> None:
     for more in ({"replicate": False}, {"sampler": "tpe"}):
         engine = engine_of(40, **more)
         drive(engine, 0.05)
-        assert all(r["replicate_of"] is None for r in engine.trials())
+        assert all(r["reevaluation_of"] is None for r in engine.trials())
         assert len(set(keys([r["config"] for r in engine.trials()]))) == 40
 
 
 def test_a_study_without_luck_finds_that_out_with_two_runs() -> None:
     engine = engine_of(52)
     drive(engine, 0.0)
-    assert sum(r["replicate_of"] is not None for r in engine.trials()) == 2
+    assert sum(r["reevaluation_of"] is not None for r in engine.trials()) == 2
     believed = engine.incumbents()
     observed = {n: engine.trials()[n]["metrics"]["error"] for n in engine.front()}
     assert believed == pytest.approx(observed, rel=0.02)
@@ -258,7 +265,7 @@ def test_beliefs_are_nearer_to_the_truth_than_what_was_observed() -> None:
         engine = engine_of(60, seed=seed)
         drive(engine, 0.05)
         rows, chances = engine.trials(), engine.probabilities()
-        firsts = [r for r in rows if r["replicate_of"] is None]
+        firsts = [r for r in rows if r["reevaluation_of"] is None]
         qualities = PosteriorEstimator(engine.problem, engine._learner).qualities(engine.state)
         for n in engine.front():
             truth = toy_error(rows[n]["config"])
@@ -280,26 +287,26 @@ def test_beliefs_are_nearer_to_the_truth_than_what_was_observed() -> None:
 def test_means_over_runs_stand_in_while_nothing_is_trusted() -> None:
     scale = Normalizer((Axis("error", "min", 0.0, 1.0), Axis("flops", "min", 0.0, 1.0)))
     state = state_of([(0.5, 0.5), (0.4, 0.4), (0.7, 0.4), (0.1, 0.4)], scale)
-    state.records[2].replicate_of = state.records[3].replicate_of = 1
+    state.records[2].reevaluation_of = state.records[3].reevaluation_of = 1
     assert mean_qualities(state, "error") == {1: pytest.approx(0.4)}
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
-    assert [r.number for r in problem.counted(state)] == [0, 1]
+    assert [r.number for r in problem.front_candidates(state)] == [0, 1]
 
 
-def test_a_replicate_of_a_trial_to_come_does_not_fit_together() -> None:
+def test_a_reevaluation_of_a_trial_to_come_does_not_fit_together() -> None:
     with pytest.raises(StudyError, match="trial 0 repeats 3"):
-        read_state([{"event": "ask", "trial": 0, "config": {}, "seed": 1, "costs": {}, "replicate_of": 3}])
+        read_state([{"event": "ask", "trial": 0, "config": {}, "seed": 1, "costs": {}, "reevaluation_of": 3}])
 
 
 def stripped(log: EventLog) -> list[dict[str, Any]]:
-    return [r.row() | {"asked_at": 0, "told_at": 0} for r in read_state(log.events).records]
+    return [r.row() | {"asked_at": 0, "ended_at": 0} for r in read_state(log.events).records]
 
 
 def test_killed_and_resumed_equals_never_killed_with_price_and_replicates(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
 
     def make(log: EventLog) -> Engine:
-        return engine_of(36, log=log, seed=3, price=toy_bill, group=lambda c: toy_bill(c)[0][0])
+        return engine_of(36, log=log, seed=3, price=toy_phase_costs, group=lambda c: toy_phase_costs(c)[0][0])
 
     with EventLog(path) as log:
         engine = make(log)
@@ -307,10 +314,10 @@ def test_killed_and_resumed_equals_never_killed_with_price_and_replicates(tmp_pa
         expected = stripped(log)
         figures = (engine.front(), engine.hypervolume(), engine.incumbents(), engine.probabilities())
     whole = path.read_bytes()
-    replicate = next(r["number"] for r in expected if r["replicate_of"] is not None)
+    replicate = next(r["number"] for r in expected if r["reevaluation_of"] is not None)
     assert any(r["source"] == "screened" for r in expected[replicate:])
     lines = whole.split(b"\n")
-    asked = next(k for k, line in enumerate(lines) if b'"replicate_of"' in line)
+    asked = next(k for k, line in enumerate(lines) if b'"reevaluation_of"' in line)
     ends = np.cumsum([len(line) + 1 for line in lines[:-1]])
     for cut in (int(ends[asked - 1]), int(ends[asked]), int(ends[-1] - 30)):
         path.write_bytes(whole[:cut])

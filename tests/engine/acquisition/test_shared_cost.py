@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from autoreg.engine import Budget, Engine, Normalizer, Result
-from autoreg.engine.acquisition.shared_cost import OVERHEAD, Bill, Ledger, Siblings, costliest, log_worth
+from autoreg.engine.acquisition.shared_cost import (
+    TRIAL_OVERHEAD,
+    PhaseCosts,
+    SharedPrefixVariants,
+    SharedWorkLedger,
+    dominant_phase,
+    log_acquisition,
+)
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.engine.pareto.front import improvements
 from autoreg.space import digest
@@ -19,7 +26,7 @@ TRAINED = 10.0
 TUNED = 2.0
 
 
-def toy_bill(config: dict[str, Any]) -> Bill:
+def toy_phase_costs(config: dict[str, Any]) -> PhaseCosts:
     """Training depends on rate and regularizer, tuning on the amount too, and bits are free."""
     train = digest({"rate": config["rate"], "regularizer": config["regularizer"]})
     tune = train + digest({"amount": config["amount"], "width": config["width"]})
@@ -33,32 +40,32 @@ def sharing_engine(trials: int, **more: Any) -> Engine:
         "normalizer": Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9),
         "budget": Budget(trials=trials),
         "identity": digest,
-        "price": toy_bill,
+        "price": toy_phase_costs,
     }
     return Engine(toy_space(), OBJECTIVES, **(given | more))
 
 
-def brute_force(gains: np.ndarray, unpaid: list[Bill]) -> list[float]:
+def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
     """Worth by trying every group, set size and order as the documentation words it."""
 
     def alone(i: int) -> float:
-        return gains[i].sum() / (sum(e for _, e in unpaid[i]) + OVERHEAD)
+        return gains[i].sum() / (sum(e for _, e in remaining[i]) + TRIAL_OVERHEAD)
 
     worth = [alone(i) for i in range(len(gains))]
-    keys = {key for bill in unpaid for key, _ in bill}
+    keys = {key for phase_costs in remaining for key, _ in phase_costs}
     for key in keys:
-        members = [i for i, bill in enumerate(unpaid) if key in dict(bill)]
-        place = [k for k, _ in unpaid[members[0]]].index(key)
-        if len(members) < 2 or sum(e for _, e in unpaid[members[0]][: place + 1]) == 0:
+        members = [i for i, phase_costs in enumerate(remaining) if key in dict(phase_costs)]
+        place = [k for k, _ in remaining[members[0]]].index(key)
+        if len(members) < 2 or sum(e for _, e in remaining[members[0]][: place + 1]) == 0:
             continue
-        own = {i: sum(e for _, e in unpaid[i][place + 1 :]) + OVERHEAD for i in members}
+        own = {i: sum(e for _, e in remaining[i][place + 1 :]) + TRIAL_OVERHEAD for i in members}
         for size in {min(s, len(members)) for s in (1, 4, 16)}:
             chosen: list[int] = []
             for _ in range(size):
                 rest = [i for i in members if i not in chosen]
                 chosen.append(max(rest, key=lambda i, c=tuple(chosen): gains[[*c, i]].max(axis=0).sum()))
-            due = {k: e for i in chosen for k, e in unpaid[i]}
-            rate = gains[chosen].max(axis=0).sum() / (sum(due.values()) + OVERHEAD * size)
+            reevaluation_is_due = {k: e for i in chosen for k, e in remaining[i]}
+            rate = gains[chosen].max(axis=0).sum() / (sum(reevaluation_is_due.values()) + TRIAL_OVERHEAD * size)
             most = max(gains[i].sum() / own[i] for i in chosen)
             for i in chosen:
                 worth[i] = max(worth[i], rate * gains[i].sum() / own[i] / most)
@@ -70,20 +77,22 @@ def test_worth_is_what_trying_every_set_gives() -> None:
     for count, levels in ((1, 3), (7, 1), (24, 6), (40, 4)):
         gains = rng.gamma(0.5, size=(count, levels))
         prefix = rng.integers(4, size=count)
-        unpaid: list[Bill] = [
+        remaining: list[PhaseCosts] = [
             ((f"t{p}", 8.0 * (p > 0)), (f"t{p}s{p + rng.integers(3)}", 2.0), (f"own{i}", 0.5))
             for i, p in enumerate(prefix)
         ]
-        assert np.exp(log_worth(np.log(gains), unpaid)).tolist() == pytest.approx(brute_force(gains, unpaid))
+        assert np.exp(log_acquisition(np.log(gains), remaining)).tolist() == pytest.approx(
+            brute_force(gains, remaining)
+        )
 
 
 def test_where_nothing_unpaid_is_shared_worth_is_gain_per_epoch() -> None:
     gains = np.log([[1.0, 2.0], [0.5, 0.1], [4.0, 0.0001]])
-    paid: list[Bill] = [(("same", 0.0), (f"own{i}", float(i))) for i in range(3)]
-    expected = [3.0 / OVERHEAD, 0.6 / (1 + OVERHEAD), 4.0001 / (2 + OVERHEAD)]
-    assert np.exp(log_worth(gains, paid)) == pytest.approx(expected)
-    assert log_worth(np.full((2, 3), -np.inf), paid[:2]).tolist() == [-math.inf, -math.inf]
-    assert log_worth(np.zeros((0, 3)), []).shape == (0,)
+    paid: list[PhaseCosts] = [(("same", 0.0), (f"own{i}", float(i))) for i in range(3)]
+    expected = [3.0 / TRIAL_OVERHEAD, 0.6 / (1 + TRIAL_OVERHEAD), 4.0001 / (2 + TRIAL_OVERHEAD)]
+    assert np.exp(log_acquisition(gains, paid)) == pytest.approx(expected)
+    assert log_acquisition(np.full((2, 3), -np.inf), paid[:2]).tolist() == [-math.inf, -math.inf]
+    assert log_acquisition(np.zeros((0, 3)), []).shape == (0,)
 
 
 def test_a_training_that_opens_many_variants_beats_a_mediocre_one_that_is_paid() -> None:
@@ -92,12 +101,12 @@ def test_a_training_that_opens_many_variants_beats_a_mediocre_one_that_is_paid()
     gains = np.full((1 + steps, steps), -np.inf)
     gains[0, 0] = np.log(0.4)
     gains[1:][np.eye(steps, dtype=bool)] = 0.0
-    unpaid: list[Bill] = [(("old", 0.0),), *[(("new", 8.0),)] * steps]
-    worth = log_worth(gains, unpaid)
-    assert np.exp(worth[0]) == pytest.approx(0.4 / OVERHEAD)
-    assert np.exp(worth[1:]) == pytest.approx(np.full(steps, 16 / (8 + 16 * OVERHEAD)))
+    remaining: list[PhaseCosts] = [(("old", 0.0),), *[(("new", 8.0),)] * steps]
+    worth = log_acquisition(gains, remaining)
+    assert np.exp(worth[0]) == pytest.approx(0.4 / TRIAL_OVERHEAD)
+    assert np.exp(worth[1:]) == pytest.approx(np.full(steps, 16 / (8 + 16 * TRIAL_OVERHEAD)))
     assert worth.argmax() > 0
-    alone = log_worth(gains[:2], unpaid[:2])
+    alone = log_acquisition(gains[:2], remaining[:2])
     assert alone.argmax() == 0
 
 
@@ -122,8 +131,8 @@ def test_the_joint_gain_of_variants_that_share_their_luck_is_exact() -> None:
 def test_what_is_paid_follows_from_the_records() -> None:
     engine = sharing_engine(30, prune=False)
     config = toy_space().sample(np.random.default_rng(0)) | {"width": 2}
-    ledger = Ledger(toy_bill)
-    assert ledger.look(engine.state).unpaid(config, 0) == list(toy_bill(config))
+    ledger = SharedWorkLedger(toy_phase_costs)
+    assert ledger.update(engine.state).remaining(config, 0) == list(toy_phase_costs(config))
     for known, result, left in (
         (config | {"rate": 0.5}, Result("COMPLETE", {"error": 0.3}), [TRAINED, TUNED, 0]),
         (config | {"amount": 0.1}, Result("FAIL"), [TRAINED, TUNED, 0]),
@@ -137,35 +146,35 @@ def test_what_is_paid_follows_from_the_records() -> None:
         assert ask is not None
         assert ask.config == known
         engine.tell(ask.number, result)
-        assert [e for _, e in ledger.look(engine.state).unpaid(config, 0)] == pytest.approx(left)
-        again = Ledger(toy_bill).look(engine.state)
-        assert again.unpaid(config, 0) == ledger.unpaid(config, 0), "at once or bit by bit"
-        assert again.unpaid(config, 1) == list(toy_bill(config)), "another seed shares nothing"
+        assert [e for _, e in ledger.update(engine.state).remaining(config, 0)] == pytest.approx(left)
+        again = SharedWorkLedger(toy_phase_costs).update(engine.state)
+        assert again.remaining(config, 0) == ledger.remaining(config, 0), "at once or bit by bit"
+        assert again.remaining(config, 1) == list(toy_phase_costs(config)), "another seed shares nothing"
 
 
 def test_siblings_share_the_phase_and_differ_beyond() -> None:
     space, rng = toy_space(), np.random.default_rng(1)
-    siblings = Siblings(space, toy_bill)
+    siblings = SharedPrefixVariants(space, toy_phase_costs)
     for _ in range(5):
         config = space.sample(rng)
-        phase = costliest(toy_bill(config))
-        assert phase == (0, toy_bill(config)[0][0])
+        phase = dominant_phase(toy_phase_costs(config))
+        assert phase == (0, toy_phase_costs(config)[0][0])
         found = siblings.of(space.flatten(config), [space.flatten(space.sample(rng)) for _ in range(6)], phase, 16, rng)
         assert len(found) == 16
-        assert {toy_bill(c)[0][0] for c in found} == {phase[1]}
+        assert {toy_phase_costs(c)[0][0] for c in found} == {phase[1]}
         assert len({digest(c) for c in found}) > 8
-    assert costliest([("a", 0.0)]) is None
-    assert costliest([]) is None
+    assert dominant_phase([("a", 0.0)]) is None
+    assert dominant_phase([]) is None
 
 
 def test_price_lets_more_be_found_for_the_same_epochs() -> None:
     """Hypervolume after 400 epochs with the bill and without, in a study where training is most of the work."""
     reached: dict[str, float] = {}
-    for name, price in (("priced", toy_bill), ("blind", None)):
+    for name, price in (("priced", toy_phase_costs), ("blind", None)):
         engine = sharing_engine(200, price=price, prune=False)
-        ledger, spent = Ledger(toy_bill), 0.0
+        ledger, spent = SharedWorkLedger(toy_phase_costs), 0.0
         while spent < 400 and (ask := engine.ask()) is not None:
-            spent += sum(e for _, e in ledger.look(engine.state).unpaid(ask.config, 0)) + OVERHEAD
+            spent += sum(e for _, e in ledger.update(engine.state).remaining(ask.config, 0)) + TRIAL_OVERHEAD
             engine.tell(ask.number, Result("COMPLETE", {"error": toy_error(ask.config)}))
         reached[name] = engine.hypervolume() or 0.0
     assert reached["priced"] > reached["blind"] + 0.02

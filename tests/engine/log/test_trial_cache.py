@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from autoreg.engine.log.trial import Trial
-from autoreg.engine.log.trial_cache import cache_key, forget, through
+from autoreg.engine.log.trial_cache import cache_key, clear_memory, get_or_compute
 from autoreg.errors import InputError
 from autoreg.serialization import decode
 from tests.test_serialization import VALUES, same
@@ -22,13 +22,13 @@ from tests.test_serialization import VALUES, same
 
 @pytest.fixture(autouse=True)
 def _fresh_memory() -> None:
-    forget()
+    clear_memory()
 
 
 @pytest.mark.parametrize("value", VALUES, ids=[str(k) for k in range(len(VALUES))])
 def test_data_comes_back_as_it_was_and_the_file_holds_no_pickle(value: Any, tmp_path: Path) -> None:
     first = Trial(cache=tmp_path).cached("k", lambda: value)
-    forget()  # another process
+    clear_memory()  # another process
     second = Trial(cache=tmp_path).cached("k", lambda: pytest.fail("it is in the folder"))
     assert same(first, second)
     (file,) = tmp_path.glob("*.safetensors")
@@ -75,9 +75,9 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     (file,) = tmp_path.glob("*.safetensors")
     for content in (b"", b"\xff" * 9, file.read_bytes()[:-3], b'{"value": [1,'):
         file.write_bytes(content)
-        forget()
+        clear_memory()
         assert Trial(cache=tmp_path).cached("k", lambda: 5) == 5
-        forget()
+        clear_memory()
         assert Trial(cache=tmp_path).cached("k", lambda: 6) == 5
 
 
@@ -111,7 +111,7 @@ def test_a_computation_may_ask_for_other_keys_and_seconds_are_paid_once(tmp_path
     assert payer.cached("outer", lambda: payer.cached("inner", slow) + slow()) == 2
     assert 0.1 <= payer.info["cached"]["paid"] < 0.15 + 0.5
     assert payer.info["cached"]["saved"] == 0
-    forget()
+    clear_memory()
     heir = Trial(cache=tmp_path)
     assert heir.cached("outer", slow) == 2
     assert heir.info["cached"]["paid"] == 0
@@ -131,7 +131,7 @@ def _race(folder: str, gate: Any, out: Any) -> None:
         return {"by": os.getpid(), "array": np.arange(3)}
 
     gate.wait()
-    found = through(Path(folder) / "cache", ["shared"], work)
+    found = get_or_compute(Path(folder) / "cache", ["shared"], work)
     out.put((found.value["by"], found.value["array"].tolist(), found.fresh))
 
 
@@ -156,7 +156,7 @@ def _killed(folder: str, ready: Any) -> None:
         time.sleep(600)
         return 1
 
-    through(Path(folder), "k", work)
+    get_or_compute(Path(folder), "k", work)
 
 
 def test_a_process_that_dies_while_it_computes_lets_others_go_on(tmp_path: Path) -> None:
@@ -167,4 +167,4 @@ def test_a_process_that_dies_while_it_computes_lets_others_go_on(tmp_path: Path)
     assert ready.wait(timeout=120)
     process.kill()
     process.join(timeout=60)
-    assert through(tmp_path, "k", lambda: 2).value == 2
+    assert get_or_compute(tmp_path, "k", lambda: 2).value == 2

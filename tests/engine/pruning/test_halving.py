@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autoreg.engine import Budget, Engine, Halving, Result
-from autoreg.engine.pruning.final_forecast import optimistic
+from autoreg.engine.pruning.final_forecast import optimistic_final
 from autoreg.engine.pruning.rung_decision import trained_after
 from autoreg.errors import InputError
 from autoreg.space import digest
@@ -102,10 +102,10 @@ def test_a_rung_that_tells_nothing_stops_nobody_for_standing_badly_there() -> No
     """Scored at chance before fine-tuning, and good afterwards: the forecast is what the others became."""
     rng = np.random.default_rng(0)
     rungs, finals = rng.uniform(0.6, 0.9, 30), rng.normal(0.1, 0.01, 30)
-    low = optimistic(0.9, rungs, finals, 0.05)
+    low = optimistic_final(0.9, rungs, finals, 0.05)
     assert 0.06 < low < 0.09
-    assert optimistic(0.6, rungs, finals, 0.05) == pytest.approx(low, abs=0.01)
-    assert optimistic(0.9, rungs, finals, 0.05, wrong=1) < low
+    assert optimistic_final(0.6, rungs, finals, 0.05) == pytest.approx(low, abs=0.01)
+    assert optimistic_final(0.9, rungs, finals, 0.05, wrong=1) < low
 
 
 @pytest.mark.parametrize("kind", ["amount", "factor", "nothing"])
@@ -117,7 +117,7 @@ def test_one_in_twenty_turns_out_better_than_the_optimistic_end(kind: str) -> No
         rungs = rng.uniform(0.3, 0.6, 26)
         noise = rng.normal(0, 0.02, 26)
         finals = {"amount": rungs - 0.2, "factor": 0.5 * rungs, "nothing": np.full(26, 0.2)}[kind] + noise
-        better += finals[-1] < optimistic(rungs[-1], rungs[:-1], finals[:-1], 0.05)
+        better += finals[-1] < optimistic_final(rungs[-1], rungs[:-1], finals[:-1], 0.05)
     assert 0.01 < better / 600 < 0.08
 
 
@@ -140,7 +140,7 @@ def test_the_forecast_is_the_textbook_prediction_interval() -> None:
     rest = np.sqrt(np.sum((finals - np.polyval(line, rungs)) ** 2) / 8)
     leverage = 1 + 0.1 + (at - rungs.mean()) ** 2 / np.sum((rungs - rungs.mean()) ** 2)
     of_line = np.polyval(line, at) - 1.8595480 * rest * np.sqrt(leverage)
-    assert optimistic(at, rungs, finals, 0.05) == pytest.approx(min(expected, of_line), abs=1e-6)
+    assert optimistic_final(at, rungs, finals, 0.05) == pytest.approx(min(expected, of_line), abs=1e-6)
 
 
 def test_variants_of_one_training_count_once() -> None:
@@ -148,15 +148,17 @@ def test_variants_of_one_training_count_once() -> None:
     rng = np.random.default_rng(2)
     rungs, finals = rng.uniform(0.3, 0.6, 12), rng.uniform(0.1, 0.2, 12)
     names = [f"training {k}" for k in range(12)]
-    once = optimistic(0.5, rungs, finals, 0.05, groups=names)
-    assert once == pytest.approx(optimistic(0.5, rungs, finals, 0.05))
-    often = optimistic(0.5, np.repeat(rungs, 3), np.repeat(finals, 3), 0.05, groups=np.repeat(names, 3).tolist())
+    once = optimistic_final(0.5, rungs, finals, 0.05, groups=names)
+    assert once == pytest.approx(optimistic_final(0.5, rungs, finals, 0.05))
+    often = optimistic_final(0.5, np.repeat(rungs, 3), np.repeat(finals, 3), 0.05, groups=np.repeat(names, 3).tolist())
     assert often == pytest.approx(once)
-    uneven = optimistic(
+    uneven = optimistic_final(
         0.5, np.append(rungs, [rungs[0]] * 30), np.append(finals, [finals[0]] * 30), 0.05, groups=names + names[:1] * 30
     )
     assert uneven == pytest.approx(once), "thirty more variants of one training are no thirty trainings"
-    assert optimistic(0.5, np.repeat(rungs, 3), np.repeat(finals, 3), 0.05) > once, "without groups it is too sure"
+    assert optimistic_final(0.5, np.repeat(rungs, 3), np.repeat(finals, 3), 0.05) > once, (
+        "without groups it is too sure"
+    )
 
 
 def test_with_shared_luck_the_quantile_holds_only_by_groups() -> None:
@@ -168,9 +170,9 @@ def test_with_shared_luck_the_quantile_holds_only_by_groups() -> None:
         luck = rng.normal(0, 0.02, 6)
         rungs = rng.uniform(0.4, 0.6, 41)
         finals = 0.2 + np.append(np.repeat(luck[:5], 8), luck[5]) + rng.normal(0, 0.004, 41)
-        low = optimistic(rungs[-1], rungs[:-1], finals[:-1], 0.05, groups=names)
+        low = optimistic_final(rungs[-1], rungs[:-1], finals[:-1], 0.05, groups=names)
         grouped += finals[-1] < low
-        alone += finals[-1] < optimistic(rungs[-1], rungs[:-1], finals[:-1], 0.05)
+        alone += finals[-1] < optimistic_final(rungs[-1], rungs[:-1], finals[:-1], 0.05)
     assert 0.01 < grouped / 600 < 0.05
     assert alone / 600 > 0.07, "forty trials that are taken for independent"
 

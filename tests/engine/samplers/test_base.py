@@ -11,7 +11,7 @@ import pytest
 
 from autoreg.engine.samplers.base import SAMPLERS, make_sampler
 from autoreg.engine.samplers.history import Observation
-from autoreg.engine.samplers.mutation import cross, crowding, uniform, vary
+from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate, uniform
 from autoreg.engine.samplers.tpe import TPESampler, contains, distribution, on_grid
 from autoreg.errors import InputError
 from autoreg.space import digest
@@ -153,7 +153,7 @@ def test_nsga2_breeds_the_best_of_a_full_generation() -> None:
 
 def test_crowding_by_hand() -> None:
     values = np.array([[0.0, 4.0], [1.0, 2.0], [2.0, 1.0], [4.0, 0.0]])
-    assert crowding(values).tolist() == [math.inf, 2 / 4 + 3 / 4, 3 / 4 + 2 / 4, math.inf]
+    assert crowding_distance(values).tolist() == [math.inf, 2 / 4 + 3 / 4, 3 / 4 + 2 / 4, math.inf]
 
 
 def test_variants_switch_at_most_as_many_parameters_as_asked() -> None:
@@ -161,7 +161,7 @@ def test_variants_switch_at_most_as_many_parameters_as_asked() -> None:
     rng = np.random.default_rng(0)
     base = space.flatten(space.sample(rng) | {"regularizer": "none"})
     for _ in range(50):
-        child = space.flatten(vary(space, base, rng, 2))
+        child = space.flatten(mutate(space, base, rng, 2))
         changed = {p for p in base if child.get(p) != base[p]}
         assert len(changed) <= 2
         opened = child.keys() - base.keys()
@@ -174,5 +174,5 @@ def test_children_take_every_parameter_from_a_parent() -> None:
     rng = np.random.default_rng(0)
     mother, father = (space.flatten(space.sample(rng)) for _ in range(2))
     for _ in range(30):
-        child = space.flatten(cross(space, mother, father, rng))
+        child = space.flatten(crossover(space, mother, father, rng))
         assert all(v in (mother.get(p), father.get(p)) for p, v in child.items())

@@ -10,7 +10,13 @@ import pytest
 from autoreg.engine import Budget, Engine, Normalizer
 from autoreg.engine.pareto.front import Axis
 from autoreg.engine.samplers.base import make_sampler
-from autoreg.engine.samplers.evolution import STARTUP, YOUNG, EvolutionSampler, another, pool
+from autoreg.engine.samplers.evolution import (
+    MAX_YOUNG_PARENTS,
+    RANDOM_TRIALS,
+    EvolutionSampler,
+    other_value,
+    parent_pool,
+)
 from autoreg.engine.samplers.history import Observation
 from autoreg.space import Expression, Space
 from autoreg.space.nodes import Range
@@ -33,7 +39,7 @@ def test_a_child_is_one_to_three_switches_from_a_parent_or_a_crossing_of_two() -
     """With one parent in the pool there is nothing to cross: every child is it with one to three values changed."""
     space = toy_space()
     best = space.sample(np.random.default_rng(3)) | {"regularizer": "none"}
-    seen = [Observation(k, "COMPLETE", space.flatten(best), (0.1, 0.1)) for k in range(STARTUP)]
+    seen = [Observation(k, "COMPLETE", space.flatten(best), (0.1, 0.1)) for k in range(RANDOM_TRIALS)]
     changed = []
     for k in range(200):
         child = space.flatten(EvolutionSampler(space).propose(seen, (0, k)))
@@ -51,7 +57,7 @@ def test_a_child_is_one_to_three_switches_from_a_parent_or_a_crossing_of_two() -
 def test_another_value_differs_and_stays_inside(domain: Any) -> None:
     rng = np.random.default_rng(0)
     value = domain[0] if isinstance(domain, tuple) else domain.low
-    drawn = [another(domain, value, rng) for _ in range(300)]
+    drawn = [other_value(domain, value, rng) for _ in range(300)]
     assert np.mean([d != value for d in drawn]) > 0.95
     assert all(d in domain if isinstance(domain, tuple) else domain.low <= d <= domain.high for d in drawn)
     if isinstance(domain, Range) and not domain.is_int:
@@ -64,8 +70,8 @@ def test_the_front_stays_and_others_age_out() -> None:
     flat = space.flatten(draws(space, 1)[0])
     behind = [Observation(k, "COMPLETE", flat, (1.0, 1.0)) for k in range(2, 40)]
     ended = [Observation(0, "COMPLETE", flat, (0.0, 0.5)), Observation(1, "COMPLETE", flat, (0.5, 0.0)), *behind]
-    parents, places = pool(ended)
-    assert [p.number for p in parents] == [0, 1, *range(40 - YOUNG, 40)]
+    parents, places = parent_pool(ended)
+    assert [p.number for p in parents] == [0, 1, *range(40 - MAX_YOUNG_PARENTS, 40)]
     assert sorted(places) == list(range(len(parents)))
     assert {places[0], places[1]} == {0, 1}
 
@@ -73,9 +79,9 @@ def test_the_front_stays_and_others_age_out() -> None:
 def test_what_breaks_a_constraint_is_a_parent_only_where_all_do() -> None:
     flat = {"x": 1}
     ended = [Observation(k, "COMPLETE", flat, (float(k), 0.0), violation=float(3 - k)) for k in range(3)]
-    assert [p.number for p in pool(ended)[0]] == [2, 1, 0], "the least broken first"
+    assert [p.number for p in parent_pool(ended)[0]] == [2, 1, 0], "the least broken first"
     ended.append(Observation(3, "COMPLETE", flat, (9.0, 9.0)))
-    assert [p.number for p in pool(ended)[0]] == [3]
+    assert [p.number for p in parent_pool(ended)[0]] == [3]
 
 
 def test_a_budget_is_kept_by_switching_on() -> None:
@@ -125,9 +131,9 @@ def test_it_beats_even_draws_by_far() -> None:
         assert max(r["costs"]["flops"] for r in engine.trials()) <= 0.5 * DENSE["flops"]
         return float(engine.hypervolume() or 0.0) / whole
 
-    ours, even = (np.array([reached(name, seed) for seed in range(5)]) for name in ("evolution", "random"))
-    assert (ours > even).all()
-    assert ours.mean() > even.mean() + 0.1
+    ours, quasi_random = (np.array([reached(name, seed) for seed in range(5)]) for name in ("evolution", "random"))
+    assert (ours > quasi_random).all()
+    assert ours.mean() > quasi_random.mean() + 0.1
 
 
 def test_it_is_named_in_the_list_of_samplers() -> None:

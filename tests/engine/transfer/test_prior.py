@@ -13,9 +13,9 @@ import pytest
 import autoreg
 from autoreg.engine import Budget, Engine, EventLog, Normalizer
 from autoreg.engine.pareto.front import Axis
-from autoreg.engine.transfer.earlier_studies import KEPT, Source, read_source
-from autoreg.engine.transfer.initial_design import PROPOSED, _spread, propose
-from autoreg.engine.transfer.prior import Prior, opened, remember
+from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, Source, read_source
+from autoreg.engine.transfer.initial_design import DESIGN_SIZE, _spread, propose
+from autoreg.engine.transfer.prior import Prior, load_prior, save_prior
 from autoreg.errors import InputError, StudyError
 from autoreg.space import Expression, Space
 from autoreg.space.transfer import shared
@@ -129,7 +129,7 @@ def test_a_study_without_what_the_space_adds_says_the_same_for_all_of_it() -> No
 
 def test_shuffled_labels_are_seen_through_and_the_search_is_as_if_cold() -> None:
     sources = [source(k, how="shuffled") for k in range(3)]
-    assert not any(s.sure for s in sources)
+    assert not any(s.predictive for s in sources)
     prior = Prior(toy_space(), sources)
     assert not prior.active
     assert "not used" in prior.notices()[0]
@@ -137,8 +137,8 @@ def test_shuffled_labels_are_seen_through_and_the_search_is_as_if_cold() -> None
 
 
 def test_chance_passes_for_knowledge_in_few_of_many_shuffled_studies() -> None:
-    assert sum(source(k, 30, "shuffled").sure for k in range(40)) <= 4
-    assert sum(source(k, 30).sure for k in range(5)) >= 4
+    assert sum(source(k, 30, "shuffled").predictive for k in range(40)) <= 4
+    assert sum(source(k, 30).predictive for k in range(5)) >= 4
 
 
 # -- the engine ----------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_the_first_configs_span_the_costs_and_are_good_at_them() -> None:
     constraints = (Expression.parse("flops <= 0.5 * dense.flops", "test"),)
     engine = engine_of(Prior(space, [source(k) for k in range(3)]), constraints=constraints)
     found = propose(engine.problem.prior, engine.problem)
-    assert len(found) == PROPOSED
+    assert len(found) == DESIGN_SIZE
     costs = sorted(toy_costs(c)["flops"] for c in found)
     assert costs[-1] <= 0.5 * DENSE["flops"]
     assert costs[-1] > 8 * costs[0]
@@ -158,8 +158,8 @@ def test_the_first_configs_span_the_costs_and_are_good_at_them() -> None:
         most = toy_costs(config)["flops"]
         rivals = [toy_error(c) for c in (space.sample(rng) for _ in range(600)) if toy_costs(c)["flops"] <= most]
         assert len(rivals) < 30 or np.mean(np.array(rivals) < toy_error(config)) < 0.1
-    asked = [engine.ask() for _ in range(PROPOSED)]
-    assert [a.source for a in asked if a is not None] == ["warm"] * PROPOSED
+    asked = [engine.ask() for _ in range(DESIGN_SIZE)]
+    assert [a.source for a in asked if a is not None] == ["warm"] * DESIGN_SIZE
 
 
 def test_points_are_taken_by_the_area_that_they_add() -> None:
@@ -179,7 +179,7 @@ def test_a_right_prior_saves_half_of_the_trials() -> None:
         target = cold.history()[-1]
         needed = [next((k for k, v in enumerate(e.history(), 1) if v >= target), 80) for e in (cold, warm)]
         shares.append(needed[1] / needed[0])
-        assert warm.history()[PROPOSED - 1] > cold.history()[PROPOSED - 1]
+        assert warm.history()[DESIGN_SIZE - 1] > cold.history()[DESIGN_SIZE - 1]
     assert np.median(shares) <= 0.5
 
 
@@ -236,13 +236,13 @@ def test_a_study_learns_from_a_folder_and_is_resumed_without_it(tmp_path: Path) 
     autoreg.search(objective, grown, **common, trials=6, storage=second, warm_start=[first])
     first.rename(tmp_path / "gone")
     study = autoreg.search(objective, grown, **common, trials=12, storage=second, warm_start=[first], resume=True)
-    assert [t["source"] for t in study.engine.trials()[:PROPOSED]] == ["warm"] * PROPOSED
+    assert [t["source"] for t in study.engine.trials()[:DESIGN_SIZE]] == ["warm"] * DESIGN_SIZE
     (told,) = study.engine.predictor()["prior"]["sources"]
     assert told["trials"] == 40
     assert told["matched"] == sorted(p.path for p in toy_space().parameters)
     assert study.engine.predictor()["prior"] == autoreg.Study.open(second).engine.predictor()["prior"]
     assert study.engine.predictor()["prior"] == json.loads((second / "beliefs.json").read_text())["prior"]
-    assert json.loads((second / KEPT).read_text())[0]["name"] == str(first)
+    assert json.loads((second / SOURCES_FILE).read_text())[0]["name"] == str(first)
 
 
 def test_folders_that_say_nothing_are_refused(tmp_path: Path) -> None:
@@ -257,18 +257,18 @@ def test_folders_that_say_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="0 complete trials that say something of this space; needed are at least 10"):
         read_source(folder, Space.from_dict({"unknown": [1, 2]}))
     with pytest.raises(InputError, match="was begun without one"):
-        opened(folder, toy_space(), [folder])
-    assert opened(None, toy_space(), []) is None
+        load_prior(folder, toy_space(), [folder])
+    assert load_prior(None, toy_space(), []) is None
 
 
 def test_what_was_taken_comes_back_from_the_folder(tmp_path: Path) -> None:
     prior = Prior(toy_space(), [source(0), source(1, how="shuffled")])
-    remember(tmp_path, prior)
-    again = opened(tmp_path, toy_space(), [])
+    save_prior(tmp_path, prior)
+    again = load_prior(tmp_path, toy_space(), [])
     assert again is not None
     probe = [toy_space().sample(np.random.default_rng(0))]
     assert again.scores(probe).tolist() == prior.scores(probe).tolist()
     assert again.notices() == prior.notices()
-    (tmp_path / KEPT).write_text("[1")
+    (tmp_path / SOURCES_FILE).write_text("[1")
     with pytest.raises(StudyError, match="cannot be read"):
-        opened(tmp_path, toy_space(), [])
+        load_prior(tmp_path, toy_space(), [])
