@@ -56,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     params = dict(item.split("=", 1) for item in given.p)
     spec = StudySpec.load(Path(given.study), resolve_shipped=lambda name: find("space", name))
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         store = given.store or Path(scratch) / "store"
         for seed in range(given.seeds):

@@ -170,6 +170,7 @@ def optuna_alone(space: Space, trials: int, rounds: int, seed: int = 0) -> float
                 return trial.suggest_categorical(path, kind.choices)
             if isinstance(kind, optuna.distributions.IntDistribution):
                 return trial.suggest_int(path, kind.low, kind.high)
+            assert isinstance(kind, optuna.distributions.FloatDistribution)
             return trial.suggest_float(path, kind.low, kind.high, log=kind.log)
 
         config = space.build(choose)
@@ -187,7 +188,7 @@ def ray_alone(trials: int, workers: int) -> float:
     """Milliseconds a trial of bare Ray Tune: a trivial trainable, actors used again, random search."""
     from ray import tune
 
-    class Formula(tune.Trainable):  # type: ignore[misc]
+    class Formula(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
             self.x = config["x"]
 

@@ -100,7 +100,7 @@ def training_probe() -> Callable[[], None]:
     def probe() -> None:
         for _ in range(10):
             optimizer.zero_grad()
-            cross_entropy(model(x), y).backward()
+            cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
     probe()  # the first one sets things up

@@ -144,7 +144,7 @@ def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -
         for arm, by_seed in part["fronts"].items():
             if arm == "dense":
                 continue
-            errors = attained(by_seed, grid)
+            errors = attained(by_seed, grid.tolist())
             there = np.isfinite(errors).mean(axis=0) >= 0.5
             held = np.where(np.isfinite(errors), errors, np.inf)[:, there]
             low, middle, high = (np.quantile(held, q, axis=0, method="lower") for q in (0.25, 0.5, 0.75))

@@ -43,7 +43,7 @@ KINDS = {"bank 0.1": ("bank", 0.1), "even 0.1": ("even", 0.1), "bank 0.3": ("ban
 class Even(Subsets):
     """Subsets that know no classes: rows are drawn evenly."""
 
-    classes = None  # type: ignore[assignment]
+    classes = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def search(seeds: int, trials: int, count: int) -> None:
             reached = judge.found(warm.rows, 1)
             own = paid_to(reached, warm.epochs, float(curve[half - 1]))
             saved.setdefault(name, []).append(paid - own - got.epochs)
-            used = "used" if source.sure else "not used"
+            used = "used" if source.predictive else "not used"
             print(
                 f"  {name}: {got.epochs:.0f} epochs; seen: {agreement(got.errors, seen)}; truth: "
                 f"{rank_correlation(got.errors, truth):.2f}; own held-out trials {source.correlation:.2f}, {used}, "

@@ -1,6 +1,6 @@
-"""A task of your own. A study names it `task: {examples.custom_task:WineTask: {hidden: 32}}`."""
+"""A task of your own. A study beside this file names it `task: {custom_task.py:WineTask: {hidden: 32}}`."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sklearn.datasets import load_wine
 from torch import nn
@@ -19,6 +19,6 @@ class WineTask(Task):
         first = [nn.Linear(13, width), nn.BatchNorm1d(width), nn.ReLU()]
         return nn.Sequential(*first, nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3))
 
-    def loaders(self, fold: str) -> dict:
+    def loaders(self, fold: str) -> dict[str, Any]:
         x, y = load_wine(return_X_y=True)
         return split_loaders(x, y, batch_size=32, standardize=True)

@@ -2,7 +2,7 @@
 
 import torch
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import autoreg
@@ -27,7 +27,7 @@ def main(epochs: int = 10) -> float:
         for batch in batches:
             inputs, targets = run.batch(batch)
 
-            def closure(inputs=inputs, targets=targets):
+            def closure(inputs: Tensor = inputs, targets: Tensor = targets) -> Tensor:
                 optimizer.zero_grad()
                 output = model(inputs)
                 loss = run.loss(output, F.cross_entropy(output, targets))
@@ -35,11 +35,12 @@ def main(epochs: int = 10) -> float:
                 return loss
 
             run.step(closure)
-    model = run.finish().eval()
+    compressed = run.finish().eval()
 
-    error = float((model(x[1200:]).argmax(1) != y[1200:]).float().mean())
-    kept = float((model[0].weight != 0).float().mean())
-    print(f"error {error:.3f}, {kept:.0%} of the first layer's weights stay, 4 bits each")
+    wrong = compressed(x[1200:]).argmax(1).ne(y[1200:])
+    error = float(wrong.float().mean())
+    retained = float(compressed.get_parameter("0.weight").ne(0).float().mean())
+    print(f"error {error:.3f}, {retained:.0%} of the first layer's weights stay, 4 bits each")
     return error
 
 

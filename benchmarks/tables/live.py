@@ -19,8 +19,8 @@ from benchmarks.tables.own import DEFAULT_COST, NEAR, TOLERANCE
 from benchmarks.tables.table import Config, Floats, Table, key_of
 
 NAMES = ("live-surrogate", "live-digits")
-EVEN = 1000
-"""Even draws that stand for the space: where starts come from, and the mean price of a trial."""
+RANDOM_DRAWS = 1000
+"""Random draws that stand for the space: where starts come from, and the mean cost of a trial."""
 Bill = Sequence[tuple[str, float, float]]
 """Key, weighted epochs and seconds of each phase."""
 
@@ -48,7 +48,7 @@ class Objective(Protocol):
 
 
 class Live(Table):
-    """A table that grows: rows are the dense recipe, `EVEN` even draws, then what was tried.
+    """A table that grows: rows are the dense recipe, `RANDOM_DRAWS` random draws, then what was tried.
 
     The draws do not depend on what was tried, and arms are shown nothing of the rows of others.
 
@@ -58,11 +58,17 @@ class Live(Table):
         dense: Config of the dense recipe.
         least: Least cost in the space, as far as is known.
         objective: Costs, phases and results.
-        even: How many even draws stand for the space.
+        random_draws: How many random draws stand for the space.
     """
 
     def __init__(
-        self, name: str, space: Space, dense: Config, least: float, objective: Objective, even: int = EVEN
+        self,
+        name: str,
+        space: Space,
+        dense: Config,
+        least: float,
+        objective: Objective,
+        random_draws: int = RANDOM_DRAWS,
     ) -> None:
         rng = np.random.default_rng(0x11FE)
         near = NEAR * objective.tolerance
@@ -73,8 +79,8 @@ class Live(Table):
         self.values: dict[tuple[int, int], tuple[float, float]] = {}
         self.places: dict[Any, int] = {}
         self.known: dict[Any, float] = {}
-        self.rows([dense, *(space.sample(rng) for _ in range(even))])
-        self._even = len(self.made)
+        self.rows([dense, *(space.sample(rng) for _ in range(random_draws))])
+        self._drawn = len(self.made)
         self._least = least
 
     def __len__(self) -> int:
@@ -83,24 +89,24 @@ class Live(Table):
     size = float("inf")
 
     @property
-    def least(self) -> float:  # type: ignore[override]
+    def least(self) -> float:
         """Least cost in the space, as far as is known."""
         return self._least
 
     @property
-    def configs(self) -> Sequence[Config]:  # type: ignore[override]
+    def configs(self) -> Sequence[Config]:
         """Configs of all rows; those of recorded runs are empty."""
         return self.made
 
     @property
-    def costs(self) -> Floats:  # type: ignore[override]
+    def costs(self) -> Floats:
         """Costs of all rows [n]."""
         return np.array(self.cost_of)
 
     @functools.cached_property
-    def phases(self) -> Sequence[Bill]:  # type: ignore[override]
-        """Phases of the even draws, for what a trial costs on average."""
-        return [self.objective.bill(config) for config in self.made[: self._even]]
+    def phases(self) -> Sequence[Bill]:
+        """Phases of the random draws, for what a trial costs on average."""
+        return [self.objective.bill(config) for config in self.made[: self._drawn]]
 
     def find(self, config: Mapping[str, Any]) -> int | None:
         """Row of a config that was tried, or None."""
@@ -136,12 +142,12 @@ class Live(Table):
         return self.objective.bill(config)
 
     def another(self, taken: Iterable[int], rng: np.random.Generator) -> Config:
-        """An even draw."""
+        """A random draw."""
         return self.space.sample(rng)
 
     def starts(self, seed: int, count: int) -> list[int]:
-        """Rows that every arm begins with: the dense recipe, then others of the even draws."""
-        drawn = np.random.default_rng([seed, 0x57A27]).permutation(self._even)
+        """Rows that every arm begins with: the dense recipe, then others of the random draws."""
+        drawn = np.random.default_rng([seed, 0x57A27]).permutation(self._drawn)
         return [0, *(int(row) for row in drawn if row)][:count]
 
     def observe(self, config: Mapping[str, Any], seed: int) -> float:

@@ -42,7 +42,7 @@ def seek_front(surrogate: Surrogate, drawn: int = DRAWN, varied: int = VARIED, s
     front: list[tuple[float, float, Config]] = []
     done = 0
     while done < drawn + varied:
-        configs = []
+        configs: list[Config] = []
         flats = [where.flatten(config) for _, _, config in front]
         while len(configs) < ROUND:
             if done < drawn:

@@ -64,9 +64,11 @@ def read(path: Path = FILE) -> Trials:
     parts = zip(got["phase_names"], got["phase_epochs"], got["phase_seconds"], strict=True)
     return Trials(
         [json.loads(text) for text in got["config"]],
-        *(np.array(got[name], dtype=float) for name in ("seed", "validation", "test")),
-        {name: np.array(got[name], dtype=float) for name in ("bops", "bytes", "flops")},
-        [list(zip(*part, strict=True)) for part in parts],
+        seeds=np.array(got["seed"], dtype=float),
+        validation=np.array(got["validation"], dtype=float),
+        test=np.array(got["test"], dtype=float),
+        costs={name: np.array(got[name], dtype=float) for name in ("bops", "bytes", "flops")},
+        phases=[list(zip(*part, strict=True)) for part in parts],
     )
 
 

@@ -55,7 +55,7 @@ class Closed:
 
 
 def line(front: bool = True) -> Live:
-    return Live("line", LINE, LARGE, 1.0, Closed(front), quasi_random=50)
+    return Live("line", LINE, LARGE, 1.0, Closed(front), random_draws=50)
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

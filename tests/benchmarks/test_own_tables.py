@@ -103,7 +103,7 @@ def test_results_are_those_of_the_packages_own_trials(tmp_path: Path, column: Co
 
 
 def test_a_kill_loses_one_recipe_and_the_rest_is_kept(tmp_path: Path) -> None:
-    job = (SMALL, {}, 0, tmp_path)
+    job: tuple[Grid, dict[str, str], int, Path] = (SMALL, {}, 0, tmp_path)
     build_column(job)
     path = part(tmp_path, SMALL, 0)
     whole = read_part(path, SMALL)

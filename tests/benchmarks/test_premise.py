@@ -13,11 +13,12 @@ import torch
 from autoreg.engine.log.trial import Trial
 from benchmarks import premise, premise_measures, premise_report
 from benchmarks.premise_allocation import largest, sensitive_amounts
-from benchmarks.premise_arms import quantizers, with_bits
+from benchmarks.premise_arms import ARMS, quantizers, with_bits
 from benchmarks.premise_bench import Bench, Done, front
 from benchmarks.premise_clock import WorkClock
 from benchmarks.premise_measures import Scale, cheapest, chosen_volume, error_at, volume
 from benchmarks.premise_tasks import CASES, TABULAR, case_of
+from benchmarks.runs import read
 
 SCALE = Scale(cost=1000.0, error=0.3, tolerance=0.1, near=0.01)
 POINTS = [(10.0, 0.5, 0.45), (100.0, 0.3, 0.30), (500.0, 0.2, 0.35)]
@@ -174,8 +175,8 @@ def test_all_arms_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     argv = ["premise", "tabular", "--seconds", "1.5", "--seeds", "1", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", argv)
     premise.main()
-    rows: list[dict[str, Any]] = list(premise.read(tmp_path / "premise_tabular.jsonl"))
-    assert [(r["seed"], r["arm"]) for r in rows] == [(0, arm) for arm in premise.ARMS]
+    rows: list[dict[str, Any]] = list(read(tmp_path / "premise_tabular.jsonl"))
+    assert [(r["seed"], r["arm"]) for r in rows] == [(0, arm) for arm in ARMS]
     for row in rows:
         assert row["spent"] >= 1.5 or row["arm"] == "small"  # which has nothing left to quantize before
         assert row["notes"] == []  # nothing was foretold wrongly: members have the sparsity and the bits they claim

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from autoreg.space.layers import LayerInfo
-from autoreg.space.spec import MethodSpec, Paper, Registry, Section, choice, fixed, integer, log, slot, uniform
+from autoreg.space.spec import MethodSpec, Paper, Param, Registry, Section, choice, fixed, integer, log, slot, uniform
 
 
-def _methods(kind: str, **specs: MethodSpec | dict[str, object]) -> dict[str, MethodSpec]:
+def _methods(kind: str, **specs: MethodSpec | dict[str, Param]) -> dict[str, MethodSpec]:
     found = {}
     for name, spec in specs.items():
         label = name.replace("_colon_", ":").lstrip("n") if "_colon_" in name else name

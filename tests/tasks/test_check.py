@@ -32,7 +32,8 @@ class GoodTask(Task):
 def broken(**members: Any) -> Task:
     """A good task with some members replaced; a member that is no function becomes one that returns it."""
     functions = {name: value if callable(value) else (lambda self, *_, v=value: v) for name, value in members.items()}
-    return type("BrokenTask", (GoodTask,), functions)()
+    task: Task = type("BrokenTask", (GoodTask,), functions)()
+    return task
 
 
 def loaders(**changes: Any) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def test_a_good_task_passes_without_notes() -> None:
 
 def test_named_test_sets_and_ordinary_loaders_pass() -> None:
     data = TensorDataset(X, Y)
-    plain = {name: DataLoader(Subset(data, list(rows)), batch_size=4) for name, rows in ROWS.items()}
+    plain: dict[str, Any] = {name: DataLoader(Subset(data, list(rows)), batch_size=4) for name, rows in ROWS.items()}
     plain["test"] = {"a": plain["test"], "b": DataLoader(TensorDataset(X + 9, Y))}
     assert check_task(broken(loaders=plain)) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -68,7 +70,7 @@ def test_resized_holds_the_same_samples_in_other_batches() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"batch_size": 0}, {"batch_size": 2, "samples": 0}])
-def test_sizes_below_one_are_refused(arguments: dict[str, int]) -> None:
+def test_sizes_below_one_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="at least 1"):
         BatchLoader(X, **arguments)
 
@@ -79,11 +81,11 @@ def test_tensors_of_different_lengths_are_refused() -> None:
 
 
 def test_seed_loaders_reaches_named_loaders_and_those_with_a_generator() -> None:
-    def make() -> dict[str, object]:
+    def make() -> dict[str, Any]:
         plain = DataLoader(TensorDataset(X), batch_size=10, shuffle=True, generator=torch.Generator())
         return {"train": BatchLoader(X, batch_size=10, shuffle=True), "test": {"a": plain}, "other": [(X,)]}
 
-    def orders(loaders: dict[str, object]) -> list[list[int]]:
+    def orders(loaders: dict[str, Any]) -> list[list[int]]:
         return [next(iter(loaders["train"]))[0].tolist(), next(iter(loaders["test"]["a"]))[0].tolist()]
 
     one, two = make(), make()

@@ -19,7 +19,7 @@ def test_the_stem_halves_the_picture_as_often_as_asked_for(halvings: int, size: 
 
 def test_a_block_that_keeps_its_shape_has_an_identity_shortcut_and_can_be_dropped() -> None:
     model = ConvNet(3, (4, 8), (2, 2)).eval()
-    identity = [isinstance(block.shortcut, nn.Identity) for block in model.blocks]  # type: ignore[union-attr]
+    identity = [isinstance(block.shortcut, nn.Identity) for block in model.blocks]
     assert identity == [True, True, False, True]
     for index in (0, 1, 3):
         smaller = ConvNet(3, (4, 8), (2, 2)).eval()

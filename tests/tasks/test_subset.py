@@ -24,11 +24,11 @@ from autoreg.tasks.subset import (
 
 def unit(count: int, width: int, seed: int = 0) -> np.ndarray:
     rows = np.random.default_rng(seed).standard_normal((count, width))
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def similarity(rows: np.ndarray) -> np.ndarray:
-    return 0.5 + 0.5 * rows @ rows.T
+    return np.asarray(0.5 + 0.5 * rows @ rows.T)
 
 
 def graph_cut(near: np.ndarray, chosen: tuple[int, ...]) -> float:
@@ -49,7 +49,8 @@ def test_stochastic_greedy_keeps_its_promise_against_all_sets(size: int) -> None
 def test_greedy_over_all_candidates_takes_the_largest_gain_every_time() -> None:
     """At size 1 to 3 of 14 rows every row is a candidate, so that the plain greedy choice is the answer."""
     rows = unit(14, 3, seed=1)
-    near, chosen = similarity(rows), ()
+    near = similarity(rows)
+    chosen: tuple[int, ...] = ()
     for _ in range(3):
         free = [i for i in range(14) if i not in chosen]
         chosen = (*chosen, max(free, key=lambda i: graph_cut(near, (*chosen, i))))
