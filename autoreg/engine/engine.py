@@ -182,7 +182,7 @@ class Engine:
             "source": proposal.source,
             "seed": self.seed if proposal.seed is None else proposal.seed,
             "costs": proposal.costs,
-            "predicted": proposal.predicted,
+            "prediction": None if proposal.prediction is None else proposal.prediction.to_dict(),
         }
         if proposal.intervals:
             event["intervals"] = {n: list(i) for n, i in proposal.intervals.items()}

@@ -389,8 +389,8 @@ def test_screening_is_used_once_the_predictor_is_trusted() -> None:
     assert quality["trusted"]
     assert quality["log_score"] > quality["log_score_null"]
     assert sum(quality["weights"].values()) == pytest.approx(1)
-    foretold = [r["predicted"] for r in engine.trials() if r["source"] == "screened"]
-    assert all(p["low"] <= p["error"] <= p["high"] and p["trusted"] for p in foretold)
+    predictions = [r["prediction"] for r in engine.trials() if r["source"] == "screened"]
+    assert all(p["low"] <= p["objectives"]["error"] <= p["high"] and p["trusted"] for p in predictions)
 
 
 def test_with_shuffled_labels_the_search_is_no_worse_than_random() -> None:
@@ -533,7 +533,7 @@ def test_the_log_is_what_the_contract_says(tmp_path: Path) -> None:
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert events[0]["event"] == "start"
     ask = next(e for e in events if e["event"] == "ask")
-    assert {"trial", "config", "source", "seed", "costs", "predicted"} <= ask.keys()
+    assert {"trial", "config", "source", "seed", "costs", "prediction"} <= ask.keys()
     report = next(e for e in events if e["event"] == "report")
     assert {"trial", "step", "metrics", "decision"} <= report.keys()
     tell = next(e for e in events if e["event"] == "tell")

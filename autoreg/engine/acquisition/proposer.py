@@ -23,6 +23,7 @@ from autoreg.engine.acquisition.shared_cost import (
     log_acquisition,
     memoized,
 )
+from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.pareto.attained_front import AttainedFront
 from autoreg.engine.pareto.front import Floats
@@ -67,7 +68,7 @@ class Proposal:
     source: str
     key: str
     costs: dict[str, float]
-    predicted: dict[str, Any] | None = None
+    prediction: Prediction | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     reevaluation_of: int | None = None
     seed: int | None = None
@@ -157,10 +158,10 @@ class Proposer:
         if found is None or found.reevaluation_of is not None or learned is None or self._learner is None:
             return found
         with one_thread():
-            foretold = fitting.predict(self._problem, self._learner, learned, found.config, found.costs)
-        if foretold is not None and found.gain is not None:
-            foretold["gain"] = round(found.gain, 8)
-        return replace(found, predicted=foretold)
+            prediction = fitting.predict(self._problem, self._learner, learned, found.config, found.costs)
+        if prediction is not None and found.gain is not None:
+            prediction = replace(prediction, expected_improvement=round(found.gain, 8))
+        return replace(found, prediction=prediction)
 
     def taken(self, state: StudyState) -> set[str]:
         """Keys of all recipes that were asked."""

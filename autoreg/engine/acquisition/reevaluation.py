@@ -100,12 +100,13 @@ def best_reevaluation(
 
 
 def realized_ratio(problem: Problem, state: StudyState) -> float:
-    """Share, in (0, 1], of the promised hypervolume (`predicted["gain"]`) that the latest screened trials brought."""
+    """Share, in (0, 1], of the expected hypervolume improvement that the latest screened trials brought."""
     if state.normalizer is None:
         return 1.0
     recent: list[tuple[int, float]] = []
     for place in range(len(state.ended_numbers) - 1, -1, -1):
-        gain = (state.records[state.ended_numbers[place]].predicted or {}).get("gain")
+        prediction = state.records[state.ended_numbers[place]].prediction
+        gain = None if prediction is None else prediction.expected_improvement
         if gain is not None:
             recent.append((place, float(gain)))
         if len(recent) == REALIZED_WINDOW:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from autoreg.engine.log.events import Event
+from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.pareto.front import Normalizer
 from autoreg.errors import StudyError
 
@@ -36,7 +37,7 @@ class Record:
     source: str
     seed: int
     costs: dict[str, float]
-    predicted: dict[str, Any] | None = None
+    prediction: Prediction | None = None
     state: RecordState = "RUNNING"
     metrics: dict[str, float] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Record:
             "seed": self.seed,
             "metrics": dict(self.metrics),
             "costs": dict(self.costs),
-            "predicted": self.predicted,
+            "prediction": None if self.prediction is None else self.prediction.to_dict(),
             "info": self.info,
             "reason": self.reason,
             "feasible": self.feasible,
@@ -79,6 +80,12 @@ class Record:
             "asked_at": self.asked_at,
             "ended_at": self.ended_at,
         }
+
+
+def _prediction(event: Event) -> Prediction | None:
+    if event.get("prediction") is not None:
+        return Prediction.from_dict(event["prediction"])
+    return Prediction.from_version_1(event["predicted"]) if event.get("predicted") else None
 
 
 def _number(value: Any) -> float:
@@ -163,9 +170,9 @@ class StudyState:
             raise StudyError(
                 f"the events of the study do not fit together: trial {number} follows trial {len(self.records) - 1}"
             )
-        costs, predicted = event.get("costs") or {}, event.get("predicted")
+        costs, prediction = event.get("costs") or {}, _prediction(event)
         at = _number(event.get("at"))
-        record = Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), predicted)
+        record = Record(number, event["config"], event.get("source", ""), event["seed"], dict(costs), prediction)
         record.intervals, record.asked_at = dict(event.get("intervals") or {}), at
         record.reevaluation_of = event.get("reevaluation_of", event.get("replicate_of"))  # the latter in older logs
         if record.reevaluation_of is not None and not 0 <= record.reevaluation_of < number:

@@ -69,7 +69,7 @@ class AttainedFront:
                 corner = state.normalizer.corner
                 self.region = self._cautious = NondominatedPartitioning.of(self.seen[on], corner, self._column)
                 if running:
-                    hopes = [[{**r.costs, **(r.predicted or {})}[n] for n in self._problem.names] for r in running]
+                    hopes = [[{**r.costs, **_objectives(r)}[n] for n in self._problem.names] for r in running]
                     self._reached = np.vstack([self._reached, np.array(hopes, dtype=float)])
                     self.region = NondominatedPartitioning.of(
                         self._problem.scaled(self._reached, state), corner, self._column
@@ -121,7 +121,7 @@ class AttainedFront:
 
     def _believed(self, record: Record) -> bool:
         """Whether a running trial counts with what is foretold of it."""
-        foretold, names = record.predicted or {}, self._problem.names
+        foretold, names = _objectives(record), self._problem.names
         return self._problem.quality in foretold and all(n in record.costs or n in foretold for n in names)
 
     def places(self, state: StudyState, costs: Sequence[Mapping[str, float]], otherwise: Floats) -> Floats:
@@ -148,3 +148,8 @@ class AttainedFront:
         hope = max(best[self._column] * (1 - SLACK_SHARE) - SLACK, 0.0)
         gained = region.volumes(self.places(state, costs, best)) @ np.maximum(region.levels - hope, 0.0)
         return np.asarray(gained > NOTHING)
+
+
+def _objectives(record: Record) -> Mapping[str, float]:
+    """Objectives that were predicted for a trial."""
+    return {} if record.prediction is None else record.prediction.objectives

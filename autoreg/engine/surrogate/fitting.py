@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.problem import Problem
@@ -238,10 +239,10 @@ class SurrogateFitter:
             self._replay()
             self._scored = self._least
         for record in self._usable[self._scored :]:
-            told = (record.predicted or {}).get("experts") or {}
-            if int(told.get("warp", 0)) in range(1, len(self._usable) + 1):
+            prediction = record.prediction
+            if prediction is not None and 0 < prediction.warp_trials <= len(self._usable):
                 came = [self._sign * record.metrics[self._problem.quality]]
-                self._hear(record, told["scores"], float(self._warp(int(told["warp"])).forward(came)[0]))
+                self._hear(record, prediction.scores, float(self._warp(prediction.warp_trials).forward(came)[0]))
         self._scored = len(self._usable)
 
     def _replay(self) -> None:
@@ -307,7 +308,7 @@ def predict(
     learned: FittedSurrogate,
     config: dict[str, Any],
     costs: Mapping[str, float],
-) -> dict[str, Any] | None:
+) -> Prediction | None:
     """What is foretold of one config, to be recorded with it: median, 80 % bounds, and every expert's word."""
     from autoreg.engine.surrogate.ensemble import mixture_moments
 
@@ -320,11 +321,12 @@ def predict(
     mean, spread = mixture_moments(given, learned.weights)
     warp = learned.ensembles[problem.quality].hyperparameters.warp
     low, middle, high = (sign * warp.inverse(mean + z * spread)[0] for z in (-1.2816, 0.0, 1.2816))
-    return {
-        problem.quality: float(middle),
-        "low": float(min(low, high)),
-        "high": float(max(low, high)),
-        "trials": learned.trials,
-        "trusted": learned.trusted,
-        "experts": {"warp": learned.count, "scores": experts},
-    }
+    return Prediction(
+        {problem.quality: float(middle)},
+        float(min(low, high)),
+        float(max(low, high)),
+        learned.trials,
+        learned.trusted,
+        learned.count,
+        {name: (mean, spread) for name, (mean, spread) in experts.items()},
+    )

@@ -13,7 +13,7 @@ from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.errors import InputError
 from autoreg.report.data.files import mapping
-from autoreg.report.data.table import COSTS, RESERVED, is_number, numbers, trial_table
+from autoreg.report.data.table import COSTS, RESERVED, numbers, trial_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,15 +242,14 @@ def _predictions(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _predicted(record: Record) -> Iterable[tuple[Any, ...]]:
-    """What was foretold of a trial before it ran: `{QUALITY: median, "low", "high", "trials", "trusted", "gain"}`.
+    """Metric, predicted median, bounds, observed value and trust of what was predicted for a trial before it ran.
 
     Only complete trials have an observed value: a stopped trial's last one is of another fidelity.
     """
-    predicted = record.predicted or {}
+    prediction = record.prediction
+    if prediction is None:
+        return
     observed = numbers(record.metrics) if record.state == "COMPLETE" else {}
-    for metric, value in predicted.items():
-        if metric in ("low", "high", "trials", "trusted", "gain") or not is_number(value):
-            continue
-        bounds = [numbers(predicted).get(k, math.nan) for k in ("low", "high")]
-        trusted = predicted.get("trusted")
-        yield (record.number, metric, float(value), *bounds, observed.get(metric, math.nan), trusted)
+    bounds = [math.nan if end is None else end for end in (prediction.low, prediction.high)]
+    for metric, value in prediction.objectives.items():
+        yield (record.number, metric, value, *bounds, observed.get(metric, math.nan), prediction.trusted)
