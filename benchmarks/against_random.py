@@ -22,8 +22,9 @@ from scipy.stats import wilcoxon
 from autoreg.engine.log.events import EventLog
 from autoreg.execution import run
 from autoreg.space.study_spec import StudySpec
+from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.task_study import TaskStudy
 
 
 def arm(study: TaskStudy, random: bool, folder: Path) -> dict[str, Any]:

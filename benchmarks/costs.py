@@ -29,10 +29,12 @@ from autoreg.engine.log.trial import Trial
 from autoreg.errors import AutoregError, InputError
 from autoreg.latency.interleaved import time_interleaved
 from autoreg.space.study_spec import StudySpec
+from autoreg.study.baselines import baseline_recipes
 from autoreg.study.export import export_recipe
 from autoreg.study.final_evaluation import fresh_seeds
+from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find
-from autoreg.study.task_study import RunOptions, TaskStudy, baseline_recipes
+from autoreg.study.task_study import TaskStudy
 from autoreg.trial.objective import TaskObjective, import_modules
 
 CANDIDATES = 8  # members that are carried out again with fresh seeds, the fastest first

@@ -30,7 +30,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")  # before numpy is imported
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # all arms run on the CPU
 
-from autoreg.study.task_study import machine, versions  # noqa: E402
+from autoreg.study.environment import machine, versions  # noqa: E402
 from benchmarks.premise_arms import ARMS, warm_up  # noqa: E402
 from benchmarks.premise_bench import COSTS, Bench, Done, front  # noqa: E402
 from benchmarks.premise_report import report  # noqa: E402

@@ -12,7 +12,8 @@ from autoreg.errors import InputError
 from autoreg.execution import run_local
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.options import RunOptions
+from autoreg.study.task_study import TaskStudy
 from benchmarks.premise_allocation import sensitive_amounts
 from benchmarks.premise_bench import Bench, Done, Recipe, front, make_ready
 from benchmarks.premise_tasks import Family

@@ -37,7 +37,7 @@ import torch  # noqa: E402
 
 from autoreg.sensitivity import program  # noqa: E402
 from autoreg.sensitivity.curves import weights_set  # noqa: E402
-from autoreg.study.task_study import machine, versions  # noqa: E402
+from autoreg.study.environment import machine, versions  # noqa: E402
 from autoreg.tasks import Task, load_task  # noqa: E402
 from autoreg.trial.loop import evaluate  # noqa: E402
 from autoreg.trial.objective import TaskObjective, TaskRef  # noqa: E402

@@ -51,7 +51,8 @@ def check_file(
     if study is None and task is None:
         bound = space.bind(registry())
         return {"space": describe(bound)}
-    from autoreg.study.task_study import RunOptions, TaskStudy
+    from autoreg.study.options import RunOptions
+    from autoreg.study.task_study import TaskStudy
 
     if study is None:
         assert task is not None

@@ -95,7 +95,8 @@ def build_table(
     Raises:
         InputError: task, study or space are wrong.
     """
-    from autoreg.study.task_study import RunOptions, TaskStudy
+    from autoreg.study.options import RunOptions
+    from autoreg.study.task_study import TaskStudy
 
     begun = time.perf_counter()
     spec, given = study_of(task, study, space, params or {})

@@ -105,7 +105,8 @@ def run(
 ) -> None:
     """Search: from a study file to a front, re-measured, with a report."""
     _import(import_)
-    from autoreg.study.task_study import RunOptions, TaskStudy
+    from autoreg.study.options import RunOptions
+    from autoreg.study.task_study import TaskStudy
 
     budget = {"trials": trials, "minutes": minutes}
     changes = {"seed": seed, "sampler": sampler, "baselines": baselines, "final_seeds": final_seeds}
@@ -141,6 +142,7 @@ def _search(study: Any) -> None:
     from autoreg.report.text.progress import SearchProgress
     from autoreg.report.write import write_report
     from autoreg.study.final_evaluation import finish, is_final
+    from autoreg.study.subset_warm_start import warm_up
 
     folder = study.options.folder
     print(f"{study.spec.name}: {study.space.size()} · training the dense reference", file=sys.stderr)
@@ -150,7 +152,7 @@ def _search(study: Any) -> None:
     again = f"Go on with: autoreg {shlex.join([one for one in sys.argv[1:] if one != '--resume'])} --resume"
     try:
         with session(**study.execution()):
-            for notice in study.warm_up(progress=True):
+            for notice in warm_up(study, progress=True):
                 print(f"Note: {notice}", file=sys.stderr)
             searched = study.run(progress=True)
             if searched.engine.front() and not is_final(study, searched):

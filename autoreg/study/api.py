@@ -16,9 +16,11 @@ from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
+from autoreg.execution import run
 from autoreg.space import Budget, Expression, Space
+from autoreg.study.folder import open_folder, single_writer, write_posterior
 from autoreg.study.follower import Follower, open_view
-from autoreg.study.study import Study, open_folder, single_writer, write_beliefs
+from autoreg.study.study import Study
 
 Objective = Callable[[dict[str, Any], Trial], Mapping[str, float]]
 
@@ -50,7 +52,7 @@ def search(
         space: a `Space`, a dict in the words of the YAML, or the path of a YAML file.
         objectives: what is minimized (`min`) or maximized (`max`), by name; the first that no cost function gives is
             the quality that is learned. By default `{"error": "min"}`.
-        costs: `costs(config)` gives objectives that are known without running; the objective is never asked for them.
+        costs: `costs(config)` gives objectives that are known without running; the objective is never config for them.
         constraints: expressions over metrics that must hold, as in `"error <= 0.2"`.
         trials: configs at most; None for no limit.
         minutes: minutes at most; None for no limit.
@@ -71,7 +73,7 @@ def search(
 
     Raises:
         InputError: an argument is wrong; nothing has run.
-        StudyError: `storage` holds a study already and `resume` is off, or it asked something else.
+        StudyError: `storage` holds a study already and `resume` is off, or it config something else.
 
     Example:
         >>> import autoreg
@@ -105,7 +107,7 @@ def search(
             cache = shared if executor == "local" else None
             _drive(engine, objective, None, executor=executor, workers=workers, progress=progress, cache=cache)
         return Study(engine)
-    asked = {
+    config = {
         "name": tree.name or folder.name,
         "task": None,
         "space": tree.to_dict(),
@@ -119,20 +121,18 @@ def search(
     }
     with ExitStack() as stack:
         stack.enter_context(single_writer(folder))
-        view = open_view(url or str(folder / "optuna.journal"), str(asked["name"]), wanted, tree)
-        open_folder(folder, asked, resume=resume)
+        view = open_view(url or str(folder / "optuna.journal"), str(config["name"]), wanted, tree)
+        open_folder(folder, config, resume=resume)
         save_prior(folder, settings["prior"])
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
         engine = Engine(tree, wanted, log=log, **settings)
         options = {"executor": executor, "workers": workers, "cache": folder / "cache"}
         _drive(engine, objective, view, progress=progress, **options)
-        write_beliefs(folder, engine)
+        write_posterior(folder, engine)
     return Study(engine, folder)
 
 
 def _drive(engine: Engine, objective: Objective, view: OptunaView | None, *, progress: bool, **options: Any) -> None:
-    from autoreg.execution import run
-
     with Follower(engine, view, progress=progress) as follower:
         run(engine, objective, on_event=follower, **options)
 

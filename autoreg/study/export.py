@@ -22,7 +22,7 @@ from autoreg.errors import AutoregError, InputError, NoTrialError
 from autoreg.latency.backends import Backend, time_model
 from autoreg.latency.timing import Latency
 from autoreg.report.data.load import StudyData
-from autoreg.study.study import write_json
+from autoreg.study.folder import write_json
 from autoreg.tasks import Task
 from autoreg.tasks.batches import batch_size_of, logits_of
 from autoreg.trial.chain import Chain

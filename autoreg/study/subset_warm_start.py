@@ -1,41 +1,34 @@
-"""A warm start from the study's own task: recipes at random, each trained on a share of the data.
+"""A warm start from the study's own task: recipes at random, each trained on a fraction of the data.
 
 They are a study of their own, in the folder `subset` of the study, which resumes as any other. Their order of recipes
-goes through the door of earlier studies on other tasks (`autoreg.engine.transfer.prior`): it is believed if it
-foretells its own held-out trials, and until trials on all data contradict it. None of them is a member of the front.
+becomes a prior in the same way as that of earlier studies on other tasks (`autoreg.engine.transfer.prior`): it counts
+if it predicts its own held-out trials, and until trials on all data contradict it. None of them is a member of the
+front.
 
 Reference: Killamsetty et al., "MILO", 2023, arXiv 2301.13287 (catalogue 315), where recipes are tuned on subsets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from autoreg.engine.transfer.earlier_studies import MIN_SOURCE_TRIALS
-from autoreg.engine.transfer.prior import load_prior
-from autoreg.errors import InputError
-from autoreg.space import Budget, Expression, Space
-from autoreg.space.nodes import Choice, Constant, Group, Node, Range
-from autoreg.space.study_spec import StudySpec
+from autoreg.engine.transfer.earlier_studies import MIN_SOURCE_TRIALS, SOURCES_FILE
+from autoreg.engine.transfer.prior import Prior, load_prior
+from autoreg.study.folder import check_folder, single_writer
+from autoreg.study.subset_spec import subset_spec
+from autoreg.study.task_study import TaskStudy
 
-if TYPE_CHECKING:
-    from autoreg.engine.transfer.prior import Prior
-    from autoreg.study.task_study import TaskStudy
-
-FOLDER = "subset"
-SUBSET_TRIALS = 40
-"""Recipes that are tried on a share of the data unless told otherwise: four whole trainings at a tenth."""
+SUBSET_FOLDER = "subset"
 
 
 @dataclass(frozen=True)
-class Warmed:
-    """What recipes on a share of the data brought.
+class SubsetResult:
+    """What recipes on a fraction of the data brought.
 
     Attributes:
-        prior: what is believed now, earlier studies included; None for nothing.
+        prior: the prior of the study proper, earlier studies included; None for none.
         spent: `epochs` and `seconds` that they took.
         notices: sentences for the user.
     """
@@ -45,111 +38,79 @@ class Warmed:
     notices: tuple[str, ...] = ()
 
 
-def subset_spec(spec: StudySpec, quality: str, share: float, trials: int = SUBSET_TRIALS) -> StudySpec:
-    """The study of a share of the data: the same space at that share, even draws, and only the quality to learn.
+def warm_up(study: TaskStudy, *, progress: bool = False) -> tuple[str, ...]:
+    """Try recipes on a fraction of the data where the options want it and it is not done yet; call it before `run`.
 
-    Constraints on quality and latency are left out: they say nothing about a share of the data, and nothing is timed.
+    The study gets the prior, and what it cost is added to what was prepared.
 
-    Raises:
-        InputError: the space says itself on which share recipes are trained.
-    """
-    space = spec.space.to_dict()
-    training = dict(space.get("training", {}))
-    if "share" in training:
-        raise InputError("--warm-subset: the space says training.share itself; leave one of the two out")
-    whole = replace(spec.space, constraints=_cost_rules(spec.space.constraints, quality)).to_dict()
-    return replace(
-        spec,
-        name=f"{spec.name}-subset",
-        space=Space.from_dict({**whole, "training": {**training, "share": share}}),
-        objectives={quality: spec.objectives.get(quality, "min")},
-        constraints=_cost_rules(spec.constraints, quality),
-        budget=Budget(trials=trials),
-        sampler="random",
-        baselines="none",
-        final_seeds=0,
-    )
+    Args:
+        study: the study that is to begin.
+        progress: whether a progress bar is shown.
 
-
-def _cost_rules(rules: Iterable[Expression], quality: str) -> tuple[Expression, ...]:
-    unknown = {name for one in (quality, "latency_ms") for name in (one, f"dense.{one}")}
-    return tuple(rule for rule in rules if not rule.names & unknown)
-
-
-def shares(space: Space) -> list[float]:
-    """Values that `training.share` may take in a space, of ranges both ends; none where the space does not say."""
-    training = dict(space.root.items).get("training")
-    return _ends(dict(training.items).get("share")) if isinstance(training, Group) else []
-
-
-def _ends(node: Node | None) -> list[float]:
-    if isinstance(node, Range):
-        return [node.low, node.high]
-    if isinstance(node, Choice):
-        return [share for option in node.options for share in _ends(option.node)]
-    return [node.value] if isinstance(node, Constant) else []
-
-
-def check_subset(study: TaskStudy) -> None:
-    """Refuse, before anything trains, a share that cannot be had, of the space or of `--warm-subset`.
+    Returns:
+        What it brought, in sentences.
 
     Raises:
-        InputError: the share is out of bounds, the space says its own, the trials are too few to learn from, or no
-            subset can be taken of the task's training data.
+        InputError: the study was begun without.
+        StudyError: the folder is another study's, or another process writes it.
     """
-    options, setup = study.options, study.objective.setup
-    if any(share != 1 for share in shares(study.space)):
-        setup.subsets(setup.task.folds[0])
-    if options.warm_subset is None:
-        return
-    if options.warm_subset_trials < MIN_SOURCE_TRIALS:
-        raise InputError(
-            f"--warm-subset-trials: found {options.warm_subset_trials}; allowed: at least {MIN_SOURCE_TRIALS}"
-        )
-    spec = subset_spec(study.spec, study.quality, options.warm_subset, options.warm_subset_trials)
-    spec.space.bind(setup.registry, setup.layers, setup.defaults)
-    setup.subsets(setup.task.folds[0])
+    options = study.options
+    if options.warm_subset is None or (options.folder / SOURCES_FILE).exists():
+        return ()
+    with single_writer(options.folder):
+        study.prepare()
+        check_folder(options.folder, study.study_config(), resume=options.resume)
+        found = run_subset_study(study, options.warm_subset, progress=progress)
+    study.prior = found.prior
+    if found.spent:
+        more = {"epochs_paid": found.spent["epochs"], "seconds": found.spent["seconds"]}
+        total = {name: study.prepared.get(name, 0.0) + value for name, value in more.items()}
+        own = {f"subset_{name}": value for name, value in found.spent.items()}
+        study.prepared = {**study.prepared, **total, **own}
+    return found.notices
 
 
-def warmed(study: TaskStudy, *, progress: bool = False) -> Warmed:
-    """Try recipes on a share of the data, or go on with it, and read what they say.
+def run_subset_study(study: TaskStudy, fraction: float, *, progress: bool = False) -> SubsetResult:
+    """Try recipes on a fraction of the data, or go on with it, and learn a prior from them.
 
     Args:
         study: the study that is to begin; its dense recipe is trained.
+        fraction: of the training data.
         progress: whether a progress bar is shown.
 
     Raises:
         InputError: the study was begun without.
     """
     options = study.options
-    assert options.warm_subset is not None
-    folder, events = options.folder / FOLDER, options.folder / "events.jsonl"
+    folder, events = options.folder / SUBSET_FOLDER, options.folder / "events.jsonl"
     if events.exists() and events.stat().st_size:
-        if folder.exists():  # it had too little to say when the study began
-            return Warmed(study.prior, {})
-        return Warmed(load_prior(options.folder, study.space, (folder,)), {})  # says that it was begun without
-    made = _made(study, folder)
-    rows = made.run(progress=progress).engine.trials()
+        if folder.exists():  # its trials were too few to learn from when the study began
+            return SubsetResult(study.prior, {})
+        return SubsetResult(load_prior(options.folder, study.space, (folder,)), {})  # raises: it was begun without
+    subset = _subset_study(study, fraction, folder)
+    rows = subset.run(progress=progress).engine.trials()
     spent = {
-        name: made.prepared.get(key, 0.0) + sum(float(row["info"].get(key, 0.0)) for row in rows)
+        name: subset.prepared.get(key, 0.0) + sum(float(row["info"].get(key, 0.0)) for row in rows)
         for name, key in (("epochs", "epochs_paid"), ("seconds", "seconds"))
     }
     complete = sum(row["state"] == "COMPLETE" for row in rows)
-    bill = f"{spent['epochs']:.4g} epochs"
+    cost = f"{spent['epochs']:.4g} epochs"
     if complete < MIN_SOURCE_TRIALS:
-        said = f"only {complete} of {len(rows)} recipes ended on a share of the data, at {bill}: nothing is learned"
-        return Warmed(study.prior, spent, (f"warm start from {folder}: {said}",))
+        reason = (
+            f"only {complete} of {len(rows)} recipes ended on a fraction of the data, at {cost}: nothing is learned"
+        )
+        return SubsetResult(study.prior, spent, (f"warm start from {folder}: {reason}",))
     prior = load_prior(options.folder, study.space, (*options.warm_start, folder))
     assert prior is not None
-    return Warmed(prior, spent, (f"{prior.notices()[-1]}; it took {bill}",))
+    return SubsetResult(prior, spent, (f"{prior.notices()[-1]}; it took {cost}",))
 
 
-def _made(study: TaskStudy, folder: Path) -> TaskStudy:
-    options = study.options
-    assert options.warm_subset is not None
-    changes: dict[str, Any] = {"warm_start": (), "warm_subset": None, "storage": None, "rungs": False}
+def _subset_study(study: TaskStudy, fraction: float, folder: Path) -> TaskStudy:
     resume = (folder / "study.json").exists()
-    spec = subset_spec(study.spec, study.quality, options.warm_subset, options.warm_subset_trials)
-    made = type(study)(spec, replace(options, folder=folder, resume=resume, **changes))
-    made.objective.latency = False
-    return made
+    spec = subset_spec(study.spec, study.quality, fraction, study.options.warm_subset_trials)
+    options = replace(
+        study.options, folder=folder, resume=resume, warm_start=(), warm_subset=None, storage=None, rungs=False
+    )
+    subset = TaskStudy(spec, options)
+    subset.objective.latency = False
+    return subset

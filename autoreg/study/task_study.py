@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,66 +18,27 @@ from autoreg.engine.log.trial import Trial
 from autoreg.engine.pareto.front import Normalizer
 from autoreg.engine.problem import Interval
 from autoreg.engine.pruning.halving import Halving
-from autoreg.engine.transfer.earlier_studies import SOURCES_FILE
 from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
+from autoreg.execution import run
 from autoreg.plan import uncompressed
-from autoreg.space import Budget, Space
-from autoreg.space.study_spec import StudySpec
+from autoreg.space import Budget, Space, StudySpec
+from autoreg.study.baselines import baseline_recipes
+from autoreg.study.environment import machine, trial_device, versions
+from autoreg.study.folder import open_folder, single_writer, write_posterior
 from autoreg.study.follower import Follower, open_view
-from autoreg.study.study import Study, check_folder, open_folder, single_writer, write_beliefs
-from autoreg.study.subset_warm_start import SUBSET_TRIALS, check_subset, shares, warmed
+from autoreg.study.options import RunOptions
+from autoreg.study.study import Study
+from autoreg.study.subset_spec import check_fractions, data_fractions
 from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
 from autoreg.trial.reference import Asked, Untrained
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options
 from autoreg.trial.store import default_store
 
-DRAWS = 200  # recipes that are looked at before anything trains
-MOST_DRAWS = 3000  # and so many before a study is refused whose constraints none has met
-LOG_COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a study is run, beside what it asks.
-
-    Attributes:
-        folder: where the study lives.
-        resume: whether a study that is there goes on.
-        executor: `local` or `ray`.
-        workers: trials at a time.
-        address: an existing Ray cluster.
-        gpus_per_trial: share of a GPU that each trial gets.
-        store: folder of finished phases; None for the user's cache.
-        cache: whether finished phases are reused.
-        storage: Optuna URL of the view; None for a journal file in the folder.
-        imports: modules to import first, where methods and tasks of the user's own live.
-        params: parameters of the task that override the file's.
-        rungs: whether trials are stopped early that will not reach the front, as far as compressed copies scored while
-            they train foretell it. Off: trials share their training, so that little is saved, and scoring takes time.
-        screen: whether the predictor screens proposals.
-        warm_start: folders of earlier studies whose order of recipes is believed until results contradict it.
-        warm_subset: share of the training data on which recipes are tried first, to the same end; None for none.
-        warm_subset_trials: how many recipes.
-    """
-
-    folder: Path
-    resume: bool = False
-    executor: str = "local"
-    workers: int = 1
-    address: str | None = None
-    gpus_per_trial: float = 0.0
-    store: Path | None = None
-    cache: bool = True
-    storage: str | None = None
-    imports: tuple[str, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    rungs: bool = False
-    screen: bool = True
-    warm_start: tuple[Path, ...] = ()
-    warm_subset: float | None = None
-    warm_subset_trials: int = SUBSET_TRIALS
+CHECKED_RECIPES = 200  # drawn from the space before anything trains
+MAX_CHECKED_RECIPES = 3000  # before a study is refused because no drawn recipe meets its constraints
+COST_METRICS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
 
 
 class TaskStudy:
@@ -100,13 +57,17 @@ class TaskStudy:
     notices: tuple[str, ...] = ()
     prepared: Mapping[str, float] = {}
     _curves: Sequence[Asked] = ()
-    _warm: bool = False
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
         self.ref = TaskRef(spec.task, {**spec.task_params, **options.params}, options.imports)
         store = options.store or default_store()
-        trial_options = Options(str(store), cache=options.cache, device=_device(options), reference_seed=spec.seed)
+        trial_options = Options(
+            str(store),
+            cache=options.cache,
+            device=trial_device(options.executor, options.gpus_per_trial),
+            reference_seed=spec.seed,
+        )
         self.objective = TaskObjective(self.ref, trial_options, rungs=options.rungs)
         setup = self.objective.setup
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
@@ -114,7 +75,7 @@ class TaskStudy:
         self.objective.latency_needed = bool(asked & {"latency_ms", "dense.latency_ms"})
         self._check_metrics()
         self._check_recipes()
-        check_subset(self)
+        check_fractions(spec, self.space, options, setup)
         self.prior = load_prior(options.folder, self.space, options.warm_start)
         self.notices += tuple([] if self.prior is None else self.prior.notices())
 
@@ -124,7 +85,7 @@ class TaskStudy:
         return self.objective.setup.task.quality
 
     def _check_metrics(self) -> None:
-        known = {self.quality, *LOG_COSTS}
+        known = {self.quality, *COST_METRICS}
         for name in self.spec.objectives:
             if name not in known:
                 raise InputError(
@@ -155,7 +116,7 @@ class TaskStudy:
         met = False
         rng = np.random.default_rng(self.spec.seed)
         draws = 0
-        while draws < DRAWS or (not met and draws < MOST_DRAWS):
+        while draws < CHECKED_RECIPES or (not met and draws < MAX_CHECKED_RECIPES):
             draws += 1
             recipe = self.space.sample(rng)
             try:
@@ -218,29 +179,6 @@ class TaskStudy:
                 "curve_seconds": reference.spent["seconds"],
             }
 
-    def warm_up(self, *, progress: bool = False) -> tuple[str, ...]:
-        """Try recipes on a share of the data where that is asked for and not done yet; what it brought, in sentences.
-
-        What it cost is added to what was prepared.
-
-        Raises:
-            StudyError: the folder is another study's, or another process writes it.
-        """
-        options = self.options
-        if self._warm or options.warm_subset is None or (options.folder / SOURCES_FILE).exists():
-            return ()
-        with single_writer(options.folder):
-            self.prepare()
-            check_folder(options.folder, self.asked(), resume=options.resume)
-            found = warmed(self, progress=progress)
-        self._warm, self.prior = True, found.prior
-        if found.spent:
-            more = {"epochs_paid": found.spent["epochs"], "seconds": found.spent["seconds"]}
-            total = {name: self.prepared.get(name, 0.0) + value for name, value in more.items()}
-            own = {f"subset_{name}": value for name, value in found.spent.items()}
-            self.prepared = {**self.prepared, **total, **own}
-        return found.notices
-
     @cached_property
     def dense_recipe(self) -> dict[str, Any]:
         """The dense recipe at the training that the space fixes, so that it costs what the others cost.
@@ -250,7 +188,7 @@ class TaskStudy:
         varies = {parameter.path for parameter in self.space.parameters}
         sample = self.space.sample(np.random.default_rng(0))["training"]
         fixed = {name: value for name, value in sample.items() if f"training.{name}" not in varies}
-        if found := shares(self.space):
+        if found := data_fractions(self.space):
             fixed["share"] = max(found)
         dense = self.objective.setup.dense
         return self.objective.setup.complete({"training": {**dense["training"], **fixed}})
@@ -261,7 +199,7 @@ class TaskStudy:
         chance = self.objective.setup.task.chance
         return Normalizer.from_dense(self.spec.objectives, self.dense, self.quality, chance)
 
-    def asked(self) -> dict[str, Any]:
+    def study_config(self) -> dict[str, Any]:
         """What study.json holds."""
         spec, setup = self.spec, self.objective.setup
         model = self.objective.latency_model
@@ -301,11 +239,8 @@ class TaskStudy:
 
     def starters(self) -> list[tuple[str, dict[str, Any]]]:
         """Recipes that are evaluated first, where they are members of the space: dense, then uniform ones."""
-        found: list[tuple[str, dict[str, Any]]] = []
-        for name, recipe in baseline_recipes(self.objective.setup.complete, self.dense_recipe).items():
-            if recipe in self.space:
-                found.append((name, recipe))
-        return found
+        known = baseline_recipes(self.objective.setup.complete, self.dense_recipe)
+        return [(name, recipe) for name, recipe in known.items() if recipe in self.space]
 
     def uncompressed(self, config: dict[str, Any]) -> dict[str, Any] | None:
         """The recipe of the same training with nothing removed or quantized, None where the space has none.
@@ -352,21 +287,18 @@ class TaskStudy:
 
     def run(self, *, progress: bool = False) -> Study:
         """Search until the budget is spent, writing the folder as it goes."""
-        from autoreg.execution import run
-
         folder = self.options.folder
-        self.warm_up(progress=progress)
         with single_writer(folder):
             storage = self.options.storage or str(folder / "optuna.journal")
             view = open_view(storage, self.spec.name, dict(self.spec.objectives), self.space)
             self.prepare()
-            open_folder(folder, self.asked(), resume=self.options.resume)
+            open_folder(folder, self.study_config(), resume=self.options.resume)
             save_prior(folder, self.prior)
             with EventLog(folder / "events.jsonl") as log:
                 engine = self.engine(log, prior=self.prior, budget=self._budget())
                 with Follower(engine, view, progress=progress) as follower:
                     run(engine, self.objective, **self.execution(), on_event=follower)
-                write_beliefs(folder, engine)
+                write_posterior(folder, engine)
         return Study(engine, folder)
 
     def _budget(self) -> Budget:
@@ -382,59 +314,3 @@ class TaskStudy:
         if options.executor == "ray":
             chosen |= {"address": options.address, "gpus_per_trial": options.gpus_per_trial}
         return chosen
-
-
-def baseline_recipes(
-    complete: Callable[[Mapping[str, Any]], dict[str, Any]], dense: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """The recipes every report carries: dense, int8, and uniform removal of channels and of weights."""
-
-    def weight(amount: float, allocation: str = "uniform", criterion: str = "magnitude") -> dict[str, Any]:
-        return {
-            "weight": {
-                "criterion": {criterion: {}},
-                "allocation": {allocation: {}},
-                "amount": amount,
-                "schedule": {"one_shot": {}},
-            }
-        }
-
-    def channel(amount: float) -> dict[str, Any]:
-        return {"channel": {**weight(amount)["weight"]}}
-
-    eight = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
-    changes: dict[str, dict[str, Any]] = {
-        "dense": {},
-        "int8": {"quantization": eight},
-        "uniform channels 50 %": {"sparsity": channel(0.5)},
-        "uniform weights 80 %": {"sparsity": weight(0.8)},
-    }
-    training = dict(dense["training"])
-    return {name: complete({**change, "training": training}) for name, change in changes.items()}
-
-
-def _device(options: RunOptions) -> str:
-    """The device of every process of a study: driver and workers must agree, since results are keyed by it."""
-    import torch
-
-    if options.gpus_per_trial > 0 and not torch.cuda.is_available():
-        raise InputError(f"--gpus-per-trial {options.gpus_per_trial:g}: this machine has no GPU that PyTorch can use")
-    if options.executor == "ray" and options.gpus_per_trial == 0:
-        return "cpu"  # Ray hides the GPUs from workers that ask for none
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("autoreg", "torch", "optuna", "ray", "xgboost", "scikit-learn", "onnxruntime", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, str]:
-    """The machine as far as timings depend on it; no names of hosts or people."""
-    return {"system": platform.system(), "machine": platform.machine(), "python": sys.implementation.name}

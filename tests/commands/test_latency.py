@@ -21,9 +21,10 @@ from autoreg.latency.table.layer_key import applied_layers
 from autoreg.latency.table.model import LatencyModel
 from autoreg.network.layer_geometries import layer_geometries
 from autoreg.space.study_spec import StudySpec
+from autoreg.study.options import RunOptions
 from autoreg.study.reachable_layers import channel_counts, reachable_keys
 from autoreg.study.shipped import find
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.task_study import TaskStudy
 from autoreg.study.timed_recipes import corners, draw
 from autoreg.trial.resolve import resolve
 

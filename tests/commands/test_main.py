@@ -16,7 +16,8 @@ import pytest
 
 from autoreg.commands import main
 from autoreg.space.study_spec import StudySpec
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.options import RunOptions
+from autoreg.study.task_study import TaskStudy
 
 STUDY = """\
 name: tiny

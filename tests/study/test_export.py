@@ -19,8 +19,8 @@ from autoreg.commands import main
 from autoreg.engine.log.records import Record
 from autoreg.engine.log.trial import Trial
 from autoreg.study import export as exporting
-from autoreg.study import final_evaluation
 from autoreg.study.export import export_recipe, logged_quality
+from autoreg.study.final_evaluation import export_front
 from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
 from autoreg.trial.objective import TaskObjective, TaskRef
@@ -154,7 +154,7 @@ def test_files_of_a_front_that_cannot_be_written_cost_their_rows(tmp_path: Path)
         spec, options = SimpleNamespace(seed=0), SimpleNamespace(folder=tmp_path / name)
         study: Any = SimpleNamespace(objective=objective, spec=spec, options=options, dense_recipe=config)
         members = [{"trial": 0, "config": config, "on_final_front": True}]
-        rows[name] = final_evaluation._files(study, members, [record], None)
+        rows[name] = export_front(study, members, [record], None)
     assert ["fault" in row for name in rows for row in rows[name]] == [False, False, True, True, True, True]
     assert all(row["latency"]["batch"] == 4 for row in rows["known"])
     assert all("svd" in row["fault"] for row in rows["unknown"])

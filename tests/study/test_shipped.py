@@ -16,8 +16,9 @@ from autoreg.report.write import write_report
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.final_evaluation import finish
+from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find, shipped
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.task_study import TaskStudy
 
 EPOCHS = (
     "  epochs: 10\n  finetune_epochs: 4\n  qat_epochs: 2\n",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import autoreg
-from autoreg.study.study import open_folder, single_writer, write_json
+from autoreg.study.folder import open_folder, single_writer, write_json
 
 SPACE = {"x": {"uniform": [0, 1]}}
 ASKED = {

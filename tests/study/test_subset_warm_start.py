@@ -19,9 +19,12 @@ from autoreg.engine.transfer.earlier_studies import SOURCES_FILE
 from autoreg.errors import InputError, StudyError
 from autoreg.report.data.load import StudyData
 from autoreg.space.study_spec import StudySpec
-from autoreg.study.study import Study, open_folder, single_writer
-from autoreg.study.subset_warm_start import FOLDER, subset_spec
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.folder import open_folder, single_writer
+from autoreg.study.options import RunOptions
+from autoreg.study.study import Study
+from autoreg.study.subset_spec import subset_spec
+from autoreg.study.subset_warm_start import SUBSET_FOLDER, warm_up
+from autoreg.study.task_study import TaskStudy
 
 STUDY = """\
 name: tiny
@@ -47,7 +50,7 @@ def made(folder: Path, store: Path, spec: StudySpec = SPEC, **changes: Any) -> T
 
 def begin(study: TaskStudy) -> None:
     """Leave the folder as a study does that has had its first trial."""
-    open_folder(study.options.folder, study.asked(), resume=False)
+    open_folder(study.options.folder, study.study_config(), resume=False)
     (study.options.folder / "events.jsonl").write_text("{}")
 
 
@@ -78,15 +81,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, store: Path) -> tuple[Pat
 
 def test_a_study_begins_with_what_a_share_of_the_data_says(finished: tuple[Path, str], store: Path) -> None:
     folder, said = finished
-    assert f"Note: warm start from {folder / FOLDER}: 12 trials, 3 of 3 parameters matched" in said
+    assert f"Note: warm start from {folder / SUBSET_FOLDER}: 12 trials, 3 of 3 parameters matched" in said
     searched = Study.open(folder)
     rows = searched.engine.trials()
     assert len(rows) == 12
     assert all("share" not in row["config"]["training"] for row in rows)
-    assert [source["name"] for source in searched.engine.predictor()["prior"]["sources"]] == [str(folder / FOLDER)]
-    assert f"Warm start from {folder / FOLDER}: 12 trials" in html.unescape((folder / "report.html").read_text())
+    assert [source["name"] for source in searched.engine.predictor()["prior"]["sources"]] == [
+        str(folder / SUBSET_FOLDER)
+    ]
+    assert f"Warm start from {folder / SUBSET_FOLDER}: 12 trials" in html.unescape((folder / "report.html").read_text())
 
-    few = StudyData.load(folder / FOLDER)
+    few = StudyData.load(folder / SUBSET_FOLDER)
     assert len(few.trials) == 12
     assert set(few.trials["state"]) == {"COMPLETE"}
     assert all(r.config["training"]["share"] == 0.5 for r in few.state.records)
@@ -111,19 +116,19 @@ def test_a_study_that_was_warmed_goes_on_without_what_it_learned_from(
         shutil.copy(finished[0] / name, tmp_path)
     study = made(tmp_path, store, warm_subset=None, resume=True)
     assert study.prior is not None
-    assert study.warm_up() == made(tmp_path, store, resume=True).warm_up() == ()
+    assert warm_up(study) == warm_up(made(tmp_path, store, resume=True)) == ()
 
 
 def test_a_study_that_was_ended_while_it_warmed_up_goes_on_there(
     finished: tuple[Path, str], tmp_path: Path, store: Path
 ) -> None:
-    shutil.copytree(finished[0] / FOLDER, tmp_path / FOLDER)
-    log = tmp_path / FOLDER / "events.jsonl"
+    shutil.copytree(finished[0] / SUBSET_FOLDER, tmp_path / SUBSET_FOLDER)
+    log = tmp_path / SUBSET_FOLDER / "events.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:-9]))
     study = made(tmp_path, store)
-    (notice,) = study.warm_up()
-    assert f"{FOLDER}: 12 trials, 3 of 3 parameters matched" in notice
+    (notice,) = warm_up(study)
+    assert f"{SUBSET_FOLDER}: 12 trials, 3 of 3 parameters matched" in notice
     assert study.prior is not None
     (taken,) = json.loads((finished[0] / SOURCES_FILE).read_text())
     assert [dict(flat) for flat in study.prior.sources[0].flats] == taken["flats"]
@@ -134,19 +139,19 @@ def test_a_study_that_was_ended_while_it_warmed_up_goes_on_there(
 def test_a_study_that_was_begun_without_is_not_warmed_later(tmp_path: Path, store: Path) -> None:
     begin(made(tmp_path, store, warm_subset=None))
     with pytest.raises(InputError, match="was begun without one"):
-        made(tmp_path, store, resume=True).warm_up()
-    assert not (tmp_path / FOLDER).exists()
+        warm_up(made(tmp_path, store, resume=True))
+    assert not (tmp_path / SUBSET_FOLDER).exists()
 
 
 def test_too_few_recipes_that_end_teach_nothing(tmp_path: Path, store: Path) -> None:
     """Rates and weight decay so large that every loss becomes infinite; that of the dense recipe is as it should be."""
     spec = StudySpec.parse(STUDY.replace("[1e-4, 1e-1]}, epochs: 4", "[5, 10]}, weight_decay: 10.0, epochs: 40"))
     study = made(tmp_path, store, replace(spec, constraints=()))
-    (notice,) = study.warm_up()
-    assert "of 12 recipes ended on a share of the data" in notice
+    (notice,) = warm_up(study)
+    assert "of 12 recipes ended on a fraction of the data" in notice
     assert study.prior is None
     begin(study)
-    assert made(tmp_path, store, replace(spec, constraints=()), resume=True).warm_up() == ()
+    assert warm_up(made(tmp_path, store, replace(spec, constraints=()), resume=True)) == ()
 
 
 @pytest.mark.parametrize(
@@ -164,12 +169,12 @@ def test_what_cannot_be_is_refused_before_anything_trains(
 def test_nothing_is_tried_for_a_folder_that_cannot_be_had(tmp_path: Path, store: Path) -> None:
     study = made(tmp_path, store)
     with single_writer(tmp_path), pytest.raises(StudyError, match="another process is running this study"):
-        study.warm_up()
+        warm_up(study)
     (tmp_path / "notes.txt").touch()
-    for start in (study.warm_up, study.run):
+    for start in (warm_up, TaskStudy.run):
         with pytest.raises(StudyError, match="is not empty and holds no study"):
-            start()
-    assert not (tmp_path / FOLDER).exists()
+            start(study)
+    assert not (tmp_path / SUBSET_FOLDER).exists()
 
 
 def sharing(share: str) -> StudySpec:

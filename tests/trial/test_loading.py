@@ -11,9 +11,10 @@ import torch
 
 from autoreg.errors import InputError
 from autoreg.space import StudySpec
+from autoreg.study.folder import open_folder
+from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find
-from autoreg.study.study import open_folder
-from autoreg.study.task_study import RunOptions, TaskStudy
+from autoreg.study.task_study import TaskStudy
 from autoreg.trial.loading import objective_of
 from autoreg.trial.setup import Options, Setup
 from tests.trial.conftest import TinyTask
@@ -41,7 +42,7 @@ def test_a_study_says_how_its_trials_are_carried_out(tmp_path: Path) -> None:
     spec = StudySpec.load(find("study", "digits"), resolve_shipped=lambda name: find("space", name))
     options = RunOptions(tmp_path / "study", store=tmp_path, cache=False, params={"train_images": 40, "width": 8})
     study = TaskStudy(spec, options)
-    open_folder(options.folder, study.asked(), resume=False)
+    open_folder(options.folder, study.study_config(), resume=False)
     assert objective_of(options.folder)[0].options == study.objective.options
 
 

@@ -27,7 +27,7 @@ class StudyData:
         folder: where it lies.
         study: study.json, what was asked.
         final: final.json, or an empty mapping while there is none.
-        beliefs: beliefs.json, likewise.
+        posterior: posterior.json (beliefs.json in studies of older versions), likewise.
         state: the folded log.
         random: the folded log of the random-search arm (random.jsonl), None where there is none.
         trials: one row a trial: `table.BOOKKEEPING`, every metric, every parameter by its path.
@@ -47,11 +47,11 @@ class StudyData:
     predictions: pd.DataFrame
     metrics: tuple[str, ...]
     parameters: tuple[str, ...]
-    beliefs: Mapping[str, Any] = field(default_factory=dict)
+    posterior: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> StudyData:
-        """Read study.json, events.jsonl, final.json, beliefs.json, random.jsonl; all but the first may be missing.
+        """Read study.json, events.jsonl, final.json, posterior.json, random.jsonl; all but the first may be missing.
 
         Raises:
             InputError: when the folder holds no study, or study.json or final.json cannot be read.
@@ -59,6 +59,7 @@ class StudyData:
         """
         folder = Path(folder)
         study = _read_json(folder / "study.json", required=True)
+        new = (folder / "posterior.json").exists()
         events, arm = folder / "events.jsonl", folder / "random.jsonl"
         state = StudyState(read_events(events) if events.exists() else ())
         table = trial_table(state.records, objectives_of(study), dense_of(study), study.get("constraints") or ())
@@ -66,7 +67,7 @@ class StudyData:
             folder=folder,
             study=study,
             final=_read_json(folder / "final.json", required=False),
-            beliefs=_read_json(folder / "beliefs.json", required=False),
+            posterior=_read_json(folder / ("posterior.json" if new else "beliefs.json"), required=False),
             state=state,
             random=StudyState(read_events(arm)) if arm.exists() else None,
             trials=table.frame,
@@ -152,9 +153,9 @@ class StudyData:
     @property
     def chances(self) -> dict[int, float]:
         """Probability of trials to be on the front with other seeds, as the search believed when it last ended."""
-        if self.beliefs.get("ended") != len(self.state.ended_numbers):
+        if self.posterior.get("ended") != len(self.state.ended_numbers):
             return {}
-        return {int(n): p for n, p in numbers(self.beliefs.get("probabilities") or {}).items()}
+        return {int(n): p for n, p in numbers(self.posterior.get("probabilities") or {}).items()}
 
     @property
     def prior(self) -> Mapping[str, Any]:
@@ -165,8 +166,8 @@ class StudyData:
         Raises:
             StudyError: what it took is damaged.
         """
-        if self.beliefs.get("ended") == len(self.state.ended_numbers) and "prior" in self.beliefs:
-            return mapping(self.beliefs["prior"])
+        if self.posterior.get("ended") == len(self.state.ended_numbers) and "prior" in self.posterior:
+            return mapping(self.posterior["prior"])
         from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
 
         sources = load_sources(self.folder) if (self.folder / SOURCES_FILE).exists() else []

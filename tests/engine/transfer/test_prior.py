@@ -241,7 +241,7 @@ def test_a_study_learns_from_a_folder_and_is_resumed_without_it(tmp_path: Path) 
     assert told["trials"] == 40
     assert told["matched"] == sorted(p.path for p in toy_space().parameters)
     assert study.engine.predictor()["prior"] == autoreg.Study.open(second).engine.predictor()["prior"]
-    assert study.engine.predictor()["prior"] == json.loads((second / "beliefs.json").read_text())["prior"]
+    assert study.engine.predictor()["prior"] == json.loads((second / "posterior.json").read_text())["prior"]
     assert json.loads((second / SOURCES_FILE).read_text())[0]["name"] == str(first)
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,7 @@ from autoreg.report.data.front import format_front
 from autoreg.report.data.load import StudyData
 from autoreg.report.write import write_report
 from autoreg.space import digest
-from autoreg.space.study_spec import StudySpec
-from autoreg.study.final_evaluation import _probabilities
+from autoreg.study.seed_statistics import SeedFront, spread
 from tests.engine.problems import OBJECTIVES, toy_costs, toy_error, toy_space
 
 COLUMN = "on the front with"
@@ -78,19 +76,19 @@ def test_the_column_says_what_the_search_believes_of_each_member(study: autoreg.
 def test_a_search_that_went_on_since_has_no_column(study: autoreg.Study, tmp_path: Path) -> None:
     """What was believed at an earlier end is not shown beside trials that it did not know."""
     assert study.folder is not None
-    for file in ("study.json", "events.jsonl", "beliefs.json"):
+    for file in ("study.json", "events.jsonl", "posterior.json"):
         (tmp_path / file).write_bytes((study.folder / file).read_bytes())
-    beliefs = json.loads((tmp_path / "beliefs.json").read_text())
-    (tmp_path / "beliefs.json").write_text(json.dumps({**beliefs, "ended": beliefs["ended"] - 1}))
+    posterior = json.loads((tmp_path / "posterior.json").read_text())
+    (tmp_path / "posterior.json").write_text(json.dumps({**posterior, "ended": posterior["ended"] - 1}))
     assert on_page(tmp_path) == {}
     assert in_file(tmp_path) == {}
     assert "with" not in in_terminal(tmp_path).splitlines()[2]
 
 
-def test_fresh_seeds_take_the_place_of_beliefs_where_there_are_some(study: autoreg.Study, tmp_path: Path) -> None:
+def test_fresh_seeds_take_the_place_of_posterior_where_there_are_some(study: autoreg.Study, tmp_path: Path) -> None:
     """A member that was not trained again keeps what the search believes."""
     assert study.folder is not None
-    for file in ("study.json", "events.jsonl", "beliefs.json"):
+    for file in ("study.json", "events.jsonl", "posterior.json"):
         (tmp_path / file).write_bytes((study.folder / file).read_bytes())
     first, second, *rest = study.engine.front()
     members = [{"trial": first, "front_probability": 0.625}, {"trial": second, "front_probability": None}]
@@ -103,14 +101,12 @@ def test_fresh_seeds_take_the_place_of_beliefs_where_there_are_some(study: autor
 
 def test_over_fresh_seeds_it_is_the_share_of_draws_in_which_nothing_is_better_and_cheaper() -> None:
     """Of four seeds of the dearer member one beats both seeds of the cheaper, and another one of them."""
-    spec = StudySpec.parse("task: digits\nspace: {training: {epochs: 1}}\nobjectives: {error: min, flops: min}\n")
-    study: Any = SimpleNamespace(spec=spec)
+    objectives = {"error": "min", "flops": "min"}
 
     def member(errors: list[float], flops: float) -> dict[str, Any]:
-        return {"validation": {"values": [{"error": e, "flops": flops} for e in errors]}}
+        return spread([{"error": e, "flops": flops} for e in errors])
 
     dear, cheap, lost = member([0.1, 0.25, 0.4, 0.5], 9.0), member([0.2, 0.3], 5.0), member([0.9], 20.0)
-    none: dict[str, Any] = {"validation": None}
-    found = _probabilities([dear, none, cheap, lost], study, draws=4000)
+    found = SeedFront([dear, None, cheap, lost], objectives, (), {}).probabilities(seed=0, draws=4000)
     assert found == [pytest.approx(3 / 8, abs=0.03), None, 1.0, 0.0]
-    assert _probabilities([none, none], study) == [None, None]
+    assert SeedFront([None, None], objectives, (), {}).probabilities(seed=0) == [None, None]

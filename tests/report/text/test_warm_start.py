@@ -89,15 +89,15 @@ def test_earlier_studies_that_say_nothing_are_said_to_be_left_out(earlier: dict[
 
 
 def test_a_search_that_has_not_ended_tells_what_it_took(earlier: dict[str, Path], tmp_path: Path) -> None:
-    """Killed before its end it leaves no beliefs, or those of an earlier end."""
+    """Killed before its end it leaves no posterior, or those of an earlier end."""
     folder = tmp_path / "warm"
     study(folder, toy_error, (earlier["alike"],), trials=4)
     ended = warm_sentences(StudyData.load(folder))
     assert ended[1].endswith("it has not been checked against trials of this study yet.")
-    beliefs = json.loads((folder / "beliefs.json").read_text())
-    (folder / "beliefs.json").write_text(json.dumps({**beliefs, "ended": 3, "prior": {"sources": []}}))
+    posterior = json.loads((folder / "posterior.json").read_text())
+    (folder / "posterior.json").write_text(json.dumps({**posterior, "ended": 3, "prior": {"sources": []}}))
     assert warm_sentences(StudyData.load(folder)) == ended
-    (folder / "beliefs.json").unlink()
+    (folder / "posterior.json").unlink()
     assert warm_sentences(StudyData.load(folder)) == ended
 
 
@@ -106,9 +106,9 @@ def test_without_a_warm_start_nothing_is_said_and_what_a_file_says_is_text(tmp_p
     study(folder, toy_error, trials=4)
     assert warm_sentences(StudyData.load(folder)) == []
     assert "arm start" not in page_of(folder).words
-    beliefs = json.loads((folder / "beliefs.json").read_text())
+    posterior = json.loads((folder / "posterior.json").read_text())
     for prior, count in (([], 0), ({}, 0), ({"sources": [3, None]}, 3), ({"sources": [{"name": EVIL, "used": 1}]}, 2)):
-        (folder / "beliefs.json").write_text(json.dumps({**beliefs, "prior": prior}))
+        (folder / "posterior.json").write_text(json.dumps({**posterior, "prior": prior}))
         assert len(warm_sentences(StudyData.load(folder))) == count
     page = page_of(folder)
     assert EVIL in page.words

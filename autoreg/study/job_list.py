@@ -1,0 +1,84 @@
+"""Recipes with given seeds, run by an executor in place of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autoreg.engine.log.trial import Ask, Result, Trial
+from autoreg.execution import run
+from autoreg.study.task_study import TaskStudy
+
+OnStep = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe to run with one seed, and whether it is scored on test data."""
+
+    config: Mapping[str, Any]
+    seed: int
+    test: bool
+
+
+class JobList:
+    """Hands out jobs and collects results; what an executor drives in place of an engine."""
+
+    def __init__(self, jobs: Sequence[Job], on_step: Callable[[int, int], None] | None = None) -> None:
+        self.jobs = list(jobs)
+        self.results: dict[int, Result] = {}
+        self._next = 0
+        self._on_step = on_step
+
+    def ask(self) -> Ask | None:
+        """The next job, None when all were handed out."""
+        if self._next == len(self.jobs):
+            return None
+        number = self._next
+        job = self.jobs[number]
+        self._next += 1
+        return Ask(number, {"recipe": dict(job.config), "test": job.test}, job.seed, "final")
+
+    def report(self, number: int, step: int, metrics: Mapping[str, float]) -> str:
+        """Jobs are never stopped."""
+        return "continue"
+
+    def tell(self, number: int, result: Result) -> None:
+        """Store a result."""
+        self.results[number] = result
+        if self._on_step is not None:
+            self._on_step(len(self.results), len(self.jobs))
+
+
+class JobObjective:
+    """Runs a job: validation metrics as the result, test metrics in the record."""
+
+    def __init__(self, objective: Any) -> None:
+        self.objective = objective
+
+    def __call__(self, config: Mapping[str, Any], trial: Trial) -> dict[str, float]:
+        """Validation metrics of the job's recipe; its test metrics, where it has any, go into the trial's info."""
+        metrics: dict[str, float] = self.objective.carry_out(config["recipe"], trial, test=config["test"])
+        return metrics
+
+
+def run_jobs(study: TaskStudy, jobs: Sequence[Job], what: str, on_step: OnStep | None) -> list[Result]:
+    """Run jobs with the executor of a study.
+
+    Args:
+        study: gives objective and executor.
+        jobs: what is run.
+        what: name of the work, for `on_step`.
+        on_step: shown the progress.
+
+    Returns:
+        A result for each job, in order; FAIL where an executor has lost one.
+    """
+    step = None if on_step is None else (lambda done, total: on_step(what, done, total))
+    listed = JobList(jobs, step)
+    objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=False)
+    run(listed, JobObjective(objective), **study.execution())
+    missing = Result("FAIL", {}, {}, "did not run")
+    return [listed.results.get(number, missing) for number in range(len(jobs))]
