@@ -1,10 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and JSON that others may have written."""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -24,3 +26,15 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read one JSON document.
+
+    Raises:
+        ValueError: it is none, or its brackets are nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:  # no `ValueError`, so that it would pass those who expect damaged files
+        raise ValueError("nested too deeply") from None

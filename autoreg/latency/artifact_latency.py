@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from autoreg.files import write_whole
+from autoreg.files import parse_json, write_whole
 from autoreg.latency.timing import MAX_ATTEMPTS, Latency, device_fingerprint, time_onnx
 from autoreg.locks import MeasureLock
 from autoreg.network.source import code_digest, described
@@ -122,7 +122,7 @@ class LatencyCache:
         """The latency of a signature, None when it was not measured here, or is to be measured again."""
         path = self.path(key, threads)
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = parse_json(path.read_text(encoding="utf-8"))
             if stored["fingerprint"] == device_fingerprint(threads):
                 found = Latency.from_dict(stored["latency"])
                 return found if not found.noisy or path in self._own else None

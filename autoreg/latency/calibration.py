@@ -87,8 +87,15 @@ class Correction:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Correction:
-        """Read what `to_dict` wrote."""
-        return cls(**data)
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: the weights are not those of the features.
+        """
+        found = cls(**data)
+        if found.weights.keys() != set(FEATURES) or not all(map(math.isfinite, found.weights.values())):
+            raise ValueError(f"a correction has one number for each of {', '.join(FEATURES)}")
+        return found
 
 
 def features(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -57,8 +58,15 @@ class Latency:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Latency:
-        """Read what `to_dict` wrote."""
-        return cls(**data)
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: a time is no positive number.
+        """
+        found = cls(**data)
+        if not all(math.isfinite(value) and value > 0 for value in (found.ms, found.low, found.high)):
+            raise ValueError(f"latencies are positive numbers, found {found}")
+        return found
 
 
 def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1, seconds: float = 0.3) -> Latency:

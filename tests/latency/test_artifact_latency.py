@@ -108,6 +108,9 @@ def test_latencies_are_remembered_per_machine(tmp_path: Path) -> None:
     assert stored["fingerprint"] == device_fingerprint(1)
     path.write_text(json.dumps({**stored, "fingerprint": {**stored["fingerprint"], "cpu": "another"}}))
     assert cache.get(key) is None
+    for damaged in ("[" * 100_000 + "]" * 100_000, json.dumps({**stored, "latency": {**stored["latency"], "ms": "1"}})):
+        path.write_text(damaged)
+        assert cache.get(key) is None
     path.write_text(path.read_text()[:40])
     assert cache.get(key) is None
     assert cache.get(key, threads=2) is None

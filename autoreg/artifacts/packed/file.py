@@ -21,14 +21,15 @@ from autoreg.artifacts.deployable import Deployable, LayerCode
 from autoreg.artifacts.packed.entropy import DamagedError
 from autoreg.artifacts.packed.layer import read_layer, write_layer
 from autoreg.errors import InputError
-from autoreg.files import write_whole
+from autoreg.files import parse_json, write_whole
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.conv1d import conv1d_as_linear
 from autoreg.network.surgery.apply import apply_structure
 from autoreg.network.surgery.factorize import factorize
 
-FORMAT = "autoreg-packed"
-VERSION = 1
+PACKED_FORMAT = "autoreg-packed"
+PACKED_VERSION = 1
+_FACTS = {"layers": dict, "record": dict, "constants": list}  # what is read of the metadata
 STRUCTURE = ("dropped", "removed", "ranks")
 """Entries of a trial's record that say what the network has become."""
 
@@ -85,8 +86,8 @@ def save_packed(
         "task": task,
     }
     metadata = {
-        "format": FORMAT,
-        "version": str(VERSION),
+        "format": PACKED_FORMAT,
+        "version": str(PACKED_VERSION),
         "autoreg": json.dumps(facts, allow_nan=False, separators=(",", ":")),
     }
     content = save(tensors, metadata)
@@ -156,11 +157,13 @@ def _read(where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(where, framework="pt") as handle:
             metadata = handle.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if metadata.get("format") != PACKED_FORMAT:
                 raise InputError(f"{where}: holds no packed weights (written by `autoreg export --format safetensors`)")
-            if metadata.get("version") != str(VERSION):
-                raise InputError(f"{where}: packed weights of version {metadata.get('version')}; allowed: {VERSION}")
-            facts = json.loads(metadata["autoreg"])
+            if metadata.get("version") != str(PACKED_VERSION):
+                raise InputError(
+                    f"{where}: packed weights of version {metadata.get('version')}; allowed: {PACKED_VERSION}"
+                )
+            facts = _facts(metadata["autoreg"])
             return facts, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except OSError as error:
         raise InputError(f"{where}: cannot be read ({error.strerror or error})") from error
@@ -169,8 +172,22 @@ def _read(where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
             ours = raw.read(9)[8:] == b"{"
         what = "is cut off or damaged" if ours else "is no safetensors file"
         raise InputError(f"{where}: {what} ({error})") from error
-    except (KeyError, json.JSONDecodeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{where}: damaged ({type(error).__name__}: {error})") from error
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """The metadata of a file, its parts of the types that they are written with."""
+    facts = parse_json(text)
+    found: dict[str, Any] = {name: facts[name] for name in _FACTS}
+    for name, kind in _FACTS.items():
+        if not isinstance(found[name], kind):
+            raise TypeError(f"{name!r} is a {type(found[name]).__name__}")
+    if not all(isinstance(entry, dict) for entry in found["layers"].values()):
+        raise TypeError("a layer is no mapping")
+    return found
 
 
 def _replay(model: nn.Module, example_input: Any, record: Mapping[str, Any]) -> None:

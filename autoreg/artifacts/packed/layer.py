@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -135,9 +136,7 @@ def read_layer(
 
 def _weight_grid(tensors: dict[str, Tensor], name: str, entry: Mapping[str, Any], shape: tuple[int, ...]) -> Grid:
     """The grid of a layer's integers, one scale for each index along the entry's axis; its tensors are taken out."""
-    bits, low, high = (int(entry["weight"][key]) for key in ("bits", "low", "high"))
-    if not 2 <= bits <= 8 or high - low >= 2**bits or high < low:
-        raise DamagedError(f"{bits} bits for integers from {low} to {high}")
+    bits, low, high = _range_of(entry["weight"])
     scale = _take(tensors, f"{name}.weight:scale")
     zero_point = tensors.pop(f"{name}.weight:zero_point", None)
     zero_point = torch.zeros_like(scale, dtype=torch.int32) if zero_point is None else zero_point.int()
@@ -196,5 +195,16 @@ def _grid_entry(grid: Grid | None) -> dict[str, Any] | None:
 def _grid_of(entry: Mapping[str, Any] | None) -> Grid | None:
     if entry is None:
         return None
-    scale, zero_point = torch.tensor([float(entry["scale"])]), torch.tensor([int(entry["zero_point"])])
-    return Grid(scale, zero_point.int(), int(entry["low"]), int(entry["high"]), int(entry["bits"]))
+    scale, zero_point = float(entry["scale"]), int(entry["zero_point"])
+    bits, low, high = _range_of(entry)
+    if not 0 < scale < math.inf or not low <= zero_point <= high:
+        raise DamagedError(f"scale {scale} and zero point {zero_point} for integers from {low} to {high}")
+    return Grid(torch.tensor([scale]), torch.tensor([zero_point], dtype=torch.int32), low, high, bits)
+
+
+def _range_of(entry: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Bits, lowest and highest integer of a grid."""
+    bits, low, high = (int(entry[key]) for key in ("bits", "low", "high"))
+    if not 2 <= bits <= 8 or not -128 <= low <= high <= 255 or high - low >= 2**bits:
+        raise DamagedError(f"{bits} bits for integers from {low} to {high}")
+    return bits, low, high

@@ -26,9 +26,21 @@ class LayerTime:
     runs: int = 0
     noisy: bool = False
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LayerTime:
+        """Read what `dataclasses.asdict` gives.
+
+        Raises:
+            ValueError: a time is no positive number.
+        """
+        found = cls(**data)
+        if not all(math.isfinite(value) and value > 0 for value in (found.ms, found.low, found.high)):
+            raise ValueError(f"times of a layer are positive numbers, found {found}")
+        return found
+
     @property
     def uncertainty(self) -> tuple[bool, float]:
-        """Of two measurements of one layer, the one with less of it is kept: disturbed or not, then the spread."""
+        """Of two measurements of one layer, the one with less of it stands: disturbed or not, then the spread."""
         return self.noisy, (self.high - self.low) / self.ms
 
 

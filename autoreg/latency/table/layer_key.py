@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from autoreg.costs.formulas import FLOAT_BITS, Costs
 from autoreg.costs.levels import Levels
-from autoreg.network.geometry import Geometry, channels_of, geometry_of
+from autoreg.network.geometry import Geometry, Op, channels_of, geometry_of
 
 LayerKind = Literal["fp32", "int8", "int4"]
 LAYER_KINDS: tuple[LayerKind, ...] = ("fp32", "int8", "int4")
@@ -67,12 +67,23 @@ class LayerKey:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> LayerKey:
-        """Read what `to_dict` wrote, straight or through JSON."""
+        """Read what `to_dict` wrote, straight or through JSON.
+
+        Raises:
+            ValueError: the kind of the layer or of its operation is unknown, or a number is none.
+        """
         found: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
         kind, inputs, outputs = found.pop("kind"), found.pop("in"), found.pop("out")
-        return cls(kind, Geometry(**found), inputs, outputs)
+        geometry = Geometry(**found)
+        if kind not in LAYER_KINDS or geometry.op not in get_args(Op):
+            raise ValueError(f"no layer is {kind!r} and {geometry.op!r}")
+        sizes = [value for name, value in vars(geometry).items() if name != "op"]
+        whole = [number for size in sizes for number in (size if isinstance(size, tuple) else (size,))]
+        if not all(isinstance(number, int) for number in (inputs, outputs, *whole)):
+            raise ValueError(f"sizes of a layer are whole numbers, found {data}")
+        return cls(kind, geometry, inputs, outputs)
 
 
 _DEFAULTS = {name: value for name, value in vars(Geometry("linear", 1)).items() if name not in ("op", "rows")}

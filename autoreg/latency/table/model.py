@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.errors import InputError
-from autoreg.files import write_whole
+from autoreg.files import parse_json, write_whole
 from autoreg.latency.artifact_latency import LatencyCache, signature
 from autoreg.latency.calibration import Correction, Prediction, features
 from autoreg.latency.table.table import LatencyTable
@@ -97,12 +97,18 @@ class LatencyModel:
         path = correction_file(folder, fingerprint, network_digest(setup))
         table = LatencyTable.file(folder, fingerprint)
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = parse_json(path.read_text(encoding="utf-8"))
             if stored["format"] != CORRECTION_VERSION or stored["fingerprint"] != fingerprint:
                 return None
             correction, check = Correction.from_dict(stored["correction"]), HeldOutErrors.from_dict(stored["check"])
             known = LatencyTable.load(table, fingerprint)
-        except (OSError, ValueError, KeyError, TypeError):  # missing, cut short, foreign or of another version
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ):  # missing, cut short, foreign or of another version
             return None
         return cls(known, correction, check, *timed_network(setup))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.errors import InputError
+from autoreg.files import parse_json
 from autoreg.latency.table.grid import LayerTime, interpolate
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.timing import device_digest
@@ -84,14 +85,14 @@ class LatencyTable:
             data = _parse(line)
             if data is not None:
                 try:
-                    table._keep(LayerKey.from_dict(data["key"]), LayerTime(**data["entry"]))
-                except (KeyError, TypeError):
+                    table._take_in(LayerKey.from_dict(data["key"]), LayerTime.from_dict(data["entry"]))
+                except (LookupError, TypeError, ValueError, AttributeError):  # damaged, or a later version's
                     continue
         return table
 
     def add(self, key: LayerKey, entry: LayerTime) -> None:
         """Take an entry in, in place of an older one, and append it to the file."""
-        self._keep(key, entry)
+        self._take_in(key, entry)
         if self.path is None:
             return
         line = json.dumps({"key": key.to_dict(), "entry": asdict(entry)}) + "\n"
@@ -107,7 +108,7 @@ class LatencyTable:
             file.write(line.encode())
             file.flush()
 
-    def _keep(self, key: LayerKey, entry: LayerTime) -> None:
+    def _take_in(self, key: LayerKey, entry: LayerTime) -> None:
         self.entries[key] = entry
         self._families.setdefault(key.family, {})[key.inputs, key.outputs] = entry
         self._known.clear()
@@ -141,7 +142,7 @@ class LatencyTable:
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
-        data = json.loads(line)
+        data = parse_json(line)
     except ValueError:
         return None
     return data if isinstance(data, dict) else None

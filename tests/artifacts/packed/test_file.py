@@ -246,12 +246,14 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path: Path, made: Coded) -> None
     assert "holds no packed weights" in refusal(path)
 
 
-@pytest.mark.parametrize("left", [5, 200, -1])
-def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, made: Coded, left: int) -> None:
+@pytest.mark.parametrize(
+    ("left", "what"), [(5, "is no safetensors file"), (200, "is cut off or damaged"), (-1, "is cut off or damaged")]
+)
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, made: Coded, left: int, what: str) -> None:
     path = tmp_path / "net.safetensors"
     save_packed(path, made.found, {})
     path.write_bytes(path.read_bytes()[:left])
-    refusal(path)
+    assert f"{path}: {what} (" in refusal(path)
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -284,17 +286,56 @@ def test_a_network_that_does_not_fit_is_refused_with_tensor_and_shapes(tmp_path:
     assert "'stem.1.bias', which the network does not have" in refusal(path, without_norm)
 
 
+GRID = {"scale": 0.1, "zero_point": 0, "low": 0, "high": 255, "bits": 8}
+LAYER = "the weight of layer 'blocks.0.conv1' is damaged "
+
+
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [("kept", 7), ("packing", "other"), ("coded", ["values"]), ("axis", 9), ("weight", {"bits": 4, "low": 0})],
+    ("key", "value", "message"),
+    [
+        ("kept", 7, LAYER + "(309 positions, 7 values)"),
+        ("packing", "other", LAYER + "(a tensor is packed as 'other', 309 of 576 kept)"),
+        ("coded", ["values"], LAYER + "(the table of a coded tensor is damaged)"),
+        ("axis", 9, LAYER + "(scales along dimension 9)"),
+        ("weight", {"bits": 4, "low": 0}, "damaged (KeyError: 'high')"),
+        ("weight", {"bits": 40, "low": 0, "high": 3}, LAYER + "(40 bits for integers from 0 to 3)"),
+        ("input", {**GRID, "high": 2**70}, LAYER + f"(8 bits for integers from 0 to {2**70})"),
+        ("input", {**GRID, "scale": float("inf")}, LAYER + "(scale inf and zero point 0 for integers from 0 to 255)"),
+        ("output", {**GRID, "zero_point": 300}, LAYER + "(scale 0.1 and zero point 300 for integers from 0 to 255)"),
+        ("tied", ["stem"], "the weight of layer 'blocks.0.conv1' is shared in the file or in the network, not both"),
+        ("shape", [1], "the shape of 'blocks.0.conv1.weight' is (1,) in the file, (8, 8, 3, 3) in the network"),
+    ],
 )
-def test_damaged_metadata_is_refused(tmp_path: Path, made: Coded, key: str, value: Any) -> None:
+def test_damaged_entries_of_a_layer_are_refused(
+    tmp_path: Path, made: Coded, key: str, value: Any, message: str
+) -> None:
     path = tmp_path / "net.safetensors"
     save_packed(path, coded(**SETTINGS["sparse"]).found, {})
     facts = json.loads(header(path)["autoreg"])
     facts["layers"]["blocks.0.conv1"][key] = value
     rewrite(path, autoreg=json.dumps(facts))
-    refusal(path)
+    assert refusal(path) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "damaged (ValueError: nested too deeply)"),
+        ("[]", "damaged (TypeError: "),
+        ("{}", "damaged (KeyError: 'layers')"),
+        ('{"layers": [], "record": {}, "constants": []}', "damaged (TypeError: 'layers' is a list)"),
+        ('{"layers": {"a": 1}, "record": {}, "constants": []}', "damaged (TypeError: a layer is no mapping)"),
+        ("nonsense", "damaged (JSONDecodeError: "),
+    ],
+)
+def test_damaged_metadata_is_refused(tmp_path: Path, made: Coded, text: str, message: str) -> None:
+    """Both where a network is made of a file and where its bytes are added up."""
+    path = tmp_path / "net.safetensors"
+    save_packed(path, made.found, {})
+    rewrite(path, autoreg=text)
+    assert refusal(path).startswith(f"{path}: {message}")
+    with pytest.raises(InputError, match="damaged"):
+        packed_payload(path)
 
 
 def test_integers_that_are_not_the_weight_are_not_written(tmp_path: Path, made: Coded) -> None:

@@ -158,6 +158,9 @@ def test_a_model_is_loaded_where_table_and_correction_are(tmp_path: Path) -> Non
     assert loaded.summary() == {"error_median": 0.1, "error_p90": 0.18, "recipes": 2, "entries": len(table)}
     assert LatencyModel.load(ready(tmp_path, *zoo()["plain"])) is None
     assert LatencyModel.load(setup, threads=2) is None
-    path.write_text(path.read_text()[:-30])
-    assert LatencyModel.load(setup) is None
+    whole = json.loads(path.read_text())
+    whole["correction"]["weights"] = ["fp32_ms"]
+    for damaged in (path.read_text()[:-30], "[" * 100_000 + "]" * 100_000, json.dumps(whole), "[]"):
+        path.write_text(damaged)
+        assert LatencyModel.load(setup) is None
     assert path == correction_file(tmp_path, device_fingerprint(), network_digest(setup))

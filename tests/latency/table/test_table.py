@@ -106,6 +106,33 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         load_table(tmp_path / "missing.jsonl")
 
 
+def line(ms: Any = 1.0, **changes: Any) -> str:
+    return json.dumps({"key": key(4, 8).to_dict() | changes, "entry": {"ms": ms, "low": 1.0, "high": 1.0}})
+
+
+DAMAGED = {
+    "nested": "[" * 100_000 + "]" * 100_000,
+    "text": json.dumps({"key": "text", "entry": {}}),
+    "list": line(rows=[[6]]),
+    "kind": line(kind="fp64"),
+    "op": line(op="loop"),
+    "nan": line(ms=float("nan")),
+    "word": line(ms="1"),
+    "negative": line(ms=-1),
+}
+
+
+@pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED.keys())
+def test_lines_that_are_damaged_are_passed_over(tmp_path: Path, line: str) -> None:
+    """Whatever stands in them, the others are read."""
+    table = LatencyTable.open(tmp_path, HERE)
+    table.add(key(4, 9), entry(1.0))
+    assert table.path is not None
+    with table.path.open("a") as file:
+        file.write(line + "\n")
+    assert LatencyTable.open(tmp_path, HERE).entries == {key(4, 9): entry(1.0)}
+
+
 # -- between entries --------------------------------------------------------------------------------------------------
 
 
