@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.artifacts.onnx.runtime import operators, runs_in_words
+from autoreg.artifacts.onnx.runtime import operator_counts, runs_in_words
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import AutoregError, InputError
 from autoreg.latency.interleaved import time_interleaved
@@ -194,7 +194,7 @@ def table(study: TaskStudy, rows: Sequence[Row], scratch: Path, given: argparse.
             }
         )
         if given.profile:
-            lines.append(f"{'':27} {dict(operators(path.read_bytes()))}")
+            lines.append(f"{'':27} {dict(operator_counts(path.read_bytes()))}")
     text = "\n".join(lines)
     print(text)
     if given.out:

@@ -1,4 +1,4 @@
-"""From a carried model, masked and fake-quantized, to plain weights and the integer codes that stand for them."""
+"""From a trained model, masked and fake-quantized, to plain weights and the integer codes that stand for them."""
 
 from __future__ import annotations
 

@@ -9,21 +9,24 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from autoreg.artifacts.chunks import Chunks
 from autoreg.artifacts.deployable import Deployable
+from autoreg.artifacts.fixed_batch import FixedBatch
 from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
-from autoreg.artifacts.onnx.graph import Graphs
-from autoreg.artifacts.skeleton import skeleton_of, write_skeleton
+from autoreg.artifacts.onnx.graph import GraphCache
+from autoreg.artifacts.packed.file import load_packed, save_packed
+from autoreg.artifacts.skeleton import build_skeleton, write_skeleton
+from autoreg.artifacts.torch.program import load_torch, save_torch
+from autoreg.artifacts.torch.run_integers import integer_model
 from autoreg.costs.levels import Levels
 from autoreg.files import write_whole
+from autoreg.network.inputs import batch_size
 from autoreg.network.shapes import Profile
-from autoreg.network.trace import batch_size
 from autoreg.tasks.batches import repeat
 
-FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+EXPORT_FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 """Formats by name, with the ending of their files."""
 
-GRAPHS = Graphs()
+GRAPHS = GraphCache()
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Artifact:
 
     Attributes:
         path: where it stands.
-        format: a key of `FORMATS`.
+        format: a key of `EXPORT_FORMATS`.
         file_bytes: its size on disk.
         runs: by layer on a grid, how it is carried out here: `int8`, `int4` or `fp32`.
         notes: remarks for the reader.
@@ -62,7 +65,7 @@ def write(
         found: the network.
         example_input: what it is called with.
         path: of the file; its folder is made, the file appears at once.
-        format: a key of `FORMATS`.
+        format: a key of `EXPORT_FORMATS`.
         record: what was dropped, removed and factored (`safetensors` needs it to build the network again).
         compress: entropy coding of integer weights (`safetensors` alone).
         build: makes the dense network (`safetensors` alone).
@@ -81,8 +84,6 @@ def write(
         write_whole(path, written.content)
         return Artifact(path, format, path.stat().st_size, written.runs, written.notes), OnnxModule(path)
     if format == "torch":
-        from autoreg.artifacts.torch.program import load_torch, save_torch
-
         given = example_input if batch is None else repeat(example_input, batch)
         save_torch(path, found, given)
         program = load_torch(path, trust=True)  # this very process has just written it
@@ -91,10 +92,7 @@ def write(
             return Artifact(path, format, size, program.runs), program
         samples = batch_size(given)
         note = f"the batch size is fixed at {samples}: the exporter could not leave it free"
-        return Artifact(path, format, size, program.runs, (note,)), Chunks(program, samples)
-    from autoreg.artifacts.packed.file import load_packed, save_packed
-    from autoreg.artifacts.torch.run_integers import integer_model
-
+        return Artifact(path, format, size, program.runs, (note,)), FixedBatch(program, samples)
     assert build is not None
     save_packed(path, found, record or {}, compress=compress)
     loaded = load_packed(path, build, example_input=example_input)
@@ -102,8 +100,8 @@ def write(
     return Artifact(path, format, path.stat().st_size, runs), model
 
 
-class Ready(Protocol):
-    """What a skeleton needs of a task made ready."""
+class SkeletonSource(Protocol):
+    """What a skeleton is built from (`autoreg.trial.setup.Setup`)."""
 
     @property
     def example_input(self) -> Any:
@@ -117,7 +115,7 @@ class Ready(Protocol):
         """A dense network whose weights do not matter."""
 
 
-def skeleton(setup: Ready, levels: Levels, *, act_symmetric: bool = False) -> bytes:
+def skeleton(setup: SkeletonSource, levels: Levels, *, act_symmetric: bool = False) -> bytes:
     """The ONNX model of an untrained network at a recipe's structure and bits: what latency is timed on."""
-    model = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
+    model = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)
     return write_skeleton(model, setup.example_input, levels, act_symmetric=act_symmetric)

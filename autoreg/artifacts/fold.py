@@ -13,7 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
 from autoreg.methods.weights import is_transposed, weighted_layers
 from autoreg.network.consumers import sole_consumers, tensor_version
-from autoreg.network.trace import call, evaluating, hooked
+from autoreg.network.inputs import call
+from autoreg.network.trace import evaluating, hooked
 
 _LEAST = 1e-30  # a channel whose batch norm multiplies by zero keeps a positive scale
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from autoreg.artifacts.deployable import deployable
 from autoreg.artifacts.fold import fold
-from autoreg.artifacts.onnx.graph import Graphs
+from autoreg.artifacts.onnx.graph import GraphCache
 from autoreg.artifacts.onnx.int8 import quantize_graph
 from autoreg.artifacts.onnx.runtime import saturates
 from autoreg.costs.levels import Levels
@@ -22,15 +22,16 @@ from autoreg.costs.predict import groups_after
 from autoreg.latency.artifact_latency import signature
 from autoreg.methods.quantization import Placement, attach_calibrated, placement
 from autoreg.methods.weights import weighted_layers
+from autoreg.network.inputs import call
 from autoreg.network.shapes import Profile
 from autoreg.network.surgery.apply import apply_structure
 from autoreg.network.surgery.factorize import factorize
-from autoreg.network.trace import call, evaluating
+from autoreg.network.trace import evaluating
 
-_GRAPHS = Graphs(fast=True)
+_GRAPHS = GraphCache(fast=True)
 
 
-def skeleton_of(model: nn.Module, example_input: Any, profile: Profile, levels: Levels) -> nn.Module:
+def build_skeleton(model: nn.Module, example_input: Any, profile: Profile, levels: Levels) -> nn.Module:
     """Compress an untrained network, in place, as far as its shapes go; which channels leave does not matter here.
 
     Args:
@@ -46,7 +47,7 @@ def skeleton_of(model: nn.Module, example_input: Any, profile: Profile, levels: 
     return model.eval()
 
 
-def kinds(model: nn.Module, levels: Levels) -> dict[str, str]:
+def layer_kinds(model: nn.Module, levels: Levels) -> dict[str, str]:
     """By layer, how its weight and its input are held, as far as a runtime tells them apart.
 
     Returns:
@@ -66,9 +67,9 @@ def kinds(model: nn.Module, levels: Levels) -> dict[str, str]:
     return found
 
 
-def key_of(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool) -> str:
+def latency_key(model: nn.Module, example_input: Any, levels: Levels, *, act_symmetric: bool) -> str:
     """Digest of all that the latency of an artifact depends on beside the machine."""
-    held = kinds(model, levels)
+    held = layer_kinds(model, levels)
     values = [held, act_symmetric, levels.granularity if any("u" in kind for kind in held.values()) else ""]
     text = json.dumps([signature(model, example_input), values, saturates(), _writers()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -95,7 +96,7 @@ def write_skeleton(
     """Export a compressed skeleton as ONNX, quantized at the bits of `levels`.
 
     Args:
-        model: from `skeleton_of`; it is changed.
+        model: from `build_skeleton`; it is changed.
         example_input: what it is called with.
         levels: bits by layer of the dense network.
         act_symmetric: whether inputs are quantized with zero point 0.

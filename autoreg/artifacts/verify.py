@@ -13,11 +13,11 @@ from autoreg.errors import AutoregError
 from autoreg.tasks.batches import logits_of
 
 FLOAT_TOLERANCE = 1e-3  # of the largest output: other kernels add in another order
-INTEGER_AGREEMENT = 0.95  # rounding at the middle between two integers goes either way, and is carried on
+INTEGER_AGREEMENT = 0.95  # rounding at the middle between two integers goes either way, and reaches later layers
 INTEGER_RMS = 0.05  # of the spread: good files are an order of magnitude below
-QUALITY_SHARE = 0.01  # of the way from the recorded quality to chance
+QUALITY_TOLERANCE = 0.01  # of the way from the recorded quality to chance
 STANDARD_ERRORS = 2.0  # of the recorded quality, where it is a share of answers
-RECORDED = 2**18  # numbers of a trial's outputs that are kept
+MAX_RECORDED_NUMBERS = 2**18  # of a trial's outputs
 
 
 class MismatchError(AutoregError):
@@ -46,8 +46,8 @@ class Agreement:
         """What is wrong; None where the file stands for the trial.
 
         Args:
-            integers: whether any layer rounds its values: then one rounding that differs is carried on, so that 95 % of
-                the answers must be the same and all outputs within 5 % of their spread, in root mean square.
+            integers: whether any layer rounds its values: then one rounding that differs reaches later layers, so that
+                95 % of the answers must be the same and all outputs within 5 % of their spread, in root mean square.
         """
         if not integers:
             allowed = FLOAT_TOLERANCE * max(self.scale, 1e-6)
@@ -65,28 +65,28 @@ class Agreement:
         return asdict(self)
 
 
-def record(outputs: Sequence[Any], limit: int = RECORDED) -> Tensor:
-    """The first samples' outputs of a model, as they are kept with a trial.
+def record(outputs: Sequence[Any], limit: int = MAX_RECORDED_NUMBERS) -> Tensor:
+    """The first samples' outputs of a model, as they are recorded with a trial.
 
     Args:
         outputs: by batch, tensors [batch, ...] or what `logits_of` reads.
-        limit: numbers that are kept at most; at least one sample is.
+        limit: numbers that are recorded at most; at least one sample is.
 
     Returns:
         float32, [samples, ...]. Batches whose outputs have another shape than the first (sequences of another length)
         end the record.
     """
-    kept: list[Tensor] = []
+    recorded: list[Tensor] = []
     count = 0
     for output in outputs:
         values = logits_of(output).detach().float().cpu()
-        if kept and values.shape[1:] != kept[0].shape[1:]:
+        if recorded and values.shape[1:] != recorded[0].shape[1:]:
             break
-        kept.append(values)
+        recorded.append(values)
         count += values.numel()
         if count >= limit:
             break
-    joined = torch.cat(kept)
+    joined = torch.cat(recorded)
     return joined[: max(1, limit // max(1, joined[0].numel()))].clone()
 
 
@@ -102,7 +102,7 @@ def quality_fault(recorded: float, found: float, chance: float, *, answers: int 
         chance: of a model that knows nothing.
         answers: how many answers the quality is an average of, where it is a share of wrong ones; else None.
     """
-    allowed = QUALITY_SHARE * abs(chance - recorded)
+    allowed = QUALITY_TOLERANCE * abs(chance - recorded)
     if answers:  # two right and two wrong answers more, so that none wrong of few is not taken for certain
         share = (recorded * answers + 2) / (answers + 4)
         allowed = max(allowed, STANDARD_ERRORS * (max(share * (1 - share), 0.0) / (answers + 4)) ** 0.5)

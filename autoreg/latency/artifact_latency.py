@@ -18,8 +18,9 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from autoreg.files import parse_json, write_whole
 from autoreg.latency.timing import MAX_ATTEMPTS, Latency, device_fingerprint, time_onnx
 from autoreg.locks import MeasureLock
+from autoreg.network.inputs import tensors
 from autoreg.network.source import code_digest, described
-from autoreg.network.trace import tensors, type_name
+from autoreg.network.trace import type_name
 
 __all__ = [
     "Latency",

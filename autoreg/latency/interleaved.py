@@ -8,20 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from autoreg.latency.onnx_runtime import feed, onnx_errors, onnx_reference, onnx_session, runtime_name
 from autoreg.latency.timing import (
     MIN_RUNS,
     TARGET_HALF_WIDTH,
     Latency,
     cpu_name,
-    feed,
     median_interval,
-    onnx_errors,
-    onnx_reference,
-    onnx_session,
-    runtime_name,
     summarize,
     wall_clock,
 )
+from autoreg.network.inputs import batch_size
 
 CALLS_IN_TURN = 4  # timed calls of a network before the next one's turn; one more, untimed, fills the caches again
 
@@ -43,8 +40,6 @@ def time_interleaved(
     Raises:
         OnnxError: ONNX Runtime refuses one of them, or its input.
     """
-    from autoreg.network.trace import batch_size
-
     runs: list[Callable[[], object]] = []
     for model in models:
         session = onnx_session(model, threads)

@@ -1,6 +1,6 @@
 """Timing a network, honestly: warmed up, repeated, with an interval and an eye on the neighbours.
 
-Here is the harness, and ONNX Runtime; `autoreg.latency.backends.time_model` takes torch on the CPU and CUDA as well.
+Here is the harness, with ONNX Runtime; `autoreg.latency.backends.time_model` takes torch on the CPU and CUDA as well.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from autoreg.errors import AutoregError
+from autoreg.latency.onnx_runtime import feed, onnx_errors, onnx_reference, onnx_session, runtime_name
+from autoreg.network.inputs import batch_size
 
 MIN_RUNS, MAX_RUNS = 7, 2000
 MIN_TIME_FRACTION = 0.2  # of the time allowed must pass before the spread is believed
@@ -27,10 +27,6 @@ TARGET_HALF_WIDTH = 0.01  # stop when the interval is within ± 1 % of the media
 SLOW_FACTOR = 1.3  # noisy: runs of the reference that took this many times their lower quartile
 SLOW_FRACTION = 0.2  # are more than this fraction
 MAX_ATTEMPTS = 3  # at a measurement that is disturbed again and again
-
-
-class OnnxError(AutoregError):
-    """ONNX Runtime refuses a model, or what it is given."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +80,6 @@ def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1
     Raises:
         OnnxError: ONNX Runtime refuses the model or the input.
     """
-    from autoreg.network.trace import batch_size
-
     session = onnx_session(model, threads)
     given = feed(session, example_input)
     reference, reference_feed = onnx_reference(threads)
@@ -192,13 +186,6 @@ def disturbed(reference: Sequence[float]) -> bool:
     return slow > SLOW_FRACTION * len(ordered)
 
 
-def runtime_name() -> str:
-    """Name and version of the runtime that times."""
-    import onnxruntime
-
-    return f"onnxruntime {onnxruntime.__version__} CPU"
-
-
 @functools.cache
 def cpu_name() -> str:
     """The processor's model as far as the system tells."""
@@ -232,68 +219,3 @@ def device_fingerprint(threads: int = 1) -> dict[str, str | int]:
 def device_digest(fingerprint: Mapping[str, str | int]) -> str:
     """Eight hexadecimal digits that stand for a device's fingerprint in file names."""
     return hashlib.sha256(json.dumps(dict(fingerprint), sort_keys=True).encode()).hexdigest()[:8]
-
-
-@contextmanager
-def onnx_errors() -> Iterator[None]:
-    """Turn what ONNX Runtime raises (classes of its own under plain `Exception`) into one line of `OnnxError`."""
-    try:
-        yield
-    except Exception as error:
-        if not type(error).__module__.startswith("onnxruntime"):
-            raise
-        text = " ".join(str(error).split())
-        raise OnnxError(f"ONNX Runtime: {text[:300]}{'...' if len(text) > 300 else ''}") from error
-
-
-def feed(session: Any, example_input: Any) -> dict[str, Any]:
-    """What a session is run with, by the names of its inputs.
-
-    Args:
-        session: of ONNX Runtime.
-        example_input: a mapping is read by name, where the graph's inputs bear its names (see `named_tensors`); all
-            else in the order of the graph's inputs.
-
-    Raises:
-        OnnxError: other inputs are given than the graph has.
-    """
-    from autoreg.network.trace import named_tensors, tensors
-
-    names = [put.name for put in session.get_inputs()]
-    named = named_tensors(example_input)
-    values = [named[name] for name in names] if named.keys() >= set(names) else tensors(example_input)
-    if len(values) != len(names) or (named.keys() & set(names) and not named.keys() >= set(names)):
-        given = ", ".join(named) or f"{len(values)} tensors"
-        raise OnnxError(f"the ONNX model takes {', '.join(names)}; given: {given}")
-    return {name: value.detach().cpu().numpy() for name, value in zip(names, values, strict=True)}
-
-
-def onnx_session(model: bytes | str | Path, threads: int) -> Any:
-    """A session of ONNX Runtime on the CPU with `threads` threads within an operation.
-
-    Raises:
-        OnnxError: ONNX Runtime refuses the model.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what it warns of is in the graph as exported, and errors are raised
-    source = model if isinstance(model, bytes) else str(model)
-    with onnx_errors():
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-@functools.cache
-def onnx_reference(threads: int) -> tuple[Any, dict[str, Any]]:
-    """A session of two products of 96 × 96 matrices, and its input."""
-    import numpy
-    from onnx import TensorProto, helper, numpy_helper
-
-    weight = (numpy.arange(96 * 96, dtype=numpy.float32).reshape(96, 96) % 7 - 3) / 96
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"]), helper.make_node("MatMul", ["y", "w"], ["z"])]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [96, 96]) for name in "xz"]
-    graph = helper.make_graph(nodes, "reference", ends[:1], ends[1:], [numpy_helper.from_array(weight, "w")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return onnx_session(model.SerializeToString(), threads), {"x": weight}

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from autoreg.network.geometry import Geometry
-from autoreg.network.trace import call, evaluating, hooked, weighted_layers
+from autoreg.network.inputs import call
+from autoreg.network.trace import evaluating, hooked, weighted_layers
 
 
 def layer_geometries(model: nn.Module, example_input: Any) -> dict[str, Geometry]:

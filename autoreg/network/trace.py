@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
-from torch.nn.utils.rnn import PackedSequence
-from torch.utils._pytree import tree_leaves
 
+from autoreg.network.inputs import batch_size, call
 from autoreg.network.operations import Work, is_attached
 from autoreg.network.watch import applied_hook, special_hooks, work_hooks
 
@@ -44,38 +43,6 @@ def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
 def type_name(module: nn.Module) -> str:
     """Name of a module's class, parametrized or not."""
     return str(type_before_parametrizations(module).__name__)
-
-
-def call(model: nn.Module, example_input: Any) -> Any:
-    """Call `model` on a tensor, on a tuple or list of positional or a mapping of keyword arguments."""
-    if isinstance(example_input, Mapping):
-        return model(**example_input)
-    if isinstance(example_input, tuple | list) and not isinstance(example_input, PackedSequence):
-        return model(*example_input)
-    return model(example_input)
-
-
-def tensors(value: Any) -> list[Tensor]:
-    """All tensors in a nested structure, in a fixed order."""
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
-
-
-def named_tensors(example_input: Any) -> dict[str, Tensor]:
-    """The tensors of a mapping in its order, by key; those of a nested value by `KEY_0`, `KEY_1`, ...; else none."""
-    found: dict[str, Tensor] = {}
-    for key, value in example_input.items() if isinstance(example_input, Mapping) else ():
-        parts = tensors(value)
-        found |= {str(key): value} if isinstance(value, Tensor) else {f"{key}_{i}": v for i, v in enumerate(parts)}
-    return found
-
-
-def batch_size(example_input: Any) -> int:
-    """Samples in an example input: the first dimension of its first tensor with one."""
-    if isinstance(example_input, tuple | list) and example_input and isinstance(example_input[0], PackedSequence):
-        example_input = example_input[0]
-    if isinstance(example_input, PackedSequence):
-        return int(example_input.batch_sizes[0])
-    return next((int(tensor.shape[0]) for tensor in tensors(example_input) if tensor.dim() > 0), 1)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from autoreg.artifacts.deployable import Deployable, deployable
-from autoreg.artifacts.export import FORMATS, Artifact, write
+from autoreg.artifacts.export import EXPORT_FORMATS, Artifact, write
 from autoreg.artifacts.onnx.runtime import runs_in_words
 from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_fault, record
 from autoreg.errors import AutoregError, InputError, NoTrialError
@@ -98,8 +98,8 @@ def export_trials(
             quality than its log says; there is no new file then.
         AutoregError: the network cannot be written in this format.
     """
-    if format not in FORMATS:
-        raise InputError(f"--format {format}: allowed are {', '.join(FORMATS)}")
+    if format not in EXPORT_FORMATS:
+        raise InputError(f"--format {format}: allowed are {', '.join(EXPORT_FORMATS)}")
     if compress and format != "safetensors":
         raise InputError(f"--compress: entropy coding is for --format safetensors, not {format}")
     data = StudyData.load(folder)
@@ -118,7 +118,7 @@ def export_trials(
     target = out or folder / "exports"
     found: dict[int, Exported] = {}
     for number in wanted:
-        path = target / f"trial-{number}{FORMATS[format]}"
+        path = target / f"trial-{number}{EXPORT_FORMATS[format]}"
         record, own = records[number], folder / "exports"
         found[number] = export_recipe(
             objective,
@@ -154,7 +154,7 @@ def export_recipe(
         config: a complete recipe.
         seed: of the search.
         path: where the file goes; it appears there when it has passed.
-        format: a key of `FORMATS`.
+        format: a key of `EXPORT_FORMATS`.
         compress: entropy coding of integer weights, for `safetensors`.
         timed: whether the file is timed.
         logged: what a trial's log says of its quality on the first fold, where there is such a trial.

@@ -94,11 +94,11 @@ def time_recipes(
 
 def artifact(setup: Setup, levels: Levels, *, act_symmetric: bool = False) -> tuple[str, Callable[[], bytes]]:
     """What the latency of some levels is remembered by, and a function that writes their ONNX model."""
-    from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
+    from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skeleton
     from autoreg.tasks.batches import batch_size_of
 
-    model = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
-    key = key_of(model, setup.task.latency_input(), levels, act_symmetric=act_symmetric)
+    model = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)
+    key = latency_key(model, setup.task.latency_input(), levels, act_symmetric=act_symmetric)
 
     def build() -> bytes:
         timed = batch_size_of(setup.task.latency_input())

@@ -15,10 +15,10 @@ from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.methods.state import State
 from autoreg.methods.weights import weighted_layers
+from autoreg.network.inputs import call
 from autoreg.network.surgery.apply import channel_groups, drop_blocks, remove_channels
 from autoreg.network.surgery.factorize import factorize
 from autoreg.network.surgery.factors import factor_names
-from autoreg.network.trace import call
 from autoreg.plan import method_of
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from autoreg.artifacts.onnx.graph import ExportError
-from autoreg.artifacts.skeleton import key_of, skeleton_of, write_skeleton
+from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skeleton
 from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
 from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import Latency, measure
 from autoreg.latency.calibration import Prediction
+from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
-from autoreg.latency.timing import OnnxError
 from autoreg.methods.sparsity.masks import masks
 from autoreg.network.surgery.factors import factor_names
 from autoreg.plan import Phase, compile_plan, identity, phase_costs
@@ -293,8 +293,8 @@ class TaskObjective:
         setup = self.setup
         timed = setup.task.latency_input()
         symmetric = bool(config["quantization"]["activations"]["symmetric"])
-        model = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
-        key = key_of(model, timed, levels, act_symmetric=symmetric)
+        model = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)
+        key = latency_key(model, timed, levels, act_symmetric=symmetric)
 
         def build() -> bytes:
             batch = batch_size_of(timed)

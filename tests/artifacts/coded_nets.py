@@ -14,7 +14,7 @@ from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.methods.quantization import attach_quantizers, calibrate, placement
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.weights import weight_of, weighted_layers
-from autoreg.network.trace import call
+from autoreg.network.inputs import call
 
 
 class Block(nn.Module):

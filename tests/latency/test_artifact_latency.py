@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoreg.artifacts.onnx.graph import Graphs
+from autoreg.artifacts.onnx.graph import GraphCache
 from autoreg.latency.artifact_latency import LatencyCache, MeasureLock, measure, signature, time_onnx
 from autoreg.latency.timing import Latency, device_fingerprint, disturbed, interleaved, median_interval
 from autoreg.network.surgery.apply import remove_channels
@@ -21,7 +21,7 @@ from tests.network.nets import MLP, PlainCNN
 
 def build(model: nn.Module, example: object) -> Callable[[], bytes]:
     """What writes a model as ONNX."""
-    return lambda: Graphs(fast=True).filled(model, example).proto.SerializeToString()
+    return lambda: GraphCache(fast=True).filled(model, example).proto.SerializeToString()
 
 
 def test_inputs_may_be_mappings() -> None:

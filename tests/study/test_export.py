@@ -97,7 +97,7 @@ def test_a_file_that_fails_does_not_take_its_place(
     objective: TaskObjective, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     """Neither where it computes something else nor where the comparison itself breaks; no other file is left."""
-    config, path = objective.setup.complete({}), tmp_path / "out" / f"trial-0{exporting.FORMATS[format]}"
+    config, path = objective.setup.complete({}), tmp_path / "out" / f"trial-0{exporting.EXPORT_FORMATS[format]}"
     wrong = Agreement(samples=1, top1=0.5, max_difference=9.0, relative_rms=0.3, scale=1.0)
 
     def breaks(recorded: Tensor, found: Tensor) -> Agreement:

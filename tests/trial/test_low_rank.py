@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoreg.artifacts.skeleton import skeleton_of
+from autoreg.artifacts.skeleton import build_skeleton
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.network.surgery.factorize import factorize, spectrum
@@ -135,7 +135,7 @@ def test_factors_are_trained_where_the_layer_was(objective: TaskObjective) -> No
 def test_the_skeleton_whose_latency_is_timed_has_the_factors(objective: TaskObjective) -> None:
     setup = objective.setup
     levels = resolve(setup.complete(low_rank(budget={"amount": 0.4})), setup, objective.reference)
-    skeleton = skeleton_of(setup.skeleton(), setup.example_input, setup.profile, levels)
+    skeleton = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)
     model = objective.chain(setup.complete(low_rank(budget={"amount": 0.4})), seed=0, fold="all").run().model
     shapes = [{name: p.shape for name, p in one.named_parameters()} for one in (skeleton, model)]
     assert shapes[0] == shapes[1]

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from autoreg.errors import AutoregError, InputError
-from autoreg.latency.timing import feed, onnx_errors, onnx_session
-from autoreg.network.trace import batch_size, call, evaluating, tensors
+from autoreg.latency.onnx_runtime import feed, onnx_errors, onnx_session
+from autoreg.network.inputs import batch_size, call, tensors
+from autoreg.network.trace import evaluating
 from autoreg.tasks.batches import logits_of
 
 if TYPE_CHECKING:
     import onnx
 
-TOLERANCE = 1e-2  # of the largest output: a wrong graph is far off, and weights in 16 bits are not
-LOWEST = 0.8  # the last sample of an example is the first times this: samples that are mixed up are seen
+LOGITS_TOLERANCE = 1e-2  # of the largest output: a wrong graph is far off, and weights in 16 bits are not
+SMALLEST_SCALE = 0.8  # the last sample of an example is the first times this: samples that are mixed up are seen
 
 
 class CannotRunError(AutoregError):
@@ -70,7 +71,7 @@ def _close(found: Tensor, expected: Tensor) -> bool:
     if not bool(known.any()):
         return True
     difference, scale = (one - other)[known].abs().max(), other[known].abs().max()
-    return bool(difference <= TOLERANCE * max(float(scale), 1e-6))
+    return bool(difference <= LOGITS_TOLERANCE * max(float(scale), 1e-6))
 
 
 def _unlike(example_input: Any) -> Any:
@@ -80,7 +81,7 @@ def _unlike(example_input: Any) -> Any:
     def shrink(value: Any) -> Any:
         if not isinstance(value, Tensor) or not value.is_floating_point() or not value.dim() or len(value) != batch:
             return value
-        return value * torch.linspace(1.0, LOWEST, batch).to(value).reshape(-1, *[1] * (value.dim() - 1))
+        return value * torch.linspace(1.0, SMALLEST_SCALE, batch).to(value).reshape(-1, *[1] * (value.dim() - 1))
 
     if isinstance(example_input, Mapping):
         return {name: tree_map(shrink, value) for name, value in example_input.items()}

@@ -63,7 +63,7 @@ def quantize_values(editor: Editor, layers: list[OnnxLayer]) -> None:
     for layer in layers:
         for node in layer.nodes:
             if layer.code.output is not None:
-                _quantize(editor, behind(editor, node).output[0], layer.code.output, None)
+                _quantize(editor, last_fused(editor, node).output[0], layer.code.output, None)
     for layer in layers:
         for node in layer.nodes:
             if layer.code.input is not None and not layer.code.shared:
@@ -126,13 +126,13 @@ def _quantize(editor: Editor, tensor: str, grid: Grid, reader: Any) -> None:
     editor.known[(tensor, scale, zero, grid.low + shift, high)] = value
 
 
-def keep_float(editor: Editor, node: Any) -> None:
+def prevent_fusion(editor: Editor, node: Any) -> None:
     """Keep the runtime from quantizing a float weight that it finds between a dequantized and a quantized value.
 
     ONNX Runtime would round such a weight to 8 bits that nobody scored. An operation between the layer and the
     quantizer, which changes nothing and which no optimizer takes away, hides the pattern.
     """
-    tail = behind(editor, node).output[0]
+    tail = last_fused(editor, node).output[0]
     for user in editor.users(tail):
         if user.op_type == "QuantizeLinear":
             made: list[Any] = []
@@ -158,7 +158,7 @@ def rewire(node: Any, old: str, new: str) -> None:
             node.input[index] = new
 
 
-def behind(editor: Editor, node: Any) -> Any:
+def last_fused(editor: Editor, node: Any) -> Any:
     """The ReLU that alone reads a node's output, else the node."""
     users = editor.users(node.output[0])
     alone = len(users) == 1 and node.output[0] not in editor.outputs

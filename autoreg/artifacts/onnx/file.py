@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.artifacts.chunks import in_chunks
 from autoreg.artifacts.deployable import Deployable
+from autoreg.artifacts.fixed_batch import in_fixed_batches
 from autoreg.artifacts.fold import fold
-from autoreg.artifacts.onnx.graph import BATCH, LOGITS, Graphs
+from autoreg.artifacts.onnx.graph import BATCH, LOGITS, GraphCache
 from autoreg.artifacts.onnx.int8 import quantize_graph
 from autoreg.artifacts.onnx.runtime import INTEGER_NODES
-from autoreg.latency.timing import feed, onnx_errors, onnx_session
-from autoreg.network.trace import batch_size
+from autoreg.latency.onnx_runtime import OnnxError, feed, onnx_errors, onnx_session, optimized_nodes
+from autoreg.network.inputs import batch_size
 
 
 @dataclass(frozen=True)
-class Written:
+class OnnxFile:
     """What was written.
 
     Attributes:
@@ -36,7 +35,7 @@ class Written:
     notes: tuple[str, ...]
 
 
-def onnx_bytes(found: Deployable, example_input: Any, graphs: Graphs, *, batch: int | None = None) -> Written:
+def onnx_bytes(found: Deployable, example_input: Any, graphs: GraphCache, *, batch: int | None = None) -> OnnxFile:
     """Write a network as ONNX: batch norms folded, 8-bit layers in the form that ONNX Runtime runs in integers.
 
     Args:
@@ -69,21 +68,12 @@ def onnx_bytes(found: Deployable, example_input: Any, graphs: Graphs, *, batch: 
                 f"ONNX Runtime fuses {len(planned) - len(left)} of {len(planned)} integer layers; "
                 "the others are computed on their grid"
             )
-    return Written(content, runs, tuple(notes))
+    return OnnxFile(content, runs, tuple(notes))
 
 
 def in_integers(model: bytes) -> frozenset[str]:
     """Names of the values that ONNX Runtime, after its own fusions, feeds to nodes that compute in integers."""
-    import onnx
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder, onnx_errors():
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        nodes = onnx.load(options.optimized_model_filepath).graph.node
-    return frozenset(name for node in nodes if node.op_type in INTEGER_NODES for name in node.input)
+    return frozenset(name for node in optimized_nodes(model) if node.op_type in INTEGER_NODES for name in node.input)
 
 
 class OnnxModule(nn.Module):
@@ -104,12 +94,17 @@ class OnnxModule(nn.Module):
         super().__init__()
         self.session = onnx_session(model, threads)
         notes = self.session.get_modelmeta().custom_metadata_map
-        self.batch = int(notes[BATCH]) if BATCH in notes else None
+        batch = str(notes.get(BATCH, ""))
+        if BATCH in notes and not (batch.isdecimal() and int(batch) > 0):
+            raise OnnxError(f"the file says that it takes {batch!r} samples; allowed: a whole number, 1 or more")
+        self.batch = int(batch) if batch else None
         self.output = str(notes.get(LOGITS, self.session.get_outputs()[0].name))
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The logits for tensors given by position, or by the names of the graph's inputs."""
-        return self._run(*args, **kwargs) if self.batch is None else in_chunks(self._run, args, kwargs, self.batch)
+        return (
+            self._run(*args, **kwargs) if self.batch is None else in_fixed_batches(self._run, args, kwargs, self.batch)
+        )
 
     def _run(self, *args: Any, **kwargs: Any) -> Tensor:
         given = feed(self.session, args or kwargs)

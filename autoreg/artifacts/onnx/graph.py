@@ -19,13 +19,14 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from autoreg.artifacts.onnx.check import CannotRunError, logits_output
 from autoreg.errors import AutoregError
 from autoreg.latency.artifact_latency import signature
-from autoreg.network.trace import batch_size, evaluating, named_tensors, tensors
+from autoreg.latency.onnx_runtime import ONNX_OPSET
+from autoreg.network.inputs import batch_size, named_tensors, tensors
+from autoreg.network.trace import evaluating
 from autoreg.tasks.batches import repeat, take
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 20
 LOGITS, BATCH = "autoreg.logits", "autoreg.batch"
 """Entries of a file's metadata: the output that holds the logits, and the number of samples where it is fixed."""
 
@@ -40,19 +41,19 @@ class Graph:
 
     Attributes:
         proto: the model; its batch is free where `dynamic`.
-        places: by parameter or floating-point buffer, the initializers that hold it, and whether transposed there.
+        initializers: by parameter or floating-point buffer, those that hold it, and whether transposed there.
         dynamic: whether the first dimension of inputs is free: the graph says so, and was run with a number of samples
             that the exporter did not see.
         exporter: `dynamo` or `trace`.
     """
 
     proto: onnx.ModelProto
-    places: Mapping[str, tuple[tuple[str, bool], ...]]
+    initializers: Mapping[str, tuple[tuple[str, bool], ...]]
     dynamic: bool
     exporter: str
 
 
-class Graphs:
+class GraphCache:
     """Graphs by architecture, so that each is exported once in a process.
 
     Args:
@@ -86,7 +87,7 @@ class Graphs:
             raise ExportError(str(known))
         if known is None:  # the exporter computed with the weights: each set of them needs an export of its own
             return export(model, example_input, fast=self.fast, batch=batch)
-        return exchange(known, model)
+        return with_weights(known, model)
 
 
 def export(model: nn.Module, example_input: Any, *, fast: bool, batch: int | None = None) -> Graph:
@@ -119,12 +120,12 @@ def _export(model: nn.Module, example_input: Any, fast: bool, batch: int | None,
         for exporter in ("trace", "dynamo") if fast else ("dynamo", "trace"):
             try:
                 proto = {"dynamo": _dynamo, "trace": _trace}[exporter](source, given, dynamic)
-                graph = Graph(proto, places(proto, source), dynamic and _is_free(proto, given), exporter)
+                graph = Graph(proto, find_initializers(proto, source), dynamic and _is_free(proto, given), exporter)
                 if dynamic and not graph.dynamic:
                     raise CannotRunError("the exporter made the batch size a constant")
-                if marked and not graph.places.keys() >= numbers(model).keys():
+                if marked and not graph.initializers.keys() >= float_tensors(model).keys():
                     return None
-                tried = exchange(graph, model).proto if marked else proto
+                tried = with_weights(graph, model).proto if marked else proto
                 logits = logits_output(tried, model, repeat(one, 3) if dynamic else given)
             except Exception as error:  # exporters raise anything on what they do not know
                 faults[exporter] = error
@@ -170,7 +171,13 @@ def _dynamo(model: nn.Module, example_input: Any, dynamic: bool) -> onnx.ModelPr
         shapes = {name: shape(value) for name, value in kwargs.items()} if kwargs else tuple(shape(v) for v in args)
     with _quiet(), evaluating(model), torch.no_grad():
         program = torch.onnx.export(
-            model, args, kwargs=kwargs or None, dynamo=True, dynamic_shapes=shapes, verbose=False, opset_version=OPSET
+            model,
+            args,
+            kwargs=kwargs or None,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            verbose=False,
+            opset_version=ONNX_OPSET,
         )
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
@@ -199,7 +206,7 @@ def _trace(model: nn.Module, example_input: Any, dynamic: bool) -> onnx.ModelPro
             buffer,  # type: ignore[arg-type]
             input_names=names,
             dynamo=False,
-            opset_version=OPSET,
+            opset_version=ONNX_OPSET,
             dynamic_axes=axes if dynamic else None,
             verbose=False,
         )
@@ -248,18 +255,18 @@ def _marked(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for value in numbers(twin).values():
+        for value in float_tensors(twin).values():
             value.copy_(torch.rand(value.shape, generator=generator).to(value) + 0.5)
     return twin
 
 
-def numbers(model: nn.Module) -> dict[str, Tensor]:
+def float_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers in floating point by name, each tensor once."""
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: value for name, value in named if value.is_floating_point()}
 
 
-def places(proto: onnx.ModelProto, model: nn.Module) -> dict[str, tuple[tuple[str, bool], ...]]:
+def find_initializers(proto: onnx.ModelProto, model: nn.Module) -> dict[str, tuple[tuple[str, bool], ...]]:
     """Find the numbers of a model among the initializers of its graph, by what they hold."""
     from onnx import numpy_helper
 
@@ -268,7 +275,7 @@ def places(proto: onnx.ModelProto, model: nn.Module) -> dict[str, tuple[tuple[st
     for name, array in initializers.items():
         by_size.setdefault(array.size, []).append(name)
     found: dict[str, tuple[tuple[str, bool], ...]] = {}
-    for name, value in numbers(model).items():
+    for name, value in float_tensors(model).items():
         array = value.detach().cpu().numpy()
         hits = []
         for candidate in by_size.get(array.size, ()):
@@ -282,16 +289,16 @@ def places(proto: onnx.ModelProto, model: nn.Module) -> dict[str, tuple[tuple[st
     return found
 
 
-def exchange(graph: Graph, model: nn.Module) -> Graph:
+def with_weights(graph: Graph, model: nn.Module) -> Graph:
     """The same graph with the weights of `model`, which has the same architecture."""
     from onnx import ModelProto, numpy_helper
 
     proto = ModelProto()
     proto.CopyFrom(graph.proto)
     entries = {entry.name: entry for entry in proto.graph.initializer}
-    for name, number in numbers(model).items():
+    for name, number in float_tensors(model).items():
         array = number.detach().cpu().numpy()
-        for place, transposed in graph.places[name]:
+        for place, transposed in graph.initializers[name]:
             value = numpy.ascontiguousarray(array.T) if transposed else array
             entries[place].CopyFrom(numpy_helper.from_array(value, place))
-    return Graph(proto, graph.places, graph.dynamic, graph.exporter)
+    return Graph(proto, graph.initializers, graph.dynamic, graph.exporter)

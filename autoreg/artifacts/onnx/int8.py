@@ -13,10 +13,11 @@ from typing import Any
 from torch import nn
 
 from autoreg.artifacts.deployable import Deployable
-from autoreg.artifacts.onnx.editor import Editor, OnnxLayer, behind, keep_float, quantize_values
+from autoreg.artifacts.onnx.editor import Editor, OnnxLayer, last_fused, prevent_fusion, quantize_values
 from autoreg.artifacts.onnx.graph import Graph
 from autoreg.artifacts.onnx.runtime import saturates
-from autoreg.artifacts.onnx.weights import MICROSOFT, bias_of, layer_integers, write_conv, write_four_bits, write_gemm
+from autoreg.artifacts.onnx.weights import bias_of, layer_integers, write_conv, write_four_bits, write_gemm
+from autoreg.latency.onnx_runtime import MICROSOFT_DOMAIN
 from autoreg.methods.weights import is_transposed
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -59,15 +60,15 @@ def quantize_graph(graph: Graph, found: Deployable, *, unsigned: bool | None = N
     proto.graph.node.extend(editor.nodes)
     del proto.graph.value_info[:]  # types of what lies between have changed; runtimes infer them
     _drop_unused(proto)
-    if any(node.domain == MICROSOFT for node in proto.graph.node):
+    if any(node.domain == MICROSOFT_DOMAIN for node in proto.graph.node):
         entry = proto.opset_import.add()
-        entry.domain, entry.version = MICROSOFT, 1
+        entry.domain, entry.version = MICROSOFT_DOMAIN, 1
     return proto, runs
 
 
 def _find(editor: Editor, graph: Graph, name: str, module: nn.Module, found: Deployable) -> OnnxLayer | None:
     code = found.codes.get(name)
-    held = graph.places.get(f"{name}.weight", ())
+    held = graph.initializers.get(f"{name}.weight", ())
     nodes = [node for place, _ in held for node in editor.nodes if node.op_type in _LAYERS and node.input[1] == place]
     return None if code is None or not nodes else OnnxLayer(name, module, code, nodes)
 
@@ -79,20 +80,20 @@ def _integer_node(editor: Editor, layer: OnnxLayer, name: str, node: Any, unsign
         few = linear and code.weight is not None and code.weight.bits <= 4 and node.op_type in ("Gemm", "MatMul")
         return write_four_bits(editor, name, node, code) if few else "fp32"
     reads = editor.quantized.get(node.input[0])
-    users = editor.users(behind(editor, node).output[0])
+    users = editor.users(last_fused(editor, node).output[0])
     fused = linear or [user.op_type for user in users] == ["QuantizeLinear"]
     weight = None
     if reads is not None and code.weight is not None and fused and linear is (node.op_type != "Conv"):
         bias = bias_of(editor, node, code)
         weight = layer_integers(code, unsigned, is_transposed(layer.module), float(editor.initializers[reads[1]]), bias)
     if weight is None:
-        keep_float(editor, node)
+        prevent_fusion(editor, node)
         return "fp32"
     return write_gemm(editor, name, node, weight) if linear else write_conv(editor, name, node, weight)
 
 
 def _drop_unused(proto: Any) -> None:
     used = {name for node in proto.graph.node for name in node.input} | {entry.name for entry in proto.graph.output}
-    kept = [entry for entry in proto.graph.initializer if entry.name in used]
+    used_ones = [entry for entry in proto.graph.initializer if entry.name in used]
     del proto.graph.initializer[:]
-    proto.graph.initializer.extend(kept)
+    proto.graph.initializer.extend(used_ones)

@@ -8,23 +8,14 @@ from collections.abc import Mapping
 
 import numpy
 
+from autoreg.latency.onnx_runtime import optimized_nodes
+
 INTEGER_NODES = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
 
 
-def operators(model: bytes) -> Counter[str]:
+def operator_counts(model: bytes) -> Counter[str]:
     """How many nodes of each kind ONNX Runtime carries out, after its own fusions."""
-    import tempfile
-    from pathlib import Path
-
-    import onnx
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+    return Counter(node.op_type for node in optimized_nodes(model))
 
 
 @functools.cache

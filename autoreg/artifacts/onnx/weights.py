@@ -9,11 +9,11 @@ import numpy
 
 from autoreg.artifacts.deployable import LayerCode
 from autoreg.artifacts.onnx.editor import Array, Editor
+from autoreg.latency.onnx_runtime import MICROSOFT_DOMAIN
 
 FOUR_BIT_BLOCK = 32
-MICROSOFT = "com.microsoft"
 
-ROOM = 2**30
+MAX_BIAS_INTEGER = 2**30
 """Largest integer of a bias, with a factor of two to spare in 32 bits."""
 
 
@@ -34,11 +34,11 @@ def bias_of(editor: Editor, node: Any, code: LayerCode) -> Array | None:
     assert code.integers is not None
     if node.op_type != "MatMul":
         return editor.initializers.get(node.input[2]) if len(node.input) > 2 else None
-    add = _addsbias_of(editor, node, code.integers.shape[0])
+    add = _bias_addition(editor, node, code.integers.shape[0])
     return None if add is None else editor.initializers[next(n for n in add.input if n != node.output[0])]
 
 
-def _addsbias_of(editor: Editor, node: Any, outputs: int) -> Any:
+def _bias_addition(editor: Editor, node: Any, outputs: int) -> Any:
     """The addition of a constant [outputs] that alone reads a product; None where there is none."""
     users = editor.users(node.output[0])
     if len(users) != 1 or users[0].op_type != "Add" or node.output[0] in editor.outputs:
@@ -70,7 +70,7 @@ def layer_integers(
     largest = numpy.abs(offsets).reshape(outputs, -1).max(1)
     wanted = numpy.zeros(outputs) if bias is None else numpy.abs(bias.astype(numpy.float64))
     if largest.max() > 127:  # eight bits with a zero point
-        if len(set(zeros.tolist())) > 1 or (wanted > ROOM * scale * input_scale).any():
+        if len(set(zeros.tolist())) > 1 or (wanted > MAX_BIAS_INTEGER * scale * input_scale).any():
             return None
         kind: Any = numpy.uint8
         integers, zero = code.integers.numpy().astype(numpy.int64), int(zeros[0])
@@ -80,7 +80,7 @@ def layer_integers(
         times = numpy.maximum(127 // numpy.maximum(largest, 1), 1)
         scale = scale / times
         scale = numpy.where(largest == 0, numpy.maximum(wanted, 1e-12) / (input_scale * 2**24), scale)
-        coarse = numpy.maximum(scale, wanted / (input_scale * ROOM))
+        coarse = numpy.maximum(scale, wanted / (input_scale * MAX_BIAS_INTEGER))
         integers = numpy.round(offsets * (times * scale / coarse).reshape(shape)).astype(numpy.int64)
         scale, zero, kind = coarse, 0, numpy.int8
         if unsigned:
@@ -130,7 +130,7 @@ def write_gemm(editor: Editor, name: str, node: Any, weight: LayerIntegers) -> s
 
     integers, scale, zero = editor.quantized[node.input[0]]
     flat = node.op_type == "Gemm"
-    last = node if flat else _addsbias_of(editor, node, weight.bias.size) or node
+    last = node if flat else _bias_addition(editor, node, weight.bias.size) or node
     ends = _dequantized(editor, name, node, weight)
     output = last.output[0]
     rows, made = node.input[0], []
@@ -183,7 +183,7 @@ def write_four_bits(editor: Editor, name: str, node: Any, code: LayerCode) -> st
     settings = {"K": inputs, "N": outputs, "bits": 4, "block_size": block, "accuracy_level": 1}
     made = [
         helper.make_node(
-            "MatMulNBits", [node.input[0], *ends], [product], name=f"{name}.matmul", domain=MICROSOFT, **settings
+            "MatMulNBits", [node.input[0], *ends], [product], name=f"{name}.matmul", domain=MICROSOFT_DOMAIN, **settings
         )
     ]
     if bias:

@@ -143,11 +143,11 @@ def _plain(tensor: Tensor) -> Any:
 
 def _buffers(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
     """Buffers that are stored, and whether each is a running statistic."""
-    kept = model.state_dict().keys()
+    stored = model.state_dict().keys()
     for name, buffer in model.named_buffers():
         parent, _, own = name.rpartition(".")
         norm = isinstance(model.get_submodule(parent), _BatchNorm | _InstanceNorm)
-        if name in kept and not (norm and own == "num_batches_tracked"):
+        if name in stored and not (norm and own == "num_batches_tracked"):
             yield name, buffer, norm and own in ("running_mean", "running_var")
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
 from autoreg.artifacts.packed.entropy import DamagedError
-from autoreg.artifacts.packed.packing import FLOAT_BITS, POSITIONS, VALUES, Packed, pack, unpack
+from autoreg.artifacts.packed.packing import POSITIONS, VALUES, Packed, pack, unpack
+from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.errors import AutoregError, InputError
 from autoreg.methods.functional.affine import dequantize
 
@@ -68,7 +69,13 @@ def write_layer(
             kind = torch.uint8 if grid.low >= 0 else torch.int8
             tensors[f"{name}.weight:zero_point"] = grid.zero_point.to(kind).contiguous().numpy()
     packed = pack(numbers, None if mask is None else mask.cpu().reshape(-1).numpy(), bits, compress=compress)
-    entry |= {"packing": packed.packing, "kept": packed.kept, "masked": mask is not None, "coded": list(packed.coded)}
+    # `kept` is the format's own word, in files that are out there.
+    entry |= {
+        "packing": packed.packing,
+        "kept": packed.retained,
+        "masked": mask is not None,
+        "coded": list(packed.coded),
+    }
     for piece, content in packed.pieces.items():
         tensors[f"{name}.weight:{piece}"] = content
     return _short(entry)
@@ -117,19 +124,19 @@ def read_layer(
     grid = None if entry.get("weight") is None else _weight_grid(tensors, name, entry, shape)
     packed, count = _packed(tensors, name, entry), int(np.prod(shape, dtype=np.int64))
     held, places = unpack(packed, count, FLOAT_BITS if grid is None else grid.bits)
-    kept = None if places is None else torch.from_numpy(places)
+    retained = None if places is None else torch.from_numpy(places)
     if grid is None:
-        integers, weight = None, _placed(torch.zeros(shape), torch.from_numpy(held.astype(np.float32)), kept)
+        integers, weight = None, _placed(torch.zeros(shape), torch.from_numpy(held.astype(np.float32)), retained)
     else:
         zeros = _along(grid.zero_point, shape, axis).expand(shape).to(torch.int16).contiguous()
-        integers = _placed(zeros, torch.from_numpy(held.astype(np.int16) + np.int16(grid.low)), kept)
+        integers = _placed(zeros, torch.from_numpy(held.astype(np.int16) + np.int16(grid.low)), retained)
         if bool((integers > grid.high).any()):
             raise DamagedError(f"an integer is larger than {grid.high}")
         weight = values_of(integers, grid, axis)
     mask = None
     if entry.get("masked"):
-        mask = weight != 0 if kept is None else kept.reshape(shape)
-        if packed.kept == count:
+        mask = weight != 0 if retained is None else retained.reshape(shape)
+        if packed.retained == count:
             mask = torch.ones(shape, dtype=torch.bool)
     return weight, _code(grid, integers, axis, **ends), mask
 
@@ -156,9 +163,9 @@ def _packed(tensors: dict[str, Tensor], name: str, entry: Mapping[str, Any]) -> 
     return Packed(entry["packing"], pieces, tuple(entry.get("coded", ())), int(entry["kept"]))
 
 
-def _placed(empty: Tensor, held: Tensor, kept: Tensor | None) -> Tensor:
-    """`empty`, changed in place: the numbers held, in order, where `kept` [count] says so, or everywhere."""
-    empty.view(-1)[slice(None) if kept is None else kept] = held
+def _placed(empty: Tensor, held: Tensor, retained: Tensor | None) -> Tensor:
+    """`empty`, changed in place: the numbers held, in order, where `retained` [count] says so, or everywhere."""
+    empty.view(-1)[slice(None) if retained is None else retained] = held
     return empty
 
 

@@ -1,7 +1,7 @@
 """One weight tensor as the pieces that a file holds: the smallest of dense, bitmask and index packing.
 
 The same rule as `autoreg.costs.formulas.packed_bytes`, carried out: without entropy coding the pieces of a tensor,
-scales and zero points apart, are `packed_bytes(count, kept, bits)` bytes.
+scales and zero points apart, are `packed_bytes(count, retained, bits)` bytes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from autoreg.artifacts.packed.bits import Bytes, pack_bits, packed_size, unpack_bits
 from autoreg.artifacts.packed.entropy import DamagedError, decode, encode
+from autoreg.costs.formulas import FLOAT_BITS
 
-FLOAT_BITS = 32
 PACKINGS = ("dense", "bitmask", "index")
 VALUES, POSITIONS = "values", "positions"
 
@@ -28,13 +28,13 @@ class Packed:
         packing: `dense`, `bitmask` or `index`.
         pieces: `values` and, unless dense, `positions`: bytes, or float32 where values are in floating point.
         coded: names of the pieces that are entropy-coded.
-        kept: weights that a mask keeps.
+        retained: weights that are not masked.
     """
 
     packing: str
     pieces: Mapping[str, Bytes | NDArray[np.float32]]
     coded: tuple[str, ...]
-    kept: int
+    retained: int
 
     @property
     def size(self) -> int:
@@ -49,15 +49,15 @@ def pack(
 
     Args:
         values: one dimension: whole numbers in [0, 2**bits), or float32 where `bits` is 32.
-        mask: True stays, shaped like the values; None keeps all.
+        mask: True stays, shaped like the values; None where all do.
         bits: 2 to 8, or 32.
         compress: whether each piece of whole numbers may be entropy-coded where that is smaller.
     """
     whole = _piece(values, bits, compress)
     count = len(values)
-    kept = count if mask is None else int(mask.sum())
-    found = [Packed("dense", {VALUES: whole[0]}, (VALUES,) if whole[1] else (), kept)]
-    if mask is not None and kept < count:
+    retained = count if mask is None else int(mask.sum())
+    found = [Packed("dense", {VALUES: whole[0]}, (VALUES,) if whole[1] else (), retained)]
+    if mask is not None and retained < count:
         some = _piece(values[mask], bits, compress)
         width = (count - 1).bit_length()
         ways = {
@@ -67,7 +67,7 @@ def pack(
         for packing, positions in ways.items():
             both = {VALUES: some, POSITIONS: positions}
             pieces = {name: piece for name, (piece, _) in both.items()}
-            found.append(Packed(packing, pieces, tuple(name for name, (_, coded) in both.items() if coded), kept))
+            found.append(Packed(packing, pieces, tuple(name for name, (_, coded) in both.items() if coded), retained))
     return min(found, key=lambda packed: packed.size)
 
 
@@ -87,19 +87,19 @@ def unpack(packed: Packed, count: int, bits: int) -> tuple[NDArray[np.generic], 
     """
     if packed.packing == "dense":
         return _read(packed, VALUES, count, bits), None
-    if packed.packing not in PACKINGS or not 0 <= packed.kept <= count:
-        raise DamagedError(f"a tensor is packed as {packed.packing!r}, {packed.kept} of {count} kept")
+    if packed.packing not in PACKINGS or not 0 <= packed.retained <= count:
+        raise DamagedError(f"a tensor is packed as {packed.packing!r}, {packed.retained} of {count} retained")
     if packed.packing == "bitmask":
         mask = _read(packed, POSITIONS, count, 1).astype(np.bool_)
     else:
-        places = _read(packed, POSITIONS, packed.kept, (count - 1).bit_length())
+        places = _read(packed, POSITIONS, packed.retained, (count - 1).bit_length())
         if len(places) and int(places.max()) >= count:
             raise DamagedError("a position lies outside of its tensor")
         mask = np.zeros(count, np.bool_)
         mask[places] = True
-    if int(mask.sum()) != packed.kept:
-        raise DamagedError(f"{int(mask.sum())} positions, {packed.kept} values")
-    return _read(packed, VALUES, packed.kept, bits), mask
+    if int(mask.sum()) != packed.retained:
+        raise DamagedError(f"{int(mask.sum())} positions, {packed.retained} values")
+    return _read(packed, VALUES, packed.retained, bits), mask
 
 
 def _piece(

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
-from autoreg.artifacts.torch.on_grid import attach_grids, quantized, values_on_grid
+from autoreg.artifacts.torch.value_grids import attach_grids, find_value_grids, quantized
 from autoreg.methods.weights import weighted_layers
-from autoreg.network.trace import call, hooked
+from autoreg.network.inputs import call
+from autoreg.network.trace import hooked
 
 _TOLERANCE = 1e-5  # of the largest output; one saturated sum is far off
 
@@ -153,7 +154,7 @@ def converted(
     found: Deployable, example_input: Any, convert: Converter, device: torch.device
 ) -> tuple[nn.Module, dict[str, str]]:
     """Exchange the layers that `convert` can make faster and put all else on the grid; see `integer_model`."""
-    places = values_on_grid(found, example_input)
+    places = find_value_grids(found, example_input)
     model = copy.deepcopy(found.model).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from autoreg.artifacts.deployable import Deployable, LayerCode
-from autoreg.artifacts.torch.on_grid import attach_grids, values_on_grid
+from autoreg.artifacts.torch.value_grids import attach_grids, find_value_grids
 from autoreg.errors import InputError
 from autoreg.files import write_whole
 from autoreg.methods.functional.affine import dequantize
 from autoreg.methods.weights import weighted_layers
-from autoreg.network.trace import batch_size
+from autoreg.network.inputs import batch_size
 from autoreg.tasks.batches import repeat
 
 PROGRAM_NOTES = "autoreg.json"  # the entry of the archive that says how the program is called
@@ -180,7 +180,7 @@ def _notes(content: bytes) -> dict[str, Any]:
 
 def _prepared(found: Deployable, example_input: Any) -> nn.Module:
     """A copy of the network with integers for weights and grids around its layers."""
-    places = values_on_grid(found, example_input)
+    places = find_value_grids(found, example_input)
     model = copy.deepcopy(found.model).eval()
     held: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):

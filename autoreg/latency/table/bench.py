@@ -6,13 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from autoreg.latency.onnx_runtime import onnx_reference, onnx_session, optimized_nodes
 from autoreg.latency.table.grid import LayerTime
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.table.layer_models import copies_of, feed_of, identity_model, layer_model, size_of, transpose_model
-from autoreg.latency.timing import MAX_ATTEMPTS, disturbed, median_interval, onnx_reference, onnx_session
+from autoreg.latency.timing import MAX_ATTEMPTS, disturbed, median_interval
+from autoreg.lazy import lazy_module
 from autoreg.locks import MeasureLock
+
+if TYPE_CHECKING:
+    import onnxruntime
+else:
+    onnxruntime = lazy_module("onnxruntime")
 
 LAYERS_IN_TURN = 8  # layers that are timed in turn, in one stretch
 MAX_NUMBERS = 200_000_000  # and so many numbers at most in their models (0.8 GB in floating point)
@@ -100,32 +107,17 @@ def _prepare(key: LayerKey, threads: int, unsigned: bool) -> _Layer:
     copies = copies_of(key)
     content = layer_model(key, copies, unsigned=unsigned)
     around = None
-    if key.kind == "int8" and key.geometry.op != "linear" and operators(content).count("Transpose") >= copies:
+    if key.kind == "int8" and key.geometry.op != "linear" and _transposes(content) >= copies:
         around = _Repeated(_runner(onnx_session(transpose_model(key, copies), threads)))
     return _Layer(key, copies, _Repeated(_runner(onnx_session(content, threads))), around)
 
 
-def operators(model: bytes) -> list[str]:
-    """Kinds of the nodes that ONNX Runtime carries out, after its own fusions, in order."""
-    import tempfile
-    from pathlib import Path
-
-    import onnx
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "optimized.onnx")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.optimized_model_filepath = path
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return [node.op_type for node in onnx.load(path).graph.node]
+def _transposes(model: bytes) -> int:
+    return sum(node.op_type == "Transpose" for node in optimized_nodes(model))
 
 
 def _runner(session: Any) -> Callable[[], object]:
     """A call of a session with inputs bound and outputs left in the runtime's memory, so that nothing is copied."""
-    import onnxruntime
-
     binding = session.io_binding()
     for name, value in feed_of(session).items():
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))

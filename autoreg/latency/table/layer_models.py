@@ -14,13 +14,12 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from autoreg.latency.onnx_runtime import MICROSOFT_DOMAIN, ONNX_OPSET
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.network.geometry import Geometry
 
 Array = NDArray[Any]
 
-OPSET = 20
-MICROSOFT = "com.microsoft"
 FEW, SOME, MANY = 2, 4, 8  # copies of a large, a middling and a small layer
 LARGE, SMALL = 100_000_000, 2_000_000  # multiply-accumulates
 
@@ -51,7 +50,7 @@ class _Writer:
         outputs = [helper.make_tensor_value_info(name, kind, None) for name in made]
         held = [numpy_helper.from_array(value, name) for name, value in self.initializers.items()]
         graph = helper.make_graph(self.nodes, "layer", inputs, outputs, held)
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        opsets = [helper.make_opsetid("", ONNX_OPSET), helper.make_opsetid(MICROSOFT_DOMAIN, 1)]
         return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
 
 
@@ -228,7 +227,7 @@ def _packed_linear(key: LayerKey, copies: int) -> bytes:
             writer.constant(f"z{i}", numpy.full(key.outputs * ((blocks + 1) // 2), 0x88, numpy.uint8)),
         ]
         settings = {"K": key.inputs, "N": key.outputs, "bits": 4, "block_size": block, "accuracy_level": 1}
-        product = writer.node("MatMulNBits", ["x", *ends], f"m{i}", domain=MICROSOFT, **settings)
+        product = writer.node("MatMulNBits", ["x", *ends], f"m{i}", domain=MICROSOFT_DOMAIN, **settings)
         if key.geometry.bias:
             bias = writer.constant(f"b{i}", numpy.zeros(key.outputs, numpy.float32))
             product = writer.node("Add", [product, bias], f"y{i}")

@@ -17,9 +17,9 @@ from autoreg.latency.calibration import Correction, Prediction, features
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_digest, device_fingerprint
 from autoreg.network.geometry import Geometry
+from autoreg.network.inputs import batch_size
 from autoreg.network.layer_geometries import layer_geometries
 from autoreg.network.shapes import Profile
-from autoreg.network.trace import batch_size
 
 CORRECTION_VERSION = 1
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import InputError
-from autoreg.network.trace import WEIGHTED, call, evaluating, hooked
+from autoreg.network.inputs import call
+from autoreg.network.trace import WEIGHTED, evaluating, hooked
 
 Form = int | None  # what a block gives back: None is a tensor, n a tuple of n entries of which only the first is one
 

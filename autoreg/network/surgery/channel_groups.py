@@ -14,12 +14,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from autoreg.network.inputs import tensors
 from autoreg.network.shapes import ChannelGroup
 from autoreg.network.surgery.cut import Role, axis_of, depthwise
 from autoreg.network.surgery.group_draft import Draft, check, check_overlap, finish, width
 from autoreg.network.surgery.heads import MIXED, gather, head_groups
 from autoreg.network.surgery.joined_groups import Ends, Joined, joins, watch
-from autoreg.network.trace import WEIGHTED, hooked, tensors, type_name, weighted_layers
+from autoreg.network.trace import WEIGHTED, hooked, type_name, weighted_layers
 
 PER_CHANNEL = (_BatchNorm, _InstanceNorm, nn.PReLU, nn.Embedding)
 

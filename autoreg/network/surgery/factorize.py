@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from autoreg.errors import InputError
+from autoreg.network.inputs import call
 from autoreg.network.surgery.factors import factor_shapes, full_rank
-from autoreg.network.trace import call, evaluating, weighted_layers
+from autoreg.network.trace import evaluating, weighted_layers
 
 _KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # these and no subclass: others may be called in another way
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from autoreg.network.inputs import tensors
 from autoreg.network.shapes import ChannelGroup
 from autoreg.network.surgery.blocks import passed_on
 from autoreg.network.surgery.cut import role
-from autoreg.network.trace import WEIGHTED, tensors
+from autoreg.network.trace import WEIGHTED
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoreg.network.inputs import call, tensors
 from autoreg.network.shapes import ChannelGroup
 from autoreg.network.surgery.cut import cut, silence
-from autoreg.network.trace import Trace, call, tensors, trace
+from autoreg.network.trace import Trace, trace
 
 TOLERANCE = 1e-4  # of the largest output; a wrong removal on random weights is off by far more
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.artifacts.fold import fold
 from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
-from autoreg.artifacts.onnx.graph import Graphs, exchange, export
+from autoreg.artifacts.onnx.graph import GraphCache, export, with_weights
 from autoreg.artifacts.onnx.int8 import quantize_graph
-from autoreg.artifacts.onnx.runtime import operators, runs_in_words, saturates
+from autoreg.artifacts.onnx.runtime import operator_counts, runs_in_words, saturates
 from autoreg.methods.quantization import attach_quantizers, calibrate, placement
 from autoreg.methods.weights import weighted_layers
 from autoreg.tasks.models import MLP, CharTransformer, ConvNet
@@ -53,7 +53,7 @@ def quantized(model: nn.Module, x: Tensor, weights: int, values: int, **settings
 def test_a_file_computes_what_the_network_computes(name: str, fast: bool) -> None:
     """To float rounding, also for a batch of another size, and whatever mode the network was in."""
     model, x = nets()[name]
-    written = onnx_bytes(deployable(model.train()), x, Graphs(fast=fast))
+    written = onnx_bytes(deployable(model.train()), x, GraphCache(fast=fast))
     assert model.training
     assert written.notes == ()
     for batch in (x, x[:3], x[:1]):
@@ -79,11 +79,11 @@ def test_eight_bits_run_in_integers(name: str, weights: int, values: int, settin
     """Every layer is fused to an integer kernel; outputs equal the fake-quantized network but for single roundings."""
     model, x = nets()[name]
     trained = quantized(model, x, weights, values, **settings)
-    written = onnx_bytes(deployable(trained), x, Graphs(fast=True))
+    written = onnx_bytes(deployable(trained), x, GraphCache(fast=True))
     layers = {layer for layer, _ in weighted_layers(model)}
     assert written.runs == dict.fromkeys(layers, "int8")
     assert written.notes == ()
-    found = operators(written.content)
+    found = operator_counts(written.content)
     assert found["QLinearConv"] + found["QGemm"] == len(layers)
     assert not {"Conv", "FusedConv", "Gemm", "FusedGemm", "ConvInteger"} & found.keys()
     with torch.no_grad():
@@ -97,7 +97,7 @@ def test_what_cannot_run_in_integers_stays_on_its_grid() -> None:
     """Zero points that differ between outputs have no integer kernel: floating point, the same values."""
     model, x = nets()["conv"]
     trained = quantized(model, x, 8, 8, granularity="channel", symmetric=False)
-    written = onnx_bytes(deployable(trained), x, Graphs(fast=True))
+    written = onnx_bytes(deployable(trained), x, GraphCache(fast=True))
     assert set(written.runs.values()) == {"fp32"}
     assert runs_in_words(written.runs) == "11 layers fp32"
     assert torch.allclose(OnnxModule(written.content)(x), trained(x), atol=0.02)
@@ -111,9 +111,9 @@ def test_weights_alone_of_linear_layers_take_four_bits(bits: int, settings: dict
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(100, 64), nn.ReLU(), nn.Linear(64, 200)), torch.randn(5, 100)
     trained = quantized(model, x, bits, 32, **settings)
-    plain, written = (onnx_bytes(deployable(m), x, Graphs(fast=True)) for m in (model, trained))
+    plain, written = (onnx_bytes(deployable(m), x, GraphCache(fast=True)) for m in (model, trained))
     assert set(written.runs.values()) == {"int4"}
-    assert operators(written.content)["MatMulNBits"] == 2
+    assert operator_counts(written.content)["MatMulNBits"] == 2
     assert torch.allclose(OnnxModule(written.content)(x), trained(x), atol=1e-4)
     assert len(written.content) < 0.25 * len(plain.content)
 
@@ -123,7 +123,7 @@ def test_bytes_instead_of_floats() -> None:
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256)), torch.randn(5, 256)
     plain, eight = (
-        len(onnx_bytes(deployable(m), x, Graphs(fast=True)).content) for m in (model, quantized(model, x, 8, 8))
+        len(onnx_bytes(deployable(m), x, GraphCache(fast=True)).content) for m in (model, quantized(model, x, 8, 8))
     )
     assert eight < 0.3 * plain
 
@@ -154,10 +154,10 @@ def test_operations_outside_of_modules_are_quantized_where_it_is_sound() -> None
     for _ in range(3):
         model(x)
     trained = quantized(model.eval(), x, 8, 8)
-    written = onnx_bytes(deployable(trained), x, Graphs(fast=True))
+    written = onnx_bytes(deployable(trained), x, GraphCache(fast=True))
     assert torch.allclose(OnnxModule(written.content)(x), trained(x), atol=0.02)
     assert set(written.runs.values()) == {"int8"}
-    assert operators(written.content)["QLinearConv"] == 3
+    assert operator_counts(written.content)["QLinearConv"] == 3
 
 
 def test_a_norm_is_folded_only_where_nobody_else_reads_its_input() -> None:
@@ -216,9 +216,9 @@ def test_initializers_are_exchanged_instead_of_exporting_again() -> None:
     torch.manual_seed(5)
     second = CharTransformer(20, 16, 32, 1, 4).eval()
     graph = export(first, x, fast=True)
-    content = exchange(graph, second).proto.SerializeToString()
+    content = with_weights(graph, second).proto.SerializeToString()
     assert torch.allclose(OnnxModule(content)(x), second(x), atol=1e-4)
-    graphs = Graphs(fast=True)
+    graphs = GraphCache(fast=True)
     contents = [graphs.filled(model, x).proto.SerializeToString() for model in (first, second)]
     assert len(graphs._known) == 1
     assert torch.allclose(OnnxModule(contents[1])(x), second(x), atol=1e-4)
@@ -235,7 +235,7 @@ def test_weights_that_the_exporter_computes_with_are_exported_each_time() -> Non
         def forward(self, x: Tensor) -> Tensor:
             return nn.functional.linear(x, self.one + self.other)
 
-    graphs, x = Graphs(fast=True), torch.randn(2, 3)
+    graphs, x = GraphCache(fast=True), torch.randn(2, 3)
     for seed in (0, 1):
         torch.manual_seed(seed)
         model = Sum()
@@ -256,7 +256,7 @@ def test_inputs_given_by_name() -> None:
             return out
 
     model, given = Two(), {"first": torch.randn(4, 3), "second": torch.randn(4, 3)}
-    written = onnx_bytes(deployable(model), given, Graphs())
+    written = onnx_bytes(deployable(model), given, GraphCache())
     swapped = {"second": given["second"], "first": given["first"]}
     assert torch.allclose(OnnxModule(written.content)(**swapped), model.eval()(**given), atol=1e-5)
 
@@ -265,7 +265,7 @@ def test_unsigned_weights_give_the_same_numbers() -> None:
     """Where signed products would overflow, weights are written with a zero point of 128."""
     model, x = nets()["conv"]
     found = fold(deployable(quantized(model, x, 8, 8)), x)
-    graph = Graphs(fast=True).filled(found.model, x)
+    graph = GraphCache(fast=True).filled(found.model, x)
     outputs = []
     for unsigned in (False, True):
         proto, runs = quantize_graph(graph, found, unsigned=unsigned)
@@ -286,7 +286,7 @@ def test_masked_zeros_stay_zeros() -> None:
     mask = torch.rand(16, 16) > 0.7
     attach_masks(model, {"0": mask})
     found: Deployable = deployable(quantized(model, x, 8, 8))
-    proto, _ = quantize_graph(Graphs(fast=True).filled(found.model, x), found, unsigned=False)
+    proto, _ = quantize_graph(GraphCache(fast=True).filled(found.model, x), found, unsigned=False)
     (held,) = [entry for entry in proto.graph.initializer if entry.name.endswith(".weight_integers")]
     integers = numpy.frombuffer(held.raw_data, numpy.int8).reshape(16, 16)
     assert not integers[~mask.numpy()].any()
@@ -296,7 +296,7 @@ def distance(trained: nn.Module, x: Tensor) -> tuple[float, dict[str, str]]:
     """Root mean square of what a file's outputs differ, over the spread of the network's own, and how layers run."""
     with torch.no_grad():
         expected = trained(x)
-    written = onnx_bytes(deployable(trained), x, Graphs(fast=True))
+    written = onnx_bytes(deployable(trained), x, GraphCache(fast=True))
     output = OnnxModule(written.content)(x)
     return float((output - expected).norm() / (expected - expected.mean()).norm()), dict(written.runs)
 
@@ -362,8 +362,8 @@ def test_the_runtime_rounds_no_weight_that_stays_in_floating_point(
     found, runs = distance(trained, x)
     assert {runs["a"], runs["b"]} == {"fp32"}
     assert found < 0.003
-    written = onnx_bytes(deployable(trained), x, Graphs(fast=True))
-    assert not {"QLinearConv", "ConvInteger"} & operators(written.content).keys()
+    written = onnx_bytes(deployable(trained), x, GraphCache(fast=True))
+    assert not {"QLinearConv", "ConvInteger"} & operator_counts(written.content).keys()
 
 
 def test_zero_points_of_few_bits_fit_in_a_byte() -> None:

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
-from autoreg.artifacts.chunks import Chunks
 from autoreg.artifacts.deployable import deployable
+from autoreg.artifacts.fixed_batch import FixedBatch
 from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
-from autoreg.artifacts.onnx.graph import ExportError, Graphs
-from autoreg.artifacts.onnx.runtime import INTEGER_NODES, operators
+from autoreg.artifacts.onnx.graph import BATCH, ExportError, GraphCache
+from autoreg.artifacts.onnx.runtime import INTEGER_NODES, operator_counts
 from autoreg.latency.interleaved import time_interleaved
-from autoreg.latency.timing import OnnxError, feed, onnx_session, time_onnx
+from autoreg.latency.onnx_runtime import OnnxError, feed, onnx_session
+from autoreg.latency.timing import time_onnx
 from autoreg.methods.quantization import attach_quantizers, calibrate, placement
 
 
@@ -73,7 +75,7 @@ def test_a_fixed_batch_is_that_of_the_timing_and_is_filled_up(kind: type[nn.Modu
     """The file takes 4 samples: it is timed with them, and run on 10 in three portions."""
     torch.manual_seed(0)
     model, x = kind().eval(), torch.randn(10, 3, 4)
-    written = onnx_bytes(deployable(model), x[:1], Graphs(fast=fast), batch=4)
+    written = onnx_bytes(deployable(model), x[:1], GraphCache(fast=fast), batch=4)
     assert any("fixed at 4" in note for note in written.notes)
     file = OnnxModule(written.content)
     for samples in (10, 4, 1):
@@ -92,7 +94,7 @@ def test_portions_give_what_one_call_gives() -> None:
             return {"sum": x.sum(1), "scaled": x * scale}
 
     x, scale = torch.randn(10, 3), torch.randn(3)
-    found = Chunks(Both(), 4)(x, scale=scale)
+    found = FixedBatch(Both(), 4)(x, scale=scale)
     assert torch.equal(found["sum"], x.sum(1))
     assert torch.equal(found["scaled"], x * scale)
 
@@ -104,7 +106,7 @@ def test_mappings_are_fed_by_name_and_the_logits_are_given(fast: bool) -> None:
     model = Named().eval()
     given = {"mask": torch.rand(6, 7), "ids": torch.randint(0, 20, (6, 7))}
     turned = {name: given[name] for name in ("ids", "mask")}
-    written = onnx_bytes(deployable(model), {name: value[:1] for name, value in given.items()}, Graphs(fast=fast))
+    written = onnx_bytes(deployable(model), {name: value[:1] for name, value in given.items()}, GraphCache(fast=fast))
     expected = model(**given)["logits"]
     for order in (given, turned):
         assert torch.allclose(OnnxModule(written.content)(**order), expected, atol=1e-5)
@@ -119,7 +121,7 @@ def test_mappings_are_fed_by_name_and_the_logits_are_given(fast: bool) -> None:
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_network_that_onnx_cannot_take_is_one_line(fast: bool) -> None:
     """The same one when it is asked for again."""
-    graphs, x = Graphs(fast=fast), torch.randn(2, 12)
+    graphs, x = GraphCache(fast=fast), torch.randn(2, 12)
     messages = []
     for _ in range(2):
         with pytest.raises(ExportError) as caught:
@@ -137,11 +139,21 @@ def test_what_onnx_runtime_raises_is_an_error_of_ours(tmp_path: Path) -> None:
     bad.write_bytes(b"no model")
     with pytest.raises(OnnxError):
         OnnxModule(bad)
-    written = onnx_bytes(deployable(nn.Linear(3, 2).eval()), torch.randn(1, 3), Graphs(fast=True))
+    written = onnx_bytes(deployable(nn.Linear(3, 2).eval()), torch.randn(1, 3), GraphCache(fast=True))
     with pytest.raises(OnnxError):
         OnnxModule(written.content)(torch.randn(2, 5))
     with pytest.raises(OnnxError, match="given: 2 tensors"):
         OnnxModule(written.content)(torch.randn(2, 3), torch.randn(2, 3))
+
+
+@pytest.mark.parametrize("batch", ["x", "0", "-3", ""])
+def test_a_file_that_takes_no_number_of_samples_is_refused(batch: str) -> None:
+    """Its metadata may be anybody's."""
+    written = onnx_bytes(deployable(nn.Linear(3, 2).eval()), torch.randn(1, 3), GraphCache(fast=True))
+    proto = onnx.load_from_string(written.content)
+    onnx.helper.set_model_props(proto, {BATCH: batch})
+    with pytest.raises(OnnxError, match=f"it takes '{batch}' samples; allowed: a whole number, 1 or more"):
+        OnnxModule(proto.SerializeToString())
 
 
 def test_an_untrained_network_that_overflows_is_exported_all_the_same() -> None:
@@ -154,7 +166,7 @@ def test_an_untrained_network_that_overflows_is_exported_all_the_same() -> None:
     model: Any = nn.Sequential(nn.Linear(3, 2), Large()).eval()
     with torch.no_grad():
         model[0].bias.fill_(1.0)
-    written = onnx_bytes(deployable(model), torch.ones(1, 3), Graphs(fast=True))
+    written = onnx_bytes(deployable(model), torch.ones(1, 3), GraphCache(fast=True))
     assert numpy.isinf(OnnxModule(written.content)(torch.full((2, 3), 0.0)).numpy()).all()
     assert model(torch.zeros(1, 3)).isinf().all()
 
@@ -180,8 +192,8 @@ def test_runs_are_what_the_runtime_has_fused() -> None:
     found = placement(model, lambda network: network(x), bits, bits)
     attach_quantizers(model, bits, bits, producers=found.producers, tails=found.tails)
     calibrate(model, [x], lambda network, batch: network(batch))
-    written = onnx_bytes(deployable(model.eval()), x[:1], Graphs(fast=True))
-    nodes = operators(written.content)
+    written = onnx_bytes(deployable(model.eval()), x[:1], GraphCache(fast=True))
+    nodes = operator_counts(written.content)
     assert list(written.runs.values()).count("int8") == sum(nodes[kind] for kind in INTEGER_NODES)
     unfused = nodes["Conv"] + nodes["FusedConv"] + nodes["Gemm"] + nodes["FusedGemm"] + nodes["NhwcFusedConv"]
     assert list(written.runs.values()).count("fp32") == unfused

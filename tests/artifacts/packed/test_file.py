@@ -294,7 +294,7 @@ LAYER = "the weight of layer 'blocks.0.conv1' is damaged "
     ("key", "value", "message"),
     [
         ("kept", 7, LAYER + "(309 positions, 7 values)"),
-        ("packing", "other", LAYER + "(a tensor is packed as 'other', 309 of 576 kept)"),
+        ("packing", "other", LAYER + "(a tensor is packed as 'other', 309 of 576 retained)"),
         ("coded", ["values"], LAYER + "(the table of a coded tensor is damaged)"),
         ("axis", 9, LAYER + "(scales along dimension 9)"),
         ("weight", {"bits": 4, "low": 0}, "damaged (KeyError: 'high')"),

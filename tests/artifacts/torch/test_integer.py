@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from autoreg.artifacts.deployable import Grid, LayerCode
 from autoreg.artifacts.torch.integer import agrees, cpu_layer, refusal
-from autoreg.artifacts.torch.on_grid import quantized, reference_model
 from autoreg.artifacts.torch.run_integers import integer_model
+from autoreg.artifacts.torch.value_grids import quantized, reference_model
 from autoreg.errors import InputError
 from autoreg.methods.functional.affine import quantize
-from autoreg.network.trace import call
+from autoreg.network.inputs import call
 from tests.artifacts.coded_nets import coded
 
 HERE = hasattr(torch.ops.onednn, "qlinear_pointwise") and torch.backends.mkldnn.is_available()

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autoreg.artifacts.torch.on_grid import reference_model
 from autoreg.artifacts.torch.program import load_torch, save_torch
+from autoreg.artifacts.torch.value_grids import reference_model
 from autoreg.errors import InputError
-from autoreg.network.trace import call
+from autoreg.network.inputs import call
 from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded
 
 

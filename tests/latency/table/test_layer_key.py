@@ -13,9 +13,9 @@ from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.latency.table.layer_key import LayerKey, applied_layers, kind_of
 from autoreg.network.geometry import Geometry
+from autoreg.network.inputs import batch_size
 from autoreg.network.layer_geometries import layer_geometries
 from autoreg.network.profile import profile
-from autoreg.network.trace import batch_size
 from tests.network.nets import zoo
 
 

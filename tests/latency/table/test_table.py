@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from autoreg.errors import InputError
-from autoreg.latency.table.bench import measure_layers, operators
+from autoreg.latency.onnx_runtime import onnx_session, optimized_nodes
+from autoreg.latency.table.bench import measure_layers
 from autoreg.latency.table.grid import LayerTime, layers_to_measure
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.table.layer_models import feed_of, identity_model, layer_model, transpose_model
 from autoreg.latency.table.model import load_table
 from autoreg.latency.table.table import LatencyTable
-from autoreg.latency.timing import device_fingerprint, onnx_session
+from autoreg.latency.timing import device_fingerprint
 from autoreg.locks import MeasureLock
 from autoreg.network.geometry import Geometry
 
@@ -211,15 +212,17 @@ def test_few_entries_are_all_measured_and_of_many_a_grid() -> None:
 )
 def test_integer_layers_are_fused_by_the_runtime(geometry: Geometry, node: str, unsigned: bool) -> None:
     """Every copy runs in integers, and no floating-point layer is left."""
-    made = Counter(operators(layer_model(key(8, 8, "int8", geometry), 3, unsigned=unsigned)))
+    made = Counter(
+        node.op_type for node in optimized_nodes(layer_model(key(8, 8, "int8", geometry), 3, unsigned=unsigned))
+    )
     assert made[node] == 3
     assert not made.keys() & {"Conv", "Gemm", "MatMul", "FusedConv", "DequantizeLinear"}
 
 
 def test_four_bit_layers_and_additions_within_convolutions() -> None:
     """MatMulNBits is there; outputs of floating-point convolutions are added up without an operation of its own."""
-    assert Counter(operators(layer_model(key(40, 8, "int4"), 2)))["MatMulNBits"] == 2
-    made = Counter(operators(layer_model(key(8, 16, geometry=CONV), 3)))
+    assert Counter(node.op_type for node in optimized_nodes(layer_model(key(40, 8, "int4"), 2)))["MatMulNBits"] == 2
+    made = Counter(node.op_type for node in optimized_nodes(layer_model(key(8, 16, geometry=CONV), 3)))
     assert made["Conv"] + made["FusedConv"] == 3
     assert made["Add"] == 0
 

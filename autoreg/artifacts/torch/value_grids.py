@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from autoreg.artifacts.deployable import Deployable, Grid
 from autoreg.methods.functional.affine import dequantize, quantize
 from autoreg.methods.quantization.placement import placement
-from autoreg.network.trace import call
+from autoreg.network.inputs import call
 
 BEFORE, AFTER = "grid_before", "grid_after"
 """Names of the submodules that put a module's input and output on a grid."""
 
 
 @dataclass(frozen=True)
-class Values:
+class ValueGrids:
     """Where values between layers are on a grid.
 
     Attributes:
@@ -35,7 +35,7 @@ class Values:
     outputs: Mapping[str, Grid]
 
 
-class OnGrid(nn.Module):
+class FakeQuantize(nn.Module):
     """Puts values on a grid with one scale, any shape, in floating point."""
 
     scale: Tensor
@@ -53,7 +53,7 @@ class OnGrid(nn.Module):
         return dequantize(integers, self.scale, self.zero_point)
 
 
-def values_on_grid(found: Deployable, example_input: Any) -> Values:
+def find_value_grids(found: Deployable, example_input: Any) -> ValueGrids:
     """Where the values of a network are on a grid, found as the trial found it: by watching one pass.
 
     Args:
@@ -63,7 +63,7 @@ def values_on_grid(found: Deployable, example_input: Any) -> Values:
     weight_bits = {name: code.weight.bits for name, code in found.codes.items() if code.weight is not None}
     value_bits = {name: code.input.bits for name, code in found.codes.items() if code.input is not None}
     if not value_bits:
-        return Values({}, {})
+        return ValueGrids({}, {})
     places = placement(found.model, lambda model: call(model, example_input), weight_bits, value_bits)
     inputs: dict[str, Grid] = {}
     outputs: dict[str, Grid] = {}
@@ -74,7 +74,7 @@ def values_on_grid(found: Deployable, example_input: Any) -> Values:
             inputs[name] = code.input
         if code.output is not None:
             outputs.setdefault(places.tails.get(name, name), code.output)
-    return Values(inputs, outputs)
+    return ValueGrids(inputs, outputs)
 
 
 def attach_grids(
@@ -86,11 +86,11 @@ def attach_grids(
     """Put inputs and outputs of the named modules on grids, in place, by hooks; the grids live on `device`."""
     for name, grid in inputs.items():
         module = model.get_submodule(name)
-        module.add_module(BEFORE, OnGrid(grid).to(device))
+        module.add_module(BEFORE, FakeQuantize(grid).to(device))
         module.register_forward_pre_hook(_before, with_kwargs=True)
     for name, grid in outputs.items():
         module = model.get_submodule(name)
-        module.add_module(AFTER, OnGrid(grid).to(device))
+        module.add_module(AFTER, FakeQuantize(grid).to(device))
         module.register_forward_hook(_after)
 
 
@@ -101,7 +101,7 @@ def reference_model(found: Deployable, example_input: Any) -> nn.Module:
         found: its batch norms not folded; left as it was.
         example_input: what the model is called with.
     """
-    places = values_on_grid(found, example_input)
+    places = find_value_grids(found, example_input)
     model = copy.deepcopy(found.model).eval()
     attach_grids(model, places.inputs, places.outputs)
     return model

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from autoreg.network.trace import batch_size
+from autoreg.network.inputs import batch_size
 
 
-def in_chunks(run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], batch: int) -> Any:
+def in_fixed_batches(run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], batch: int) -> Any:
     """Call `run` with `batch` samples at a time; the last call is filled up with copies of the last sample.
 
     Args:
@@ -39,7 +39,7 @@ def in_chunks(run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     return tree_unflatten(whole, spec)
 
 
-class Chunks(nn.Module):
+class FixedBatch(nn.Module):
     """A module that takes a fixed number of samples, for any number of them.
 
     Args:
@@ -53,7 +53,7 @@ class Chunks(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As the module, with any number of samples."""
-        return in_chunks(self.module, args, kwargs, self.batch)
+        return in_fixed_batches(self.module, args, kwargs, self.batch)
 
 
 def _per_sample(value: Any, size: int) -> bool:
