@@ -36,8 +36,8 @@ def arm(study: TaskStudy, random: bool, folder: Path) -> dict[str, Any]:
     rows = engine.trials()
     return {
         "hypervolume": engine.hypervolume(),
-        "epochs": sum(row["info"].get("epochs_paid", 0.0) for row in rows),
-        "asked": sum(row["info"].get("epochs_asked", 0.0) for row in rows),
+        "epochs": sum(row["info"].epochs_run or 0.0 for row in rows),
+        "asked": sum(row["info"].epochs_requested or 0.0 for row in rows),
         "stopped": sum(row["state"] == "PRUNED" for row in rows),
         "failed": sum(row["state"] == "FAIL" for row in rows),
         "seconds": time.perf_counter() - begun,

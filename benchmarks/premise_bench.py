@@ -147,7 +147,7 @@ class Bench:
             finally:
                 error = metrics["error"] if state == "COMPLETE" else math.nan
                 costs = {name: metrics[name] for name in COSTS if name in metrics}
-                notes = tuple(trial.info.get("notes", ()))
+                notes = tuple(trial.info.notes)
                 self.done.append(Done(recipe, width, stage, round(self.now(), 3), state, error, costs, notes))
             return metrics
 
@@ -168,7 +168,7 @@ class Bench:
         metrics = objective.carry_out(member.recipe, trial, test=True)
         if metrics["error"] != member.error:
             raise AssertionError(f"validation error {metrics['error']} is not {member.error}, as it was in the search")
-        return {name: found["error"] for name, found in trial.info["test"].items()}
+        return {name: found["error"] for name, found in trial.info.test_metrics.items()}
 
 
 def make_ready(objective: TaskObjective) -> None:

@@ -70,7 +70,7 @@ def tried(configs: Sequence[Mapping[str, Any]], kind: str, share: float, seed: i
                 errors.append(objective(setup.complete({**config, "training": training}), trial)[setup.task.quality])
             except ArithmeticError:
                 errors.append(setup.task.chance)
-            epochs += trial.info.get("epochs_paid", 0.0)
+            epochs += trial.info.epochs_run or 0.0
     return Tried(np.array(errors), epochs)
 
 

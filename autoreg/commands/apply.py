@@ -38,7 +38,7 @@ def apply_recipe(
         store: folder of finished phases; None for the study's own, or the user's cache.
 
     Returns:
-        JSON: `recipe` (complete), `metrics` and costs, `layers`, `epochs_asked`, `epochs_paid`, `seconds`, `notes`.
+        JSON: `recipe` (complete), `metrics` and costs, `layers`, `epochs_requested`, `epochs_run`, `seconds`, `notes`.
 
     Raises:
         InputError: recipe or task is wrong; NoTrialError: the study has no such trial.
@@ -64,9 +64,12 @@ def apply_recipe(
         "task": objective.setup.task.name,
         "seed": seed,
         "metrics": metrics,
-        "layers": info["layers"],
-        "latency": info.get("latency"),
-        **{name: info[name] for name in ("epochs_asked", "epochs_paid", "seconds", "notes")},
+        "layers": [layer.to_dict() for layer in info.layers],
+        "latency": None if info.latency is None else info.latency.to_dict(),
+        "epochs_requested": info.epochs_requested,
+        "epochs_run": info.epochs_run,
+        "seconds": info.seconds,
+        "notes": info.notes,
     }
 
 
@@ -93,7 +96,7 @@ def format_applied(found: Mapping[str, Any]) -> str:
     lines = [f"{found['task']}, seed {found['seed']}: {json.dumps(found['recipe'], sort_keys=True)}", ""]
     for name, value in found["metrics"].items():
         lines.append(f"{name:16} {value:>16,.4f}" if abs(value) < 1000 else f"{name:16} {value:>16,.0f}")
-    lines.append(f"{'epochs':16} {found['epochs_asked']:>16g} asked, {found['epochs_paid']:g} paid")
+    lines.append(f"{'epochs':16} {found['epochs_requested']:>16g} requested, {found['epochs_run']:g} run")
     lines += ["", f"{'layer':28} {'type':10} {'shape':18} {'kept':>7} {'w bits':>6} {'a bits':>6}  trained"]
     for layer in found["layers"]:
         if layer["dropped"]:

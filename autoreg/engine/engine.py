@@ -30,6 +30,7 @@ from autoreg.engine.surrogate.noise_model import PosteriorEstimator
 from autoreg.engine.transfer import initial_design
 from autoreg.errors import InputError, StudyError
 from autoreg.space.budget import Budget
+from autoreg.trial_info import TrialInfo
 
 if TYPE_CHECKING:
     from autoreg.engine.transfer.prior import Prior
@@ -74,7 +75,7 @@ class Engine:
             once there are experts. None: with sampler "auto". Off for a table that has one value for each recipe.
         prior: What earlier studies say of configs, see `autoreg.engine.transfer.prior`: the best by it are asked after
             `warm_start`, and the experts see it until new trials contradict it.
-        uncompressed: The uncompressed prefix of a config. Trials whose info has its quality as "uncompressed" tell the
+        uncompressed: The uncompressed prefix of a config. Trials whose info has its `uncompressed_quality` tell the
             experts of it too, see `autoreg.engine.surrogate.auxiliary_points`.
 
     Raises:
@@ -348,7 +349,7 @@ class Engine:
         self._fix_scale()  # the last tell may have been cut off from it
 
     def _epochs(self) -> float:
-        return sum(r.epochs_paid for r in self.state.records)
+        return sum(r.epochs_run for r in self.state.records)
 
     def _note(self, event: dict[str, Any]) -> None:
         event["at"] = round(self.seconds(), 3)
@@ -419,9 +420,9 @@ def _digest() -> Callable[[dict[str, Any]], str]:
     return digest
 
 
-def _jsonable(info: Mapping[str, Any]) -> dict[str, Any]:
+def _jsonable(info: TrialInfo) -> dict[str, Any]:
     try:
-        kept: dict[str, Any] = finite(info)
-        return kept
+        plain: dict[str, Any] = finite(info.to_dict())
+        return plain
     except TypeError as error:
-        return {"notes": [f"the info of this trial could not be kept: {error}"]}
+        return TrialInfo(notes=[f"the info of this trial could not be kept: {error}"]).to_dict()

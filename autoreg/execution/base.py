@@ -15,6 +15,7 @@ import cloudpickle
 from autoreg.engine.log.events import finite
 from autoreg.engine.log.trial import Ask, Result, Trial, as_numbers
 from autoreg.errors import AutoregError, InputError
+from autoreg.trial_info import TrialInfo
 
 Evaluate = Callable[[dict[str, Any], Trial], Mapping[str, Any]]
 """An objective: `evaluate(config, trial)` returns metrics by name."""
@@ -84,8 +85,9 @@ def run_one(evaluate: Evaluate, ask: Ask, send: Send | None, *, cache: str | os.
             state, reason = "PRUNED", f"stopped at step {step}"
         else:
             state, metrics, reason = "FAIL", {}, failure(error)
-            trial.info["traceback"] = _tail(error)
-    trial.info.setdefault("seconds", round(time.perf_counter() - begun, 6))
+            trial.info.traceback = _tail(error)
+    if trial.info.seconds is None:
+        trial.info.seconds = round(time.perf_counter() - begun, 6)
     return Result(state, metrics, plain(trial.info), reason)
 
 
@@ -97,19 +99,24 @@ def failure(error: BaseException) -> str:
     return f"out of memory ({text})" if exhausted else text
 
 
-def plain(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the info of a trial as JSON data; what is no JSON data is left out, and a note says so."""
-    data: dict[str, Any] = {}
+def plain(info: TrialInfo) -> TrialInfo:
+    """Return the info of a trial as JSON can hold it; what it cannot hold is left out, and a note says so."""
     lost: list[str] = []
-    for name, value in info.items():
-        try:
-            data[str(name)] = finite(value)
-        except (TypeError, RecursionError):
-            lost.append(f"info[{str(name)!r}] was left out: it holds something that is no JSON data")
-    if lost:
-        notes = data.get("notes")
-        data["notes"] = [*(notes if isinstance(notes, list) else []), *lost]
-    return data
+
+    def held(values: Mapping[str, Any], place: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                found[str(name)] = finite(value)
+            except (TypeError, RecursionError):
+                lost.append(f"{place}[{str(name)!r}] was left out: it holds something that is no JSON data")
+        return found
+
+    user = held(info.user, "info.user")
+    own = held({name: value for name, value in info.to_dict().items() if name != "user"}, "info")
+    found = TrialInfo.from_dict({**own, "user": user})
+    found.notes += lost
+    return found
 
 
 def pack(evaluate: Evaluate) -> bytes:

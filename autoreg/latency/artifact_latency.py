@@ -16,14 +16,14 @@ from torch import nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from autoreg.files import parse_json, write_whole
-from autoreg.latency.timing import MAX_ATTEMPTS, Latency, device_fingerprint, time_onnx
+from autoreg.latency.timing import MAX_ATTEMPTS, device_fingerprint, time_onnx
 from autoreg.locks import MeasureLock
 from autoreg.network.inputs import tensors
 from autoreg.network.source import code_digest, described
 from autoreg.network.trace import type_name
+from autoreg.trial_info import Latency
 
 __all__ = [
-    "Latency",
     "LatencyCache",
     "MeasureLock",
     "device_fingerprint",
@@ -126,7 +126,7 @@ class LatencyCache:
             stored = parse_json(path.read_text(encoding="utf-8"))
             if stored["fingerprint"] == device_fingerprint(threads):
                 found = Latency.from_dict(stored["latency"])
-                return found if not found.noisy or path in self._own else None
+                return found if found is not None and (not found.noisy or path in self._own) else None
         except (OSError, ValueError, KeyError, TypeError):
             pass  # missing, cut short or foreign: measure again
         return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 from autoreg.errors import InputError
-from autoreg.latency.timing import Latency, time_onnx
+from autoreg.latency.timing import time_onnx
 from autoreg.latency.timing_torch import time_cuda, time_torch
+from autoreg.trial_info import Latency
 
 Backend = Literal["onnxruntime", "torch", "cuda"]
 

@@ -19,6 +19,7 @@ from autoreg.costs.levels import Levels
 from autoreg.latency.table.layer_key import applied_layers
 from autoreg.latency.table.table import LatencyTable
 from autoreg.network.geometry import Geometry
+from autoreg.trial_info import PredictedLatency
 
 FloatArray = NDArray[numpy.float64]
 
@@ -48,19 +49,6 @@ MILLION = 1e6
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Predicted milliseconds of a whole exported network; 9 of 10 of the networks fitted on lay in `low` to `high`."""
-
-    ms: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain data for JSON."""
-        return dict(vars(self))
-
-
-@dataclass(frozen=True)
 class Correction:
     """Fitted weights of the features, and the relative errors (predicted / measured - 1) of a leave-one-out check.
 
@@ -75,11 +63,11 @@ class Correction:
     p90_error: float
     samples: int
 
-    def predict(self, row: Mapping[str, float]) -> Prediction:
+    def predict(self, row: Mapping[str, float]) -> PredictedLatency:
         """Milliseconds of a network with these features."""
         ms = sum(weight * row[name] for name, weight in self.weights.items())
         ends = sorted((ms / (1 + self.over), ms / (1 + self.under)))
-        return Prediction(ms, min(ends[0], ms), max(ends[1], ms))
+        return PredictedLatency(ms, min(ends[0], ms), max(ends[1], ms))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back."""
@@ -136,7 +124,7 @@ def predict_latency(
     correction: Correction,
     *,
     batch: int,
-) -> Prediction:
+) -> PredictedLatency:
     """Milliseconds of a whole recipe's exported network, from the table; see `features` for the arguments."""
     return correction.predict(features(table, geometries, costs, levels, batch))
 

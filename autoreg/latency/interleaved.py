@@ -12,13 +12,13 @@ from autoreg.latency.onnx_runtime import feed, onnx_errors, onnx_reference, onnx
 from autoreg.latency.timing import (
     MIN_RUNS,
     TARGET_HALF_WIDTH,
-    Latency,
     cpu_name,
     median_interval,
     summarize,
     wall_clock,
 )
 from autoreg.network.inputs import batch_size
+from autoreg.trial_info import Latency
 
 CALLS_IN_TURN = 4  # timed calls of a network before the next one's turn; one more, untimed, fills the caches again
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from autoreg.latency.onnx_runtime import feed, onnx_errors, onnx_reference, onnx_session, runtime_name
 from autoreg.network.inputs import batch_size
+from autoreg.trial_info import Latency
 
 MIN_RUNS, MAX_RUNS = 7, 2000
 MIN_TIME_FRACTION = 0.2  # of the time allowed must pass before the spread is believed
@@ -27,42 +26,6 @@ TARGET_HALF_WIDTH = 0.01  # stop when the interval is within ± 1 % of the media
 SLOW_FACTOR = 1.3  # noisy: runs of the reference that took this many times their lower quartile
 SLOW_FRACTION = 0.2  # are more than this fraction
 MAX_ATTEMPTS = 3  # at a measurement that is disturbed again and again
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Median time of one call in milliseconds, with its 95 % confidence interval `low` to `high`.
-
-    `reference_ms` is the median of a tiny fixed network that ran in between; `noisy` says that its runs were
-    disturbed, so that the time is not to be trusted.
-    """
-
-    ms: float
-    low: float
-    high: float
-    runs: int
-    threads: int
-    batch: int
-    device: str
-    runtime: str
-    noisy: bool = False
-    reference_ms: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Latency:
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ValueError: a time is no positive number.
-        """
-        found = cls(**data)
-        if not all(math.isfinite(value) and value > 0 for value in (found.ms, found.low, found.high)):
-            raise ValueError(f"latencies are positive numbers, found {found}")
-        return found
 
 
 def time_onnx(model: bytes | str | Path, example_input: Any, *, threads: int = 1, seconds: float = 0.3) -> Latency:

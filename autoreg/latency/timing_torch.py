@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from autoreg.errors import InputError
-from autoreg.latency.timing import Latency, cpu_name, interleaved, summarize
+from autoreg.latency.timing import cpu_name, interleaved, summarize
 from autoreg.network.inputs import batch_size, call
 from autoreg.network.trace import evaluating
+from autoreg.trial_info import Latency
 
 WARM_UP = 3  # runs on a side stream before a graph is captured: libraries choose kernels and allocate in them
 

@@ -14,7 +14,7 @@ class Budget:
     Args:
         trials: Recipes asked for, whatever became of them; baselines count.
         minutes: Time since the study began, pauses between resumptions left out.
-        epochs: Epochs paid, as trials say in `info["epochs_paid"]`.
+        epochs: Epochs paid, as trials say in `info.epochs_run`.
     """
 
     trials: int | None = None

@@ -61,7 +61,7 @@ def baseline_row(name: str, config: Mapping[str, Any], results: Sequence[Result]
         return {**row, "reason": results[0].reason if results else "did not run"}
     validation = spread([r.metrics for r in own])
     row |= {"metrics": validation["mean"], "validation": validation}
-    return {**row, **spread_by_set([r.info["test"] for r in own if "test" in r.info])}
+    return {**row, **spread_by_set([r.info.test_metrics for r in own if r.info.test_metrics])}
 
 
 def _small_dense(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def random_search(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
     """Random search with as many trials, without screening or stopping: what chance alone would have found.
 
     Returns:
-        `trials`, `epochs_paid`, `hypervolume`, its `history`, and the `front`.
+        `trials`, `epochs_run`, `hypervolume`, its `history`, and the `front`.
     """
     apart = study.options.folder / ".random-store"  # what the search has paid for is not free here
     options = replace(study.objective.options, store=str(apart))
@@ -104,7 +104,7 @@ def random_search(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
     front = set(engine.front())
     return {
         "trials": len(rows),
-        "epochs_paid": sum(row["info"].get("epochs_paid", 0.0) for row in rows),
+        "epochs_run": sum(row["info"].epochs_run or 0.0 for row in rows),
         "hypervolume": engine.hypervolume(),
         "history": engine.history(),
         "front": [{"config": row["config"], "metrics": row["metrics"]} for row in rows if row["number"] in front],

@@ -20,7 +20,6 @@ from autoreg.artifacts.onnx.runtime import runs_in_words
 from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_fault, record
 from autoreg.errors import AutoregError, InputError, NoTrialError
 from autoreg.latency.backends import Backend, time_model
-from autoreg.latency.timing import Latency
 from autoreg.report.data.load import StudyData
 from autoreg.study.folder import write_json
 from autoreg.tasks import Task
@@ -29,6 +28,7 @@ from autoreg.trial.chain import Chain
 from autoreg.trial.loading import chain_of, objective_of
 from autoreg.trial.loop import evaluate
 from autoreg.trial.objective import TaskObjective
+from autoreg.trial_info import Latency
 
 SAME_QUALITY = 1e-6  # a model that is carried out again is the same one, or it is not
 
@@ -184,10 +184,9 @@ def export_recipe(
 def logged_quality(record: Any, task: Task) -> float | None:
     """What a trial's log says of its quality on the first fold; None where it does not say.
 
-    With several folds the trial's metrics are their mean, and `info["folds"]` holds each.
+    With several folds the trial's metrics are their mean, and `info.fold_quality` holds each.
     """
-    folds = record.info.get("folds", {})
-    value = folds.get(task.folds[0]) if len(task.folds) > 1 else record.metrics.get(task.quality)
+    value = record.info.fold_quality.get(task.folds[0]) if len(task.folds) > 1 else record.metrics.get(task.quality)
     return None if value is None else float(value)
 
 

@@ -132,7 +132,7 @@ def _validated(
                 "config": row["config"],
                 "search": dict(row["metrics"]),
                 "validation": spread([r.metrics for r in own]) if own else None,
-                "layers": own[0].info.get("layers", []) if own else [],
+                "layers": [layer.to_dict() for layer in own[0].info.layers] if own else [],
                 "hv_contribution": brings[row["number"]],
                 "replicated": len(own) == len(seeds) > 0,
             }
@@ -154,7 +154,7 @@ def _score_on_test(
     scored = run_jobs(study, jobs, "final front on test data", on_step)
     for index, member in enumerate(final):
         own = scored[index * len(seeds) : (index + 1) * len(seeds)]
-        member |= spread_by_set([result.info["test"] for result in own if "test" in result.info])
+        member |= spread_by_set([result.info.test_metrics for result in own if result.info.test_metrics])
 
 
 def export_front(

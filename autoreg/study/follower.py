@@ -83,6 +83,6 @@ def progress_of(summary: dict[str, Any]) -> dict[str, Any]:
     return {
         **summary,
         "total": summary["trials"],
-        "epochs_paid": summary["epochs"],
+        "epochs_run": summary["epochs"],
         "seconds_left": summary["time_left"],
     }

@@ -80,5 +80,5 @@ def run_jobs(study: TaskStudy, jobs: Sequence[Job], what: str, on_step: OnStep |
     listed = JobList(jobs, step)
     objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=False)
     run(listed, JobObjective(objective), **study.execution())
-    missing = Result("FAIL", {}, {}, "did not run")
+    missing = Result("FAIL", reason="did not run")
     return [listed.results.get(number, missing) for number in range(len(jobs))]

@@ -63,7 +63,7 @@ def warm_up(study: TaskStudy, *, progress: bool = False) -> tuple[str, ...]:
         found = run_subset_study(study, options.warm_subset, progress=progress)
     study.prior = found.prior
     if found.spent:
-        more = {"epochs_paid": found.spent["epochs"], "seconds": found.spent["seconds"]}
+        more = {"epochs_run": found.spent["epochs"], "seconds": found.spent["seconds"]}
         total = {name: study.prepared.get(name, 0.0) + value for name, value in more.items()}
         own = {f"subset_{name}": value for name, value in found.spent.items()}
         study.prepared = {**study.prepared, **total, **own}
@@ -90,8 +90,8 @@ def run_subset_study(study: TaskStudy, fraction: float, *, progress: bool = Fals
     subset = _subset_study(study, fraction, folder)
     rows = subset.run(progress=progress).engine.trials()
     spent = {
-        name: subset.prepared.get(key, 0.0) + sum(float(row["info"].get(key, 0.0)) for row in rows)
-        for name, key in (("epochs", "epochs_paid"), ("seconds", "seconds"))
+        "epochs": subset.prepared.get("epochs_run", 0.0) + sum(row["info"].epochs_run or 0.0 for row in rows),
+        "seconds": subset.prepared.get("seconds", 0.0) + sum(row["info"].seconds or 0.0 for row in rows),
     }
     complete = sum(row["state"] == "COMPLETE" for row in rows)
     cost = f"{spent['epochs']:.4g} epochs"

@@ -147,7 +147,8 @@ class TaskStudy:
         if self.options.resume and before.exists():
             known: dict[str, Any] = json.loads(before.read_text(encoding="utf-8"))
             if known.get("dense"):
-                self.prepared = known.get("prepared", {})
+                prepared = known.get("prepared", {})
+                self.prepared = {{"epochs_paid": "epochs_run"}.get(k, k): v for k, v in prepared.items()}  # older name
                 return dict(known["dense"])
         trial = Trial(number=-1, seed=self.spec.seed)
         try:
@@ -157,7 +158,7 @@ class TaskStudy:
                 f"task {self.objective.setup.task.name!r}: its dense recipe cannot be trained "
                 f"({type(error).__name__}: {error}); mend the task or its training settings"
             ) from error
-        self.prepared = {name: trial.info[name] for name in ("epochs_paid", "seconds")}
+        self.prepared = {"epochs_run": trial.info.epochs_run or 0.0, "seconds": trial.info.seconds or 0.0}
         return metrics
 
     def prepare(self) -> None:
@@ -171,9 +172,9 @@ class TaskStudy:
         for asked in self._curves:
             reference.curves(*asked)
         if reference.spent["seconds"] > 0 and "curve_seconds" not in self.prepared:
-            before = {name: self.prepared.get(name, 0.0) for name in ("epochs_paid", "seconds")}
+            before = {name: self.prepared.get(name, 0.0) for name in ("epochs_run", "seconds")}
             self.prepared = {
-                "epochs_paid": before["epochs_paid"] + reference.spent["epochs"],
+                "epochs_run": before["epochs_run"] + reference.spent["epochs"],
                 "seconds": before["seconds"] + reference.spent["seconds"],
                 "curve_epochs": reference.spent["epochs"],
                 "curve_seconds": reference.spent["seconds"],

@@ -12,11 +12,11 @@ import numpy as np
 
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
-from autoreg.latency.timing import Latency
 from autoreg.network.shapes import Profile
 from autoreg.space import Space
 from autoreg.study.reachable_layers import channel_counts
 from autoreg.trial.setup import Setup
+from autoreg.trial_info import Latency
 
 LEAST_FITTED = 60  # recipes that a correction is fitted on, or as many as errors are measured on
 PATIENCE = 400  # draws in a row that show nothing new, before a space is taken to have no more architectures

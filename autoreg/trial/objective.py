@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from autoreg.artifacts.onnx.graph import ExportError
@@ -16,8 +16,7 @@ from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
 from autoreg.errors import InputError
-from autoreg.latency.artifact_latency import Latency, measure
-from autoreg.latency.calibration import Prediction
+from autoreg.latency.artifact_latency import measure
 from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods.sparsity.masks import masks
@@ -32,6 +31,7 @@ from autoreg.trial.model_state import plain_copy
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Options, Setup
+from autoreg.trial_info import Latency, LayerRecord, PredictedLatency, TrialInfo
 
 FOLD_STEP = 1000  # steps below it are epochs of the first fold; k * FOLD_STEP says that k folds are done
 
@@ -40,7 +40,10 @@ class Reporter(Protocol):
     """What a task needs of a trial: a seed, reports that are answered, and a record."""
 
     seed: int
-    info: dict[str, Any]
+
+    @property
+    def info(self) -> TrialInfo:
+        """What the trial records beside its metrics."""
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell how the trial does."""
@@ -150,7 +153,7 @@ class TaskObjective:
         costs, foretold = self.costs_and_latency(config)
         return costs if foretold is None else {**costs, "latency_ms": foretold.low}
 
-    def costs_and_latency(self, config: Mapping[str, Any]) -> tuple[dict[str, float], Prediction | None]:
+    def costs_and_latency(self, config: Mapping[str, Any]) -> tuple[dict[str, float], PredictedLatency | None]:
         """What is known exactly of a complete recipe, and the latency foretold by this machine's table, if any."""
         levels = resolve(config, self.setup, self.reference)
         costs = cost_metrics(predict(self.setup.profile, levels))
@@ -176,7 +179,7 @@ class TaskObjective:
     def price(self, config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
         """Key and weighted epochs of each phase of a complete recipe; recipes share a phase when they share its key.
 
-        A trial's `info["finished"]` says how much of each is done, in this order.
+        A trial's `info.phase_fractions` says how much of each is done, in this order.
         """
         return phase_costs(self._phases(config))
 
@@ -195,7 +198,7 @@ class TaskObjective:
         return self.carry_out(config, trial)
 
     def carry_out(self, config: Mapping[str, Any], trial: Reporter, *, test: bool = False) -> dict[str, float]:
-        """As a call; with `test` the models are scored on the test sets too, into `trial.info["test"]`."""
+        """As a call; with `test` the models are scored on the test sets too, into `trial.info.test_metrics`."""
         folds = self.setup.task.folds
         begun = time.perf_counter()
         costs = self._known(config, trial)
@@ -213,20 +216,20 @@ class TaskObjective:
                     self._reporter(trial, costs)(FOLD_STEP * (index + 1), metrics)
         except Stopped:
             pass
-        trial.info.update(
-            epochs_asked=sum(chain.paid.asked for chain in chains) / len(chains),
-            epochs_paid=sum(chain.paid.paid for chain in chains) / len(folds),
-            seconds=time.perf_counter() - begun,
-            phase_seconds=_sum_by_key([chain.paid.seconds for chain in chains]),
-            finished=[sum(i < chain.finished for chain in chains) / len(folds) for i in range(len(chains[0].phases))],
-        )
+        info = trial.info
+        info.epochs_requested = sum(chain.paid.asked for chain in chains) / len(chains)
+        info.epochs_run = sum(chain.paid.paid for chain in chains) / len(folds)
+        info.seconds = time.perf_counter() - begun
+        info.phase_seconds = _sum_by_key([chain.paid.seconds for chain in chains])
+        phases = range(len(chains[0].phases))
+        info.phase_fractions = [sum(i < chain.finished for chain in chains) / len(folds) for i in phases]
         quality = self.setup.task.quality
         if outcomes and all(outcome.uncompressed is not None for outcome in outcomes):
-            trial.info["uncompressed"] = mean_metrics([dict(o.uncompressed or {}) for o in outcomes])[quality]
+            info.uncompressed_quality = mean_metrics([dict(o.uncompressed or {}) for o in outcomes])[quality]
         if len(outcomes) > 1:
-            trial.info["folds"] = {f: o.metrics[quality] for f, o in zip(folds, outcomes, strict=False)}
+            info.fold_quality = {f: o.metrics[quality] for f, o in zip(folds, outcomes, strict=False)}
         if test:
-            trial.info["test"] = self._test(outcomes)
+            info.test_metrics = self._test(outcomes)
         return {**(mean_metrics([outcome.metrics for outcome in outcomes]) if outcomes else {}), **costs}
 
     def _test(self, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
@@ -243,13 +246,13 @@ class TaskObjective:
         levels = resolve(config, self.setup, self.reference)
         predicted = predict(self.setup.profile, levels)
         costs = cost_metrics(predicted)
-        trial.info["layers"] = layer_rows(predicted, levels)
+        trial.info.layers = layer_records(predicted, levels)
         timed = self._timed(config, levels, trial) if self.latency else None
         if timed is not None:
             costs["latency_ms"] = timed.ms
-            trial.info["latency"] = timed.to_dict()
+            trial.info.latency = timed
             if self.latency_model is not None:
-                trial.info["latency_predicted"] = asdict(self.latency_model.predict(levels))
+                trial.info.latency_predicted = self.latency_model.predict(levels)
         return costs
 
     def _timed(self, config: Mapping[str, Any], levels: Levels, trial: Reporter) -> Latency | None:
@@ -259,7 +262,7 @@ class TaskObjective:
         except (ExportError, OnnxError) as error:
             if self.latency_needed:
                 raise
-            trial.info["notes"] = [f"latency_ms is not known: {error}"]
+            trial.info.notes = [f"latency_ms is not known: {error}"]
             return None
 
     def _reporter(self, trial: Reporter, costs: Mapping[str, float]) -> OnRung:
@@ -272,15 +275,16 @@ class TaskObjective:
 
     def _compare(self, outcome: Outcome, trial: Reporter, costs: Mapping[str, float]) -> None:
         """Note what was trained, and where the finished model does not cost what was predicted."""
-        notes = [*trial.info.get("notes", ()), *outcome.carried.notes]
+        notes = [*trial.info.notes, *outcome.carried.notes]
         for name, value in cost_metrics(self.count(outcome)).items():
             if costs[name] != value:
                 notes.append(f"{name}: predicted {costs[name]:,.0f}, counted {value:,.0f}")
-        trial.info["notes"] = notes
-        trial.info["curve"] = [round(loss, 5) for loss in outcome.carried.curve]
+        trial.info.notes = notes
+        trial.info.train_losses = [round(loss, 5) for loss in outcome.carried.curve]
         trained = outcome.carried.trained
-        for row in trial.info["layers"]:
-            row["trained"] = trained is None or f"{row['name']}.weight" in trained
+        trial.info.layers = [
+            replace(layer, trained=trained is None or f"{layer.name}.weight" in trained) for layer in trial.info.layers
+        ]
 
     def count(self, outcome: Outcome) -> Costs:
         """Count what the finished model costs."""
@@ -318,25 +322,24 @@ def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(metrics[name] for metrics in found) / len(found) for name in found[0]}
 
 
-def layer_rows(costs: Costs, levels: Levels) -> list[dict[str, Any]]:
-    """What the report shows of each layer: structure, density, bits, whether it is trained and still there.
+def layer_records(costs: Costs, levels: Levels) -> list[LayerRecord]:
+    """What the report shows of each layer: structure, density, bits, and whether it is still there.
 
     Two layers of low rank say in whose place they stand, as `factor_of`.
     """
     factors = {factor: name for name in levels.ranks for factor in factor_names(name)}
     return [
-        {
-            "name": layer.name,
-            "type": layer.type,
-            "shape": list(layer.shape),
-            "macs": layer.macs,
-            "density": layer.retained / layer.weight_count if layer.weight_count else 0.0,
-            "weight_bits": layer.bits,
-            "activation_bits": layer.activation_bits,
-            "dropped": layer.dropped,
-            "trained": True,
-            **({"factor_of": factors[layer.name]} if layer.name in factors else {}),
-        }
+        LayerRecord(
+            name=layer.name,
+            type=layer.type,
+            shape=tuple(layer.shape),
+            macs=layer.macs,
+            density=layer.retained / layer.weight_count if layer.weight_count else 0.0,
+            weight_bits=layer.bits,
+            activation_bits=layer.activation_bits,
+            dropped=layer.dropped,
+            factor_of=factors.get(layer.name),
+        )
         for layer in costs.per_layer
     ]
 

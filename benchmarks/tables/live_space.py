@@ -20,6 +20,7 @@ from autoreg.space import Space
 from autoreg.trial.loop import NonFiniteLossError
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
+from autoreg.trial_info import TrialInfo
 from benchmarks.tables.table import Config, key_of
 
 TASK, PARAMS = "digits", {"train_images": 200, "width": 8}
@@ -145,7 +146,7 @@ class _Reports:
     seed: int
 
     def __post_init__(self) -> None:
-        self.info: dict[str, Any] = {}
+        self.info = TrialInfo()
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Nothing is done with it."""
@@ -202,5 +203,5 @@ class Digits:
         except NonFiniteLossError:
             return Tried(self.chance, self.chance, {}, diverged=True)
         busy = (time.process_time() - used) / max(time.perf_counter() - wall, 1e-9)
-        seconds = {name: busy * took for name, took in reports.info["phase_seconds"].items()}
-        return Tried(float(found[quality]), float(reports.info["test"]["test"][quality]), seconds)
+        seconds = {name: busy * took for name, took in reports.info.phase_seconds.items()}
+        return Tried(float(found[quality]), float(reports.info.test_metrics["test"][quality]), seconds)

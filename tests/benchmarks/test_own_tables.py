@@ -15,6 +15,7 @@ from autoreg.errors import InputError
 from autoreg.tasks.digits import DigitsTask
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
+from autoreg.trial_info import TrialInfo
 from benchmarks.tables.build import Column, build, build_column, part, read_part
 from benchmarks.tables.grids import GRIDS, QUANTIZATION, UNCOMPRESSED, Grid
 from benchmarks.tables.own import load, read
@@ -46,7 +47,7 @@ class Trial:
     """Takes reports and never stops."""
 
     def __init__(self, seed: int) -> None:
-        self.seed, self.info, self.reports = seed, dict[str, Any](), dict[int, float]()
+        self.seed, self.info, self.reports = seed, TrialInfo(), dict[int, float]()
 
     def report(self, step: int, metrics: Any) -> None:
         self.reports[step] = metrics["error"]
@@ -92,12 +93,12 @@ def test_results_are_those_of_the_packages_own_trials(tmp_path: Path, column: Co
         metrics = objective.carry_out(config, trial, test=True)
         found = column.chain(config).found()
         assert found.validation == metrics["error"]
-        assert found.test == trial.info["test"]["test"]["error"]
+        assert found.test == trial.info.test_metrics["test"]["error"]
         assert len(found.curve) == 7
         assert found.curve[-1] == found.validation
         assert sorted(trial.reports) == [2, 6]
         assert {epoch: found.curve[epoch - 1] for epoch in trial.reports} == trial.reports
-        assert sum(epochs for _, epochs, _ in found.phases) == trial.info["epochs_asked"]
+        assert sum(epochs for _, epochs, _ in found.phases) == trial.info.epochs_requested
         assert min(seconds for _, _, seconds in found.phases) > 0
         assert not found.diverged
 

@@ -121,9 +121,9 @@ def test_shares_by_sensitivity_meet_the_budget_and_spare_what_matters(tmp_path: 
     recipe = setup.complete({"sparsity": {"weight": parts}, "training": {"epochs": 1, "finetune_epochs": 1}})
     trial = Trial()
     objective(recipe, trial)
-    density = {row["name"]: row["density"] for row in trial.info["layers"]}
+    density = {layer.name: layer.density for layer in trial.info.layers}
     assert density == pytest.approx({name: 1 - share for name, share in shares.items()})
-    assert not trial.info["notes"]
+    assert not trial.info.notes
 
 
 def test_what_is_uncounted_is_free_and_no_trial_begins_after_the_end(tmp_path: Path) -> None:

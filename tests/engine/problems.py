@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from autoreg.engine import Engine, Result
 from autoreg.space import Space, digest
+from autoreg.trial_info import TrialInfo
 
 OBJECTIVES = {"error": "min", "flops": "min"}
 DENSE = {"flops": 3200.0, "error": 0.05}
@@ -55,11 +55,15 @@ def toy_curve(config: dict[str, Any], steps: int = 9) -> list[float]:
 
 
 def run(
-    engine: Engine, limit: int = 10_000, *, curve: bool = False, info: Callable[[dict[str, Any]], Any] | None = None
+    engine: Engine,
+    limit: int = 10_000,
+    *,
+    curve: bool = False,
+    uncompressed: Callable[[dict[str, Any]], float] | None = None,
 ) -> list[dict[str, Any]]:
     """Drive an engine with one worker until it asks no more; return the configs in order.
 
-    Trials tell what `info` says of their config, too.
+    Trials tell the quality of their uncompressed network, as `uncompressed` says it of their config, too.
     """
     configs = []
     for _ in range(limit):
@@ -68,7 +72,9 @@ def run(
             break
         configs.append(ask.config)
         result = evaluate(engine, ask.number, ask.config, curve)
-        engine.tell(ask.number, result if info is None else replace(result, info={**result.info, **info(ask.config)}))
+        if uncompressed is not None:
+            result.info.uncompressed_quality = uncompressed(ask.config)
+        engine.tell(ask.number, result)
     return configs
 
 
@@ -77,8 +83,8 @@ def evaluate(engine: Engine, number: int, config: dict[str, Any], curve: bool) -
     if curve:
         for step, error in enumerate(toy_curve(config), start=1):
             if engine.report(number, step, {"error": error}) == "stop":
-                return Result("PRUNED", {"error": error}, {"epochs_paid": step}, "stopped")
-    return Result("COMPLETE", {"error": toy_error(config)}, {"epochs_paid": 9})
+                return Result("PRUNED", {"error": error}, TrialInfo(epochs_run=step), "stopped")
+    return Result("COMPLETE", {"error": toy_error(config)}, TrialInfo(epochs_run=9))
 
 
 def keys(configs: list[dict[str, Any]]) -> list[str]:

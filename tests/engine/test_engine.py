@@ -26,6 +26,7 @@ from autoreg.engine import (
 from autoreg.engine.pareto.attained_front import AttainedFront
 from autoreg.errors import AutoregError, InputError, StudyError
 from autoreg.space import Expression, Space, digest
+from autoreg.trial_info import TrialInfo
 from tests.engine.problems import DENSE, OBJECTIVES, evaluate, keys, run, small_space, toy_costs, toy_error, toy_space
 
 SCALE = Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9)
@@ -63,9 +64,9 @@ def finish(engine: Engine, error: float = 0.5) -> dict[str, Any] | None:
 def test_states_metrics_and_reasons_are_kept() -> None:
     engine = toy()
     asks = [engine.ask() for _ in range(4)]
-    engine.tell(asks[0].number, Result("COMPLETE", {"error": 0.2, "depth": 3.0}, {"epochs_paid": 4, "notes": ["x"]}))
-    engine.tell(asks[1].number, Result("PRUNED", {"error": 0.4}, {"epochs_paid": 1}, "stopped at step 1"))
-    engine.tell(asks[2].number, Result("FAIL", {}, {}, "out of memory"))
+    engine.tell(asks[0].number, Result("COMPLETE", {"error": 0.2, "depth": 3.0}, TrialInfo(epochs_run=4, notes=["x"])))
+    engine.tell(asks[1].number, Result("PRUNED", {"error": 0.4}, TrialInfo(epochs_run=1), "stopped at step 1"))
+    engine.tell(asks[2].number, Result("FAIL", reason="out of memory"))
     rows = engine.trials()
     assert [r["state"] for r in rows] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
     assert rows[0]["metrics"] == {"error": 0.2, "depth": 3.0, "flops": rows[0]["costs"]["flops"]}
@@ -124,8 +125,9 @@ def test_known_costs_are_filled_in_and_a_measured_value_wins() -> None:
 def test_info_that_is_no_json_does_not_lose_the_trial() -> None:
     engine = toy()
     ask = engine.ask()
-    assert engine.tell(ask.number, Result("COMPLETE", {"error": 0.2}, {"model": object()})) == "COMPLETE"
-    assert "could not be kept" in engine.trials()[0]["info"]["notes"][0]
+    result = Result("COMPLETE", {"error": 0.2}, TrialInfo(user={"model": object()}))
+    assert engine.tell(ask.number, result) == "COMPLETE"
+    assert "could not be kept" in engine.trials()[0]["info"].notes[0]
 
 
 def test_only_running_trials_are_heard() -> None:

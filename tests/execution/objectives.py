@@ -81,7 +81,7 @@ def curve(config: dict[str, Any], trial: Any) -> dict[str, float]:
     now = 0.9
     for step in range(1, EPOCHS + 1):
         now = error(config) + (0.9 - error(config)) * 0.5**step
-        trial.info["epochs_paid"] = step
+        trial.info.epochs_run = step
         trial.report(step, {"error": now})
         if trial.should_stop():
             break

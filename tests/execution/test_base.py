@@ -13,6 +13,7 @@ from autoreg.errors import InputError
 from autoreg.execution import StopTrial, run, run_one
 from autoreg.execution.base import Progress, failure, pack, plain
 from autoreg.execution.stepwise import StepReport, StepwiseTrial
+from autoreg.trial_info import TrialInfo
 from tests.execution.objectives import curve, make_engine, simple
 
 ASK = Ask(4, {"x": 0.5, "bits": 4, "regularizer": "none"}, 11)
@@ -42,8 +43,8 @@ def test_an_exception_fails_the_trial_with_its_first_line_and_the_end_of_its_tra
     result = run_one(objective, ASK, None)
     assert (result.state, result.metrics) == ("FAIL", {})
     assert result.reason == "ValueError: the kernel is larger than the image"
-    assert "in objective" in result.info["traceback"]
-    assert "run_one" not in result.info["traceback"]
+    assert "in objective" in result.info.traceback
+    assert "run_one" not in result.info.traceback
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_trial_that_obeys_a_stop_is_pruned_with_what_it_returned():
     result = run_one(curve, ASK, lambda step, metrics: "stop" if step == 3 else "continue")
     assert (result.state, result.reason) == ("PRUNED", "stopped at step 3")
     assert result.metrics["after"] == 3.0
-    assert result.info["epochs_paid"] == 3
+    assert result.info.epochs_run == 3
 
 
 def test_a_trial_that_never_asks_whether_to_stop_is_complete():
@@ -111,21 +112,38 @@ def test_raising_to_stop_keeps_the_last_report_as_partial_metrics(kind):
 
 
 def test_info_is_plain_data_and_says_what_was_lost():
-    kept = plain({"a": np.int64(3), "b": object(), 5: [np.float32(0.5)], "notes": ["x"]})
-    assert kept == {
-        "a": 3,
-        "5": [0.5],
-        "notes": ["x", "info['b'] was left out: it holds something that is no JSON data"],
-    }
+    user = {"a": np.int64(3), "b": object(), 5: [np.float32(0.5)], "notes": "mine"}
+    found = plain(TrialInfo(epochs_run=np.float64(2.5), notes=["x"], user=user))
+    lost = "info.user['b'] was left out: it holds something that is no JSON data"
+    assert found == TrialInfo(epochs_run=2.5, notes=["x", lost], user={"a": 3, "5": [0.5], "notes": "mine"})
+    assert type(found.epochs_run) is float
+
+
+def test_a_field_that_does_not_hold_what_it_is_for_is_left_out() -> None:
+    """The fields are the objective's to fill, and a worker must not end for what it puts there."""
+    found = plain(TrialInfo(epochs_run="many", layers=[object()], seconds=1.0))  # type: ignore[arg-type, list-item]
+    lost = "info['layers'] was left out: it holds something that is no JSON data"
+    assert found == TrialInfo(seconds=1.0, notes=[lost])
+
+
+def test_an_objective_that_writes_as_into_a_mapping_is_told_in_its_reason() -> None:
+    """What was free once is refused, and the trial says by what."""
+
+    def objective(config, trial):
+        trial.info["mine"] = 1
+
+    result = run_one(objective, ASK, None)
+    assert result.state == "FAIL"
+    assert "TrialInfo" in str(result.reason)
 
 
 def test_seconds_are_noted_unless_the_objective_did():
     def objective(config, trial):
-        trial.info["seconds"] = 77
+        trial.info.seconds = 77
         return {}
 
-    assert 0 <= run_one(simple, ASK, None).info["seconds"] < 5
-    assert run_one(objective, ASK, None).info["seconds"] == 77
+    assert 0 <= run_one(simple, ASK, None).info.seconds < 5
+    assert run_one(objective, ASK, None).info.seconds == 77
 
 
 def test_an_objective_that_cannot_be_pickled_is_refused_with_advice():

@@ -62,8 +62,8 @@ def test_decisions_reach_the_objective_and_partial_results_come_back():
     stopped = [row for row in engine.trials() if row["state"] == "PRUNED"]
     assert 5 < len(stopped) < 25
     for row in stopped:
-        assert row["metrics"]["after"] == row["info"]["epochs_paid"] < 9
-        assert row["reason"] == f"stopped at step {row['info']['epochs_paid']}"
+        assert row["metrics"]["after"] == row["info"].epochs_run < 9
+        assert row["reason"] == f"stopped at step {row['info'].epochs_run:.0f}"
 
 
 @pytest.mark.parametrize("how", list(MESSAGES))

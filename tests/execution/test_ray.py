@@ -51,7 +51,7 @@ def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray):
     assert told(there) == told(here)
     assert there.calls == here.calls
     assert {row["state"] for row in there.trials()} == {"COMPLETE", "PRUNED"}
-    assert [row["info"]["epochs_paid"] for row in there.trials()] == [r["info"]["epochs_paid"] for r in here.trials()]
+    assert [row["info"].epochs_run for row in there.trials()] == [r["info"].epochs_run for r in here.trials()]
 
 
 def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray, tmp_path):

@@ -14,8 +14,9 @@ from torch import nn
 
 from autoreg.artifacts.onnx.graph import GraphCache
 from autoreg.latency.artifact_latency import LatencyCache, MeasureLock, measure, signature, time_onnx
-from autoreg.latency.timing import Latency, device_fingerprint, disturbed, interleaved, median_interval
+from autoreg.latency.timing import device_fingerprint, disturbed, interleaved, median_interval
 from autoreg.network.surgery.apply import remove_channels
+from autoreg.trial_info import Latency
 from tests.network.nets import MLP, PlainCNN
 
 

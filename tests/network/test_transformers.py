@@ -326,7 +326,7 @@ def test_recipes_on_gpt2_cost_what_was_predicted(name: str, objective: TaskObjec
 def test_a_trial_on_gpt2_notes_no_difference(objective: TaskObjective) -> None:
     trial = Trial(seed=0)
     objective(objective.setup.complete({"training": {"start": "pretrained"}, **RECIPES["bits behind a mask"]}), trial)
-    assert trial.info["notes"] == []
+    assert trial.info.notes == []
 
 
 def test_a_loop_of_ones_own_leaves_tied_weights_alone() -> None:

@@ -197,8 +197,9 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             )
         asked = 16.0
         info = {
-            "epochs_asked": asked,
-            "epochs_paid": 0.0 if number % 6 == 3 else asked * steps / 4,
+            "info_version": 1,
+            "epochs_requested": asked,
+            "epochs_run": 0.0 if number % 6 == 3 else asked * steps / 4,
             "seconds": round(0.5 + steps * 0.2, 3),
             "phase_seconds": {"train": steps * 0.1, "sparsify": steps * 0.05, "quantize": steps * 0.05, "measure": 0.5},
             "latency": {
@@ -208,7 +209,7 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             }
             | {"runs": 100, "batch": 1, "threads": 1, "device": "cpu", "runtime": "onnxruntime", "noisy": False},
             "layers": layers,
-            "curve": [],
+            "train_losses": [],
             "notes": [],
         }
         told: dict[str, Any] = {
@@ -221,7 +222,7 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
         }
         if state == "FAIL":
             told["reason"] = ("loss is not finite in epoch 2", "RuntimeError: out of memory")[number % 2]
-            told["info"] = {"seconds": 0.4}
+            told["info"] = {"info_version": 1, "seconds": 0.4}
         elif state == "PRUNED":
             told["metrics"] = {"error": error + 0.08}
         else:
@@ -281,7 +282,7 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
                 "test": {"mean": {"error": 0.028}, "std": {"error": 0.002}},
             },
         ],
-        "random": {"trials": len(told), "epochs_paid": 16.0 * len(told), "hypervolume": None, "history": []},
+        "random": {"trials": len(told), "epochs_run": 16.0 * len(told), "hypervolume": None, "history": []},
         "seeds": [1, 2, 3],
         "test_uses": [{"time": "2025-11-21T10:00:00", "trials": len(asked)}],
     }

@@ -25,6 +25,7 @@ from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
 from autoreg.trial.objective import TaskObjective, TaskRef
 from autoreg.trial.setup import Options
+from autoreg.trial_info import TrialInfo
 
 
 class Rows(Task):
@@ -119,7 +120,7 @@ def test_the_quality_of_the_first_fold_is_read_from_the_log() -> None:
     assert logged_quality(one, task) == 0.25
     task.folds = ("a", "b")
     assert logged_quality(one, task) is None
-    assert logged_quality(replace(one, info={"folds": {"a": 0.2, "b": 0.3}}), task) == 0.2
+    assert logged_quality(replace(one, info=TrialInfo(fold_quality={"a": 0.2, "b": 0.3})), task) == 0.2
 
 
 @pytest.mark.filterwarnings("ignore:costs. not everything can be counted")
@@ -129,7 +130,7 @@ def test_a_network_that_onnx_cannot_take_is_searched_without_latency(tmp_path: P
     config, trial = objective.setup.complete({}), Trial(seed=0)
     metrics = objective(config, trial)
     assert "latency_ms" not in metrics
-    assert [note.partition(":")[0] for note in trial.info["notes"]] == ["latency_ms is not known"]
+    assert [note.partition(":")[0] for note in trial.info.notes] == ["latency_ms is not known"]
     objective.latency_needed = True
     with pytest.raises(ExportError, match="svd"):
         objective(config, Trial(seed=0))

@@ -57,7 +57,7 @@ def test_a_shipped_study_runs_to_its_final_front(
     for row in searched.engine.trials():
         if row["state"] == "COMPLETE":
             assert {*spec.objectives, "flops", "effective_flops", "bops", "bytes", "latency_ms"} <= set(row["metrics"])
-            assert row["info"]["notes"] == []  # every cost was predicted to the integer
+            assert row["info"].notes == []  # every cost was predicted to the integer
     if not searched.engine.front():
         return  # nothing feasible in six toy trials: there is no front to re-measure
     final = finish(study, searched)

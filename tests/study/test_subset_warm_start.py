@@ -95,18 +95,18 @@ def test_a_study_begins_with_what_a_share_of_the_data_says(finished: tuple[Path,
     assert len(few.trials) == 12
     assert set(few.trials["state"]) == {"COMPLETE"}
     assert all(r.config["training"]["share"] == 0.5 for r in few.state.records)
-    assert all(r.info["epochs_asked"] == pytest.approx(2.0) for r in few.state.records)
+    assert all(r.info.epochs_requested == pytest.approx(2.0) for r in few.state.records)
     assert "latency_ms" not in few.trials.columns
 
     asked = json.loads((folder / "study.json").read_text())
-    assert asked["prepared"]["subset_epochs"] == pytest.approx(few.epochs_paid)
-    own = sum(row["info"]["epochs_paid"] for row in rows)
-    dense = asked["prepared"]["epochs_paid"] - asked["prepared"]["subset_epochs"]
-    assert StudyData.load(folder).epochs_paid == pytest.approx(own + dense + few.epochs_paid)
+    assert asked["prepared"]["subset_epochs"] == pytest.approx(few.epochs_run)
+    own = sum(row["info"].epochs_run for row in rows)
+    dense = asked["prepared"]["epochs_run"] - asked["prepared"]["subset_epochs"]
+    assert StudyData.load(folder).epochs_run == pytest.approx(own + dense + few.epochs_run)
     study = made(folder, store, resume=True)
     _ = study.dense
     assert study.prepared == asked["prepared"]
-    assert study._budget().epochs == pytest.approx(100 - few.epochs_paid)
+    assert study._budget().epochs == pytest.approx(100 - few.epochs_run)
 
 
 def test_a_study_that_was_warmed_goes_on_without_what_it_learned_from(

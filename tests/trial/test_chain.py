@@ -70,8 +70,8 @@ def test_results_with_and_without_the_store_are_identical(name: str, objective: 
     again, trial = evaluate(objective, RECIPES[name])
     unshared, other = evaluate(alone, RECIPES[name])
     assert first == again == unshared
-    assert trial.info["epochs_paid"] == 0
-    assert other.info["epochs_paid"] == other.info["epochs_asked"] > 0
+    assert trial.info.epochs_run == 0
+    assert other.info.epochs_run == other.info.epochs_requested > 0
     assert trial.reports == other.reports  # the rungs are replayed, not skipped
     assert len(trial.reports) > 0
 
@@ -82,14 +82,14 @@ def test_a_trial_tells_how_good_its_network_was_before_it_was_compressed(name: s
     config = objective.setup.complete(RECIPES[name])
     _, trial = evaluate(objective, RECIPES[name])
     if not is_compressed(config) and config["training"]["finetune_epochs"] == 0:
-        assert "uncompressed" not in trial.info
+        assert trial.info.uncompressed_quality is None
         return
     prefix = next(uncompressed(config, objective.setup.dense))
     alone, other = evaluate(objective, prefix)
-    assert trial.info["uncompressed"] == alone["error"]
-    assert other.info["epochs_paid"] == 0
-    assert "uncompressed" not in other.info
-    assert evaluate(objective, RECIPES[name])[1].info["uncompressed"] == alone["error"]
+    assert trial.info.uncompressed_quality == alone["error"]
+    assert other.info.epochs_run == 0
+    assert other.info.uncompressed_quality is None
+    assert evaluate(objective, RECIPES[name])[1].info.uncompressed_quality == alone["error"]
 
 
 def test_of_the_recipes_that_end_uncompressed_a_space_that_fixes_fine_tuning_holds_the_last(
@@ -116,7 +116,7 @@ def test_a_reparametrization_is_baked_before_anything_is_sparsified(
     recipe = {"reparam": "spectral_norm", "sparsity": sparsity, "training": {"finetune_epochs": 2}}
     metrics, trial = evaluate(objective, recipe)
     assert metrics["effective_flops"] < objective.costs(objective.setup.dense)["effective_flops"]
-    assert trial.info["notes"] == []
+    assert trial.info.notes == []
 
 
 @pytest.mark.parametrize(
@@ -141,15 +141,15 @@ def test_bit_widths_on_one_trained_network_cost_one_training(objective: TaskObje
     paid = 0.0
     for bits in (2, 3, 4, 8):
         _, trial = evaluate(objective, {"quantization": {"weights": {"bits": bits}}})
-        paid += trial.info["epochs_paid"]
-        assert trial.info["epochs_asked"] == 3  # two of training, one of fine-tuning
+        paid += trial.info.epochs_run
+        assert trial.info.epochs_requested == 3  # two of training, one of fine-tuning
     assert paid == 3
 
 
 def test_the_dense_start_is_the_dense_recipes_own_training(objective: TaskObjective) -> None:
     evaluate(objective, {})
     _, trial = evaluate(objective, {"training": {"start": "pretrained", "epochs": 0, "finetune_epochs": 0}})
-    assert trial.info["epochs_paid"] == 0
+    assert trial.info.epochs_run == 0
 
 
 def test_a_store_that_lost_an_entry_gives_the_same_result(objective: TaskObjective) -> None:
@@ -175,7 +175,7 @@ def test_predicted_costs_are_counted_ones_for_random_recipes(objective: TaskObje
         metrics = objective(config, trial)
         known = objective.costs(config)
         assert {name: metrics[name] for name in known} == known, config
-        assert trial.info["notes"] == []
+        assert trial.info.notes == []
 
 
 def test_masked_weights_stay_zero_behind_a_learned_quantizer(objective: TaskObjective) -> None:
@@ -192,7 +192,7 @@ def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObject
     trial = Trial(send=lambda step, metrics: "stop")
     metrics = objective(objective.setup.complete({"training": {"epochs": 6}}), trial)
     assert [step for step, _ in trial.reports] == [2]
-    assert trial.info["epochs_paid"] == 2
+    assert trial.info.epochs_run == 2
     assert "error" not in metrics
     assert trial.outcome(metrics).state == "PRUNED"
 
@@ -207,16 +207,16 @@ def test_the_bill_of_a_recipe_is_what_it_pays_and_what_is_done_of_it_is_told(obj
         objective(config, trial)
         state.apply({"event": "ask", "trial": number, "config": config, "seed": 0, "costs": {}})
         told = {"event": "tell", "trial": number, "state": "PRUNED" if trial.should_stop() else "COMPLETE"}
-        state.apply({**told, "metrics": {}, "info": trial.info})
+        state.apply({**told, "metrics": {}, "info": trial.info.to_dict()})
         return due
 
     stopped = Trial(send=lambda step, metrics: "stop")
-    assert tell("everything", stopped) > stopped.info["epochs_paid"] == 4, "two epochs of two gradients each"
-    assert stopped.info["finished"] == [1, 0, 0, 0]
+    assert tell("everything", stopped) > stopped.info.epochs_run == 4, "two epochs of two gradients each"
+    assert stopped.info.phase_fractions == [1, 0, 0, 0]
     for name in ("dense", "gradual weights on a reference", "learned steps behind a mask", "eight bits", "everything"):
         trial = Trial()
-        assert tell(name, trial) == pytest.approx(trial.info["epochs_paid"]), name
-        assert set(trial.info["finished"][:-1]) == {1}
+        assert tell(name, trial) == pytest.approx(trial.info.epochs_run), name
+        assert set(trial.info.phase_fractions[:-1]) == {1}
 
 
 def test_reporting_changes_nothing_of_the_training(objective: TaskObjective) -> None:
@@ -226,11 +226,11 @@ def test_reporting_changes_nothing_of_the_training(objective: TaskObjective) -> 
 
 def test_the_schedule_changes_the_training(objective: TaskObjective) -> None:
     cosine, cooled = (
-        evaluate(objective, {"training": {"schedule": name}})[1].info["curve"]
+        evaluate(objective, {"training": {"schedule": name}})[1].info.train_losses
         for name in ("cosine", "constant_cooldown")
     )
     assert cosine != cooled
-    assert evaluate(objective, {})[1].info["curve"] == cosine
+    assert evaluate(objective, {})[1].info.train_losses == cosine
 
 
 def test_seeds_give_different_networks(objective: TaskObjective) -> None:
@@ -271,7 +271,7 @@ def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
     objective = TaskObjective(TaskRef(GivenTask(), {}), Options(str(tmp_path)), latency=False)
     assert objective.setup.dense["training"]["start"] == "pretrained"
     metrics, trial = evaluate(objective, {"training": {"epochs": 0, "finetune_epochs": 0}})
-    assert trial.info["epochs_asked"] == trial.info["epochs_paid"] == 0
+    assert trial.info.epochs_requested == trial.info.epochs_run == 0
     targets = torch.cat([batch[1] for batch in objective.setup.loaders("all")["validation"]])
     assert metrics["error"] == pytest.approx(float((targets != 3).float().mean()))
 
@@ -319,16 +319,16 @@ def test_a_damaged_entry_is_made_again_and_replaced(objective: TaskObjective) ->
     again, trial = evaluate(objective, RECIPES["one-shot weights"])
     _, third = evaluate(objective, RECIPES["one-shot weights"])
     assert first == again
-    assert trial.info["epochs_paid"] == 3
-    assert third.info["epochs_paid"] == 0
+    assert trial.info.epochs_run == 3
+    assert third.info.epochs_run == 0
 
 
 def test_a_trial_that_is_stopped_after_its_training_leaves_it_to_others(objective: TaskObjective) -> None:
     stopped = Trial(send=lambda step, metrics: "stop")
     objective(objective.setup.dense, stopped)
-    assert stopped.info["epochs_paid"] == 2
+    assert stopped.info.epochs_run == 2
     _, trial = evaluate(objective, {"quantization": {"weights": {"bits": 4}}})
-    assert trial.info["epochs_paid"] == 1
+    assert trial.info.epochs_run == 1
 
 
 def test_another_version_of_a_method_from_outside_is_another_key(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_predicted_costs_are_counted_ones_and_the_model_has_the_ranks(name: str,
     levels = resolve(config, objective.setup, objective.reference)
     assert levels.ranks
     metrics, trial = evaluate(objective, RECIPES[name])
-    assert trial.info["notes"] == []
+    assert trial.info.notes == []
     known = objective.costs(config)
     assert {key: metrics[key] for key in known} == known
     assert known["weights"] < objective.costs(objective.setup.dense)["weights"]
@@ -69,10 +69,10 @@ def test_predicted_costs_are_counted_ones_and_the_model_has_the_ranks(name: str,
         pair = carried.model.get_submodule(layer)
         assert isinstance(pair, nn.Sequential)
         assert pair[0].weight.shape[0] == pair[1].weight.shape[1] == rank
-    rows = {row["name"]: row for row in trial.info["layers"]}
+    rows = {layer.name: layer for layer in trial.info.layers}
     for layer in levels.ranks:
         assert layer not in rows
-        assert rows[f"{layer}.0"]["factor_of"] == rows[f"{layer}.1"]["factor_of"] == layer
+        assert rows[f"{layer}.0"].factor_of == rows[f"{layer}.1"].factor_of == layer
 
 
 def test_ranks_by_energy_come_from_the_dense_reference(objective: TaskObjective) -> None:
@@ -129,7 +129,7 @@ def test_factors_are_trained_where_the_layer_was(objective: TaskObjective) -> No
     assert carried.trained == ("4.0.weight", "4.1.bias", "4.1.weight")
     assert {name for name in names if not torch.equal(names[name], after[name])} == set(carried.trained)
     _, trial = evaluate(objective, recipe)
-    assert {row["name"] for row in trial.info["layers"] if row["trained"]} == {"4.0", "4.1"}
+    assert {layer.name for layer in trial.info.layers if layer.trained} == {"4.0", "4.1"}
 
 
 def test_the_skeleton_whose_latency_is_timed_has_the_factors(objective: TaskObjective) -> None:

@@ -69,7 +69,7 @@ def test_eight_bits_everywhere_cost_what_was_predicted(quantizer: str, objective
     config = setup.complete({"quantization": recipe})
     trial = Trial(seed=0)
     metrics = objective(config, trial)
-    assert trial.info["notes"] == []
+    assert trial.info.notes == []
     outcome = objective.chain(config, seed=0, fold=setup.task.folds[0]).run()
     predicted, counted = predict(setup.profile, outcome.levels), objective.count(outcome)
     assert metrics["bops"] == predicted.bops == counted.bops

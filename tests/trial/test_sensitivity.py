@@ -37,10 +37,10 @@ def test_weights_that_stay_are_exactly_what_was_asked_and_cost_what_was_predicte
     config = objective.setup.complete(sparse("weight", amount))
     levels = resolve(config, objective.setup, objective.reference)
     assert sum(levels.retained.values()) == retained_count(total(objective), amount)
-    assert not [note for note in trial.info["notes"] if "predicted" in note]
-    rows = {row["name"]: row for row in trial.info["layers"]}
+    assert not [note for note in trial.info.notes if "predicted" in note]
+    rows = {layer.name: layer for layer in trial.info.layers}
     for name, kept in levels.retained.items():
-        assert rows[name]["density"] == kept / int(np.prod(rows[name]["shape"]))
+        assert rows[name].density == kept / int(np.prod(rows[name].shape))
 
 
 def test_channels_and_dropped_blocks(objective: TaskObjective) -> None:
@@ -50,7 +50,7 @@ def test_channels_and_dropped_blocks(objective: TaskObjective) -> None:
     sizes = {g.id: g.size for g in groups_after(objective.setup.profile, levels.dropped) if g.removable}
     assert levels.dropped
     assert sum(levels.channels.values()) == retained_count(sum(sizes.values()), 0.4)
-    assert not [note for note in trial.info["notes"] if "predicted" in note]
+    assert not [note for note in trial.info.notes if "predicted" in note]
 
 
 def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObjective) -> None:
@@ -92,8 +92,8 @@ def test_bits_are_divided_within_their_mean_and_cost_what_was_predicted(
     spent = sum(levels.weight_bits[name] * size for name, size in sizes.items())
     assert asked - 0.5 < spent / sum(sizes.values()) <= asked
     assert len(set(levels.weight_bits.values())) > 1
-    assert {row["name"]: row["weight_bits"] for row in trial.info["layers"]} == dict(levels.weight_bits)
-    assert not [note for note in trial.info["notes"] if "predicted" in note]
+    assert {layer.name: layer.weight_bits for layer in trial.info.layers} == dict(levels.weight_bits)
+    assert not [note for note in trial.info.notes if "predicted" in note]
 
 
 def test_bits_divided_by_sensitivity_lose_no_more_outputs_than_even_ones_in_sum(objective: TaskObjective) -> None:

@@ -44,13 +44,13 @@ def rows_of(loader: Any) -> list[tuple[float, ...]]:
 def test_a_share_is_paid_in_part_and_changes_the_result(objective: TaskObjective) -> None:
     whole, told = evaluate(objective, {})
     few, trial = evaluate(objective, SHARE)
-    assert trial.info["epochs_paid"] == trial.info["epochs_asked"] == 0.25 * told.info["epochs_asked"]
-    assert len(trial.info["curve"]) == len(told.info["curve"])
+    assert trial.info.epochs_run == trial.info.epochs_requested == 0.25 * told.info.epochs_requested
+    assert len(trial.info.train_losses) == len(told.info.train_losses)
     assert few["loss"] != whole["loss"]
     assert few["flops"] == whole["flops"]
     again, free = evaluate(objective, {"training": {"share": 1.0}})
     assert again == whole
-    assert free.info["epochs_paid"] == 0
+    assert free.info.epochs_run == 0
 
 
 def test_a_training_begins_with_easy_sets_and_draws_others_every_epoch(objective: TaskObjective) -> None:

@@ -39,8 +39,8 @@ MAX_CACHED_COSTS = 100_000
 class SharedWorkLedger:
     """What has been paid: a fold over the trials that ended.
 
-    A complete trial has paid its whole bill. What another has paid is known where its info says so: `finished`, the
-    share of the work of each phase that is done, in the order of the bill.
+    A complete trial has paid its whole bill. What another has paid is known where its info says so: by
+    `phase_fractions`, in the order of the bill.
 
     Args:
         price: The bill of a config. It depends on the config alone; what of it is paid is kept here.
@@ -103,8 +103,7 @@ def _finished(record: Record) -> Iterable[float]:
     """Share of the work of each phase that a trial has done, in the order of its bill; may end early."""
     if record.state == "COMPLETE":
         return itertools.repeat(1.0)
-    said = record.info.get("finished")
-    return [min(max(float(s), 0.0), 1.0) for s in said if isinstance(s, int | float)] if isinstance(said, list) else []
+    return [min(max(fraction, 0.0), 1.0) for fraction in record.info.phase_fractions]
 
 
 def memoized(price: PhaseCostFunction, most: int = 4096) -> PhaseCostFunction:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NUMBER = "trial"
 """User attribute that holds our number of a trial: Optuna numbers trials in the order in which they are added."""
-SUMMARY = ("epochs_asked", "epochs_paid", "seconds", "notes")
+SUMMARY = ("epochs_requested", "epochs_run", "seconds", "notes")
 """What of a trial's info is shown."""
 
 
@@ -124,10 +124,8 @@ class OptunaView:
             trial.set_constraint("constraints", record.violation)
         now = datetime.datetime.now()
         trial.datetime_complete = now
-        spent = record.info.get("seconds")
-        lasted = (
-            float(spent) if isinstance(spent, int | float) else max((record.ended_at or 0.0) - record.asked_at, 0.0)
-        )
+        spent = record.info.seconds
+        lasted = spent if spent is not None else max((record.ended_at or 0.0) - record.asked_at, 0.0)
         trial.datetime_start = now - datetime.timedelta(seconds=lasted)
         return trial
 
@@ -152,5 +150,5 @@ class OptunaView:
             "feasible": record.feasible,
             "reason": record.reason,
             "reports": [[r.step, r.metrics] for r in record.reports],
-            "info": {k: record.info[k] for k in SUMMARY if k in record.info},
+            "info": {k: v for k, v in record.info.to_dict().items() if k in SUMMARY},
         }

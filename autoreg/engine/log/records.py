@@ -11,6 +11,7 @@ from autoreg.engine.log.events import Event
 from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.pareto.front import Normalizer
 from autoreg.errors import StudyError
+from autoreg.trial_info import TrialInfo
 
 RecordState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
@@ -40,7 +41,7 @@ class Record:
     prediction: Prediction | None = None
     state: RecordState = "RUNNING"
     metrics: dict[str, float] = field(default_factory=dict)
-    info: dict[str, Any] = field(default_factory=dict)
+    info: TrialInfo = field(default_factory=TrialInfo)
     reason: str | None = None
     feasible: bool | None = None
     violation: float = 0.0
@@ -56,12 +57,12 @@ class Record:
         return next((r for r in self.reports if r.step == step), None)
 
     @property
-    def epochs_paid(self) -> float:
+    def epochs_run(self) -> float:
         """Epochs that the trial cost, as its info says; 0 where it says nothing."""
-        return _number(self.info.get("epochs_paid"))
+        return self.info.epochs_run or 0.0
 
     def row(self) -> dict[str, Any]:
-        """The record as plain data: one row of a table of trials."""
+        """The record as one row of a table of trials: plain data, and its `TrialInfo`."""
         return {
             "number": self.number,
             "state": self.state,
@@ -193,7 +194,7 @@ class StudyState:
         record = self.records[event["trial"]]
         record.state = event["state"]
         record.metrics = {k: v for k, v in event["metrics"].items() if v is not None}
-        record.info = event.get("info") or {}
+        record.info = TrialInfo.from_dict(event.get("info"))
         record.reason = event.get("reason")
         record.feasible = event.get("feasible")
         record.violation = _number(event.get("violation"))

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from autoreg.engine.log.trial_cache import get_or_compute
 from autoreg.errors import InputError
+from autoreg.trial_info import CacheSeconds, TrialInfo
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
 STATES: tuple[TrialState, ...] = ("COMPLETE", "PRUNED", "FAIL")
@@ -43,7 +44,7 @@ class Result:
 
     state: TrialState
     metrics: Mapping[str, float] = field(default_factory=dict)
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: TrialInfo = field(default_factory=TrialInfo)
     reason: str | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +61,10 @@ class Trial:
         send: Called as `send(step, metrics)` for every report; returns "continue" or "stop".
             An executor passes one that reaches the engine; without one nothing ever stops.
         cache: Folder in which `cached` keeps values for all processes; None keeps them in memory.
-        info: Start of `info`.
+
+    Attributes:
+        info: What the trial records beside its metrics; an objective of the user's own leaves what it likes in
+            `info.user`.
     """
 
     def __init__(
@@ -69,17 +73,21 @@ class Trial:
         seed: int = 0,
         send: Callable[[int, dict[str, float]], str] | None = None,
         cache: str | os.PathLike[str] | None = None,
-        info: Mapping[str, Any] | None = None,
     ) -> None:
         self.number = number
         self.seed = seed
-        self.info: dict[str, Any] = dict(info or {})
+        self._info = TrialInfo()
         self.reports: list[tuple[int, dict[str, float]]] = []
         self._send = send
         self._cache = None if cache is None else Path(cache)
         self._stop = False
         self._obeyed = False
         self._paid = self._saved = 0.0
+
+    @property
+    def info(self) -> TrialInfo:
+        """What the trial records beside its metrics."""
+        return self._info
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell how the trial does after `step` units of work (epochs, say; steps only grow).
@@ -115,7 +123,7 @@ class Trial:
         its worker only. Nothing but the key says whether a value still holds: put into it whatever the value depends
         on, `trial.seed` too where it is random. Values must not be changed in place.
 
-        `trial.info["cached"]` tells the seconds that this trial `paid` for such values and those that it `saved`.
+        `trial.info.cache_seconds` holds the seconds that this trial computed such values for, and those that it saved.
 
         Args:
             key: JSON data that names the value.
@@ -135,7 +143,7 @@ class Trial:
             self._paid += max(found.seconds - (self._paid - before), 0.0)
         else:
             self._saved += found.seconds
-        self.info["cached"] = {"paid": round(self._paid, 6), "saved": round(self._saved, 6)}
+        self.info.cache_seconds = CacheSeconds(round(self._paid, 6), round(self._saved, 6))
         value: T = found.value
         return value
 
@@ -147,11 +155,11 @@ class Trial:
         if self._obeyed:
             metrics = returned if isinstance(returned, Mapping) else (self.reports[-1][1] if self.reports else {})
             step = self.reports[-1][0] if self.reports else 0
-            return Result("PRUNED", dict(metrics), dict(self.info), f"stopped at step {step}")
+            return Result("PRUNED", dict(metrics), self.info, f"stopped at step {step}")
         if not isinstance(returned, Mapping):
             reason = f"the objective returned {type(returned).__name__}; it must return a mapping of metrics to numbers"
-            return Result("FAIL", {}, dict(self.info), reason)
-        return Result("COMPLETE", dict(returned), dict(self.info))
+            return Result("FAIL", {}, self.info, reason)
+        return Result("COMPLETE", dict(returned), self.info)
 
 
 def as_numbers(metrics: Mapping[str, Any], place: str) -> dict[str, float]:

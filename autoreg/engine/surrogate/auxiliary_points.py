@@ -42,7 +42,7 @@ class AuxiliaryPoint:
 class AuxiliaryPoints:
     """Keeps the prefixes of complete trials, each once.
 
-    A trial tells of its prefix by `info["uncompressed"]`, the quality.
+    A trial tells of its prefix by `info.uncompressed_quality`.
 
     Args:
         problem: The study.
@@ -63,8 +63,8 @@ class AuxiliaryPoints:
         self._tried.add(own)
         if own in self._free and self._free[own].until is None:
             self._free[own].until = count
-        value = record.info.get("uncompressed")
-        if isinstance(value, bool) or not isinstance(value, int | float) or record.reevaluation_of is not None:
+        value = record.info.uncompressed_quality
+        if value is None or record.reevaluation_of is not None:
             return
         try:
             config = self._uncompressed(record.config)
@@ -74,7 +74,7 @@ class AuxiliaryPoints:
         except AutoregError:
             return
         if self._problem.encoded(config) is not None:
-            self._free[key] = AuxiliaryPoint(config, float(value), costs, count)
+            self._free[key] = AuxiliaryPoint(config, value, costs, count)
 
     def known(self, count: int) -> list[tuple[AuxiliaryPoint, Floats]]:
         """Points that counted after `count` complete trials, in the order of the trials that told of them; encoded."""

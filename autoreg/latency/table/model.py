@@ -13,13 +13,14 @@ from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.files import parse_json, write_whole
 from autoreg.latency.artifact_latency import LatencyCache, signature
-from autoreg.latency.calibration import Correction, Prediction, features
+from autoreg.latency.calibration import Correction, features
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_digest, device_fingerprint
 from autoreg.network.geometry import Geometry
 from autoreg.network.inputs import batch_size
 from autoreg.network.layer_geometries import layer_geometries
 from autoreg.network.shapes import Profile
+from autoreg.trial_info import PredictedLatency
 
 CORRECTION_VERSION = 1
 
@@ -116,7 +117,7 @@ class LatencyModel:
         """Features of levels, see `autoreg.latency.calibration`."""
         return features(self.table, self.geometries, predict(self.profile, levels), levels, self.batch)
 
-    def predict(self, levels: Levels) -> Prediction:
+    def predict(self, levels: Levels) -> PredictedLatency:
         """Milliseconds that the exported network of these levels takes, with 1 thread unless the table says else.
 
         Raises:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.data.files import FileRow, interval, mapping
-from autoreg.report.data.table import is_number, numbers
+from autoreg.report.data.files import FileRow, interval
+from autoreg.report.data.table import numbers
 from autoreg.report.data.timed import Timed, TimedLayer, comparison
 from autoreg.report.text.time_reasons import reasons
 
@@ -15,18 +15,13 @@ if TYPE_CHECKING:
     from autoreg.engine.log.records import Record
     from autoreg.report.data.front import FrontRow
     from autoreg.report.data.load import StudyData
+    from autoreg.trial_info import LayerRecord
 
 Structure = tuple[tuple[str, tuple[int, ...], bool], ...]  # name and shape of every layer, and whether it is gone
 
 
-def layer_rows_of(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The rows of a trial's record that name a layer."""
-    found = info.get("layers")
-    return [row for row in found if isinstance(row, Mapping) and "name" in row] if isinstance(found, list) else []
-
-
 def layers_of(
-    rows: Sequence[Mapping[str, Any]], dense: Sequence[Mapping[str, Any]], runs: Mapping[str, str] | None
+    rows: Sequence[LayerRecord], dense: Sequence[LayerRecord], runs: Mapping[str, str] | None
 ) -> tuple[TimedLayer, ...]:
     """The layers that are left and multiply.
 
@@ -35,34 +30,26 @@ def layers_of(
         dense: that of the dense network.
         runs: how they run in a file; None: as their bits let expect.
     """
-    full = {str(row["name"]): _shape(row) for row in dense}
+    full = {row.name: row.shape for row in dense}
     found = []
     for row in rows:
-        macs = row.get("macs")
-        if row.get("dropped") or not is_number(macs) or macs <= 0:
+        if row.dropped or row.macs <= 0:
             continue
-        name, channels = str(row["name"]), _shape(row)[:2]
-        before = full.get(name, ())
-        weight_bits, activation_bits = (int(row.get(part) or 32) for part in ("weight_bits", "activation_bits"))
-        linear = row.get("type") == "Linear"
+        expected = _expected(row.weight_bits, row.activation_bits, row.type == "Linear")
+        channels, before = row.shape[:2], full.get(row.name, ())
         found.append(
             TimedLayer(
-                name=name,
-                macs=int(macs),
+                name=row.name,
+                macs=row.macs,
                 channels=channels,
                 cut=tuple(n for n, whole in zip(channels, before, strict=False) if n < whole),
-                weight_bits=weight_bits,
-                activation_bits=activation_bits,
-                runs=_expected(weight_bits, activation_bits, linear) if runs is None else runs.get(name, "fp32"),
-                factor="factor_of" in row,
+                weight_bits=row.weight_bits,
+                activation_bits=row.activation_bits,
+                runs=expected if runs is None else runs.get(row.name, "fp32"),
+                factor=row.factor_of is not None,
             )
         )
     return tuple(found)
-
-
-def _shape(row: Mapping[str, Any]) -> tuple[int, ...]:
-    shape = row.get("shape")
-    return tuple(int(n) for n in shape if is_number(n)) if isinstance(shape, list | tuple) else ()
 
 
 def _expected(weight_bits: int, activation_bits: int, linear: bool) -> str:
@@ -90,9 +77,9 @@ class Comparer:
         """Survey a study's records."""
         known: dict[Structure, tuple[int, float]] = {}
         for record in data.state.records:
-            rows = [row for row in layer_rows_of(record.info) if not row.get("dropped")]
-            bits = {row.get(part) or 32 for row in rows for part in ("weight_bits", "activation_bits")}
-            ms = interval(record.info.get("latency"))
+            rows = [row for row in record.info.layers if not row.dropped]
+            bits = {bits for row in rows for bits in (row.weight_bits, row.activation_bits)}
+            ms = interval(record.info.latency)
             if bits == {32} and ms is not None:
                 known.setdefault(_structure(record), (record.number, ms[0]))
         dense = next((record for record in data.state.complete() if record.source == "dense"), None)
@@ -103,7 +90,7 @@ class Comparer:
         record = self.record(row.trial)
         if record is None or dense is None or row.ms is None or dense.ms is None:
             return None
-        return self._timed(record, row.ms, dense.ms, row.runs, str(row.latency.get("runtime", "")))
+        return self._timed(record, row.ms, dense.ms, row.runs, row.latency.runtime if row.latency else "")
 
     def trial(self, number: int) -> Timed | None:
         """A trial's exported skeleton beside that of the dense recipe; None where either was not timed.
@@ -113,16 +100,16 @@ class Comparer:
         record = self.record(number)
         if record is None or self.dense is None:
             return None
-        mine, whole = (interval(r.info.get("latency")) for r in (record, self.dense))
+        mine, whole = (interval(r.info.latency) for r in (record, self.dense))
         if mine is None or whole is None:
             return None
-        return self._timed(record, mine, whole, None, str(mapping(record.info.get("latency")).get("runtime", "")))
+        return self._timed(record, mine, whole, None, record.info.latency.runtime if record.info.latency else "")
 
     def layers(self, number: int | None, runs: Mapping[str, str] | None) -> tuple[TimedLayer, ...]:
         """The layers that a trial leaves (None: those of the dense recipe)."""
         record = self.dense if number is None else self.record(number)
-        whole = layer_rows_of(self.dense.info) if self.dense else []
-        return layers_of(layer_rows_of(record.info), whole, runs) if record is not None else ()
+        whole = self.dense.info.layers if self.dense else []
+        return layers_of(record.info.layers, whole, runs) if record is not None else ()
 
     def record(self, number: int | None) -> Record | None:
         """The record of a trial, None where there is none."""
@@ -153,7 +140,7 @@ class Comparer:
             flops=share("flops"),
             effective=share("effective_flops"),
             layers=layers,
-            dropped=sum(bool(row.get("dropped")) for row in layer_rows_of(record.info)),
+            dropped=sum(row.dropped for row in record.info.layers),
             functional=max(0.0, 1 - 2 * sum(layer.macs for layer in layers) / flops) if flops and layers else 0.0,
             zeros=_zeros(record.config),
             twin=self._twin(record),
@@ -162,7 +149,7 @@ class Comparer:
 
     def _twin(self, record: Record) -> tuple[int, float] | None:
         """The trial that timed the same network in floating point, and this trial's time over that one's."""
-        mine, other = interval(record.info.get("latency")), self.in_fp32.get(_structure(record))
+        mine, other = interval(record.info.latency), self.in_fp32.get(_structure(record))
         if mine is None or other is None or other[0] == record.number:
             return None
         return other[0], mine[0] / other[1]
@@ -181,7 +168,7 @@ def _zeros(config: Mapping[str, Any]) -> str:
 
 
 def _structure(record: Record) -> Structure:
-    return tuple((str(r["name"]), _shape(r), bool(r.get("dropped"))) for r in layer_rows_of(record.info))
+    return tuple((layer.name, layer.shape, layer.dropped) for layer in record.info.layers)
 
 
 def time_notes(data: StudyData, rows: Sequence[FrontRow]) -> list[str]:

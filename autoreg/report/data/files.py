@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.report.data.table import is_number, numbers
 from autoreg.report.data.timed import TimedLayer
 from autoreg.report.text.phrase import number
+from autoreg.trial_info import Latency, PredictedLatency
 
 if TYPE_CHECKING:
     from autoreg.report.data.load import StudyData
@@ -34,7 +35,7 @@ class FileRow:
         agreement: of its outputs with those that the trial recorded: samples, top1, max_difference, scale.
         metrics: of the file.
         recorded: of the trial.
-        latency: ms, low, high, runs, threads, batch, device, runtime, noisy; empty where it was not timed.
+        latency: of the file, None where it was not timed.
         notes: remarks.
         fault: why there is no file; empty where there is one.
     """
@@ -47,7 +48,7 @@ class FileRow:
     agreement: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     recorded: Mapping[str, float] = field(default_factory=dict)
-    latency: Mapping[str, Any] = field(default_factory=dict)
+    latency: Latency | None = None
     notes: tuple[str, ...] = ()
     fault: str = ""
 
@@ -57,13 +58,9 @@ class FileRow:
         return interval(self.latency)
 
 
-def interval(latency: Any) -> tuple[float, float, float] | None:
-    """Milliseconds of a recorded latency: median, low, high; None where there is none."""
-    if not isinstance(latency, Mapping) or not is_number(latency.get("ms")) or latency["ms"] <= 0:
-        return None
-    ms = float(latency["ms"])
-    low, high = (float(latency[end]) if is_number(latency.get(end)) else ms for end in ("low", "high"))
-    return ms, min(low, ms), max(high, ms)
+def interval(latency: Latency | PredictedLatency | None) -> tuple[float, float, float] | None:
+    """Milliseconds of a latency: median, low, high; None where there is none."""
+    return None if latency is None else (latency.ms, latency.low, latency.high)
 
 
 def milliseconds(value: float) -> str:
@@ -89,7 +86,7 @@ def _file_row(row: Mapping[str, Any]) -> FileRow:
         agreement=mapping(row.get("agreement")),
         metrics=numbers(mapping(row.get("metrics"))),
         recorded=numbers(mapping(row.get("recorded"))),
-        latency=mapping(row.get("latency")),
+        latency=Latency.from_dict(row.get("latency")),
         notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
         fault=str(row.get("fault") or ""),
     )

@@ -131,13 +131,14 @@ class StudyData:
         return rows.sort_values([self.main, "number"], ascending=ascending, kind="stable")
 
     @property
-    def epochs_paid(self) -> float:
+    def epochs_run(self) -> float:
         """Passes over the training data that the study paid, those of the dense recipe before it among them."""
-        before = (self.study.get("prepared") or {}).get("epochs_paid", 0.0)
-        return float(self.spent("epochs_paid").sum()) + float(before)
+        prepared = self.study.get("prepared") or {}
+        before = prepared.get("epochs_run", prepared.get("epochs_paid", 0.0))  # its name in older folders
+        return float(self.spent("epochs_run").sum()) + float(before)
 
     def spent(self, what: str) -> pd.Series[float]:
-        """What each trial says it spent: `epochs_asked`, `epochs_paid` or `seconds`; NaN where it says nothing."""
+        """What each trial says it spent: `epochs_requested`, `epochs_run` or `seconds`; NaN where it says nothing."""
         return self.trials[f"trial.{what}" if f"trial.{what}" in self.trials.columns else what]
 
     @property

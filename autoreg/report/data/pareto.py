@@ -70,7 +70,7 @@ def search_trace(data: StudyData, normalizer: Normalizer) -> Trace:
     first = rows["reevaluation_of"].isna()
     counts = ((rows["state"] == "COMPLETE") & rows["feasible"] & first).to_numpy(dtype=bool)
     values = rows[list(data.objectives)].to_numpy(dtype=float)
-    paid = np.asarray(data.spent("epochs_paid"), dtype=np.float64)[data.state.ended_numbers]
+    paid = np.asarray(data.spent("epochs_run"), dtype=np.float64)[data.state.ended_numbers]
     return _trace(values, counts, paid, normalizer)
 
 
@@ -89,7 +89,7 @@ def state_trace(state: StudyState, objectives: Mapping[str, str], normalizer: No
     values = np.array([[row.get(n, math.nan) for n in objectives] for row in found])
     complete = [r.state == "COMPLETE" and r.feasible is not False and r.reevaluation_of is None for r in ended]
     counts = np.array(complete, dtype=bool)
-    return _trace(values, counts, np.array([r.epochs_paid for r in ended]), normalizer)
+    return _trace(values, counts, np.array([r.epochs_run for r in ended]), normalizer)
 
 
 def _trace(values: Array, counts: NDArray[np.bool_], paid: Array, normalizer: Normalizer) -> Trace:

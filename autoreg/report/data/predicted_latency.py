@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autoreg.report.data.compare import layer_rows_of
-from autoreg.report.data.files import interval, mapping
+from autoreg.report.data.files import mapping
 from autoreg.report.data.table import is_number
 from autoreg.report.data.timed import percent
 
@@ -49,17 +48,15 @@ def foretold(data: StudyData) -> list[Foretold]:
     """Predictions of the study's distinct measured latencies: trials that share a measurement count once."""
     found: dict[tuple[object, ...], Foretold] = {}
     for record in data.state.records:
-        latency = mapping(record.info.get("latency"))
-        measured, predicted = interval(latency), interval(record.info.get("latency_predicted"))
-        if measured is None or predicted is None:
+        latency, predicted = record.info.latency, record.info.latency_predicted
+        if latency is None or predicted is None:
             continue
         integers = any(
-            int(row.get("weight_bits") or 32) <= 8 and int(row.get("activation_bits") or 32) <= 8
-            for row in layer_rows_of(record.info)
-            if not row.get("dropped")
+            layer.weight_bits <= 8 and layer.activation_bits <= 8 for layer in record.info.layers if not layer.dropped
         )
-        one = Foretold(record.number, *predicted, measured[0], bool(latency.get("noisy")), integers)
-        found.setdefault((*measured, latency.get("runs"), latency.get("reference_ms")), one)
+        ends = predicted.ms, predicted.low, predicted.high
+        one = Foretold(record.number, *ends, latency.ms, latency.noisy, integers)
+        found.setdefault((latency.ms, latency.low, latency.high, latency.runs, latency.reference_ms), one)
     return list(found.values())
 
 

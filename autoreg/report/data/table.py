@@ -23,14 +23,14 @@ BOOKKEEPING = (
     "source",
     "seed",
     "reason",
-    "epochs_asked",
-    "epochs_paid",
+    "epochs_requested",
+    "epochs_run",
     "seconds",
     "feasible",
     "on_front",
     "reevaluation_of",
 )
-SPENT = ("epochs_asked", "epochs_paid", "seconds")
+SPENT = ("epochs_requested", "epochs_run", "seconds")
 RESERVED = tuple(name for name in BOOKKEEPING if name not in SPENT)
 
 
@@ -87,7 +87,7 @@ def trial_table(
     }
     for key in SPENT:
         table[f"trial.{key}" if key in metrics else key] = pd.array(
-            [numbers(r.info).get(key, math.nan) for r in records], dtype="float64"
+            [math.nan if (spent := getattr(r.info, key)) is None else spent for r in records], dtype="float64"
         )
     table["feasible"] = pd.array(feasible, dtype="bool")
     table["on_front"] = pd.array(_on_front(records, values, feasible, objectives), dtype="bool")

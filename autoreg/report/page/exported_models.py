@@ -90,22 +90,22 @@ def _milliseconds(row: FileRow) -> str:
     if row.ms is None:
         return ""
     middle, low, high = (milliseconds(value) for value in row.ms)
-    return f"{middle} ({low} to {high})" + (", disturbed" if row.latency.get("noisy") else "")
+    return f"{middle} ({low} to {high})" + (", disturbed" if row.latency is not None and row.latency.noisy else "")
 
 
 def _how(rows: Sequence[FileRow]) -> str:
     """How the files were made, run and timed, once for all."""
-    timed = [row for row in rows if row.ms is not None]
+    timed = [row.latency for row in rows if row.latency is not None]
     text = (
         "The dense network and the members of the final front as they leave: exported in the same way, run on the "
         "validation data and compared with what the trial recorded."
     )
     if timed:
-        words = latency_words(timed[0].latency, runs=False)
+        words = latency_words(timed[0], runs=False)
         text += " They were timed in turn, a few calls of each, in one process"
         text += f": {words}." if words else "."
         text += " The latency of the search is that of an untrained network of the same structure and bits."
-    if any(row.latency.get("noisy") for row in timed):
+    if any(latency.noisy for latency in timed):
         text += " The machine was disturbed meanwhile: do not trust these times."
     if not any(row.trial is None and row.ms is not None for row in rows):
         text += " The dense network was not timed, so there is nothing to compare with."

@@ -82,7 +82,7 @@ def cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float | None) 
     ]
     if hypervolume is not None:
         found.append(("hypervolume", f"{hypervolume:.3f}", "share of the scale fixed at the start"))
-    paid, asked = data.epochs_paid, float(data.spent("epochs_asked").sum())
+    paid, asked = data.epochs_run, float(data.spent("epochs_requested").sum())
     times = dense_trainings(data)
     if asked:
         found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from autoreg.report.data.front import format_metric, front_rows
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from autoreg.engine.log.records import Record
     from autoreg.report.data.load import StudyData
+    from autoreg.trial_info import LayerRecord
 
 ROWS, TEXT_COLUMNS = 20, 26
 
@@ -40,7 +42,7 @@ class Cell:
 
 def layer_names(data: StudyData) -> tuple[str, ...]:
     """Layers in the order of the network: those of the trial that names the most, then any others."""
-    lists = [[str(x["name"]) for x in _layers(r.info)] for r in data.state.records]
+    lists = [list(_whole_layers(record)) for record in data.state.records]
     longest = max(lists, key=len, default=[])
     return tuple(dict.fromkeys([*longest, *(name for names in lists for name in names)]))
 
@@ -48,58 +50,53 @@ def layer_names(data: StudyData) -> tuple[str, ...]:
 def layer_cells(data: StudyData, trial: int) -> dict[str, Cell]:
     """What trial `trial` did to each layer, against the largest shape that the layer has in any trial."""
     full = _full_shapes(data)
-    return {str(x["name"]): _cell(x, full.get(str(x["name"]), ())) for x in _layers(data.state.records[trial].info)}
+    layers = _whole_layers(data.state.records[trial])
+    return {name: _cell(layer, rank, full.get(name, ())) for name, (layer, rank) in layers.items()}
 
 
-def _layers(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = info.get("layers")
-    rows = [x for x in found if isinstance(x, Mapping) and "name" in x] if isinstance(found, Sequence) else []
-    whole: list[Mapping[str, Any]] = []
-    first: Mapping[str, Any] | None = None
-    for row in rows:
-        if "factor_of" not in row:
-            whole.append(row)
+def _whole_layers(record: Record) -> dict[str, tuple[LayerRecord, int | None]]:
+    """A trial's layers by name and the rank of those that were factorized, whose two factors are one again."""
+    whole: dict[str, tuple[LayerRecord, int | None]] = {}
+    first: LayerRecord | None = None
+    for layer in record.info.layers:
+        if layer.factor_of is None:
+            whole[layer.name] = layer, None
         elif first is None:
-            first = row
+            first = layer
         else:
-            whole.append(_rejoined(first, row))
+            whole[layer.factor_of] = _rejoined(first, layer), first.shape[0]
             first = None
     return whole
 
 
-def _rejoined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of the layer in whose place two stand, with the share of its weights that they hold as density."""
-    shape = [second["shape"][0], *first["shape"][1:]]
-    weights = sum(math.prod(row["shape"]) * row.get("density", 1.0) for row in (first, second))
-    whole = {"name": first["factor_of"], "shape": shape, "density": weights / math.prod(shape)}
-    return {**second, **whole, "rank": first["shape"][0]}
+def _rejoined(first: LayerRecord, second: LayerRecord) -> LayerRecord:
+    """The layer in whose place two stand, with the share of its weights that they hold as density."""
+    shape = (second.shape[0], *first.shape[1:])
+    weights = sum(math.prod(layer.shape) * layer.density for layer in (first, second))
+    return replace(second, name=str(first.factor_of), shape=shape, density=weights / math.prod(shape))
 
 
 def _full_shapes(data: StudyData) -> dict[str, tuple[int, ...]]:
     full: dict[str, tuple[int, ...]] = {}
     for record in data.state.records:
-        for layer in _layers(record.info):
-            shape = tuple(int(n) for n in layer.get("shape") or ())
-            name = str(layer["name"])
-            if math.prod(shape) > math.prod(full.get(name, (0,))):
-                full[name] = shape
+        for name, (layer, _) in _whole_layers(record).items():
+            if math.prod(layer.shape) > math.prod(full.get(name, (0,))):
+                full[name] = layer.shape
     return full
 
 
-def _cell(layer: Mapping[str, Any], full: tuple[int, ...]) -> Cell:
-    if layer.get("dropped"):
-        return Cell(0.0, "", "", True, bool(layer.get("trained", True)))
-    shape = tuple(int(n) for n in layer.get("shape") or ())
+def _cell(layer: LayerRecord, rank: int | None, full: tuple[int, ...]) -> Cell:
+    if layer.dropped:
+        return Cell(0.0, "", "", True, layer.trained)
+    shape, weights, activations = layer.shape, layer.weight_bits, layer.activation_bits
     share = math.prod(shape) / math.prod(full) if shape and full else 1.0
-    density = layer.get("density")
-    weights, activations = layer.get("weight_bits", 32) or 32, layer.get("activation_bits", 32) or 32
     removed = bool(shape and full and shape[0] < full[0])
     return Cell(
-        kept=min(1.0, share * (float(density) if isinstance(density, int | float) else 1.0)),
+        kept=min(1.0, share * layer.density),
         bits="" if weights == activations == 32 else f"{weights}/{activations}",
-        channels=f"rank {layer['rank']}" if "rank" in layer else f"{shape[0]}/{full[0]}" if removed else "",
+        channels=f"rank {rank}" if rank is not None else f"{shape[0]}/{full[0]}" if removed else "",
         dropped=False,
-        trained=bool(layer.get("trained", True)),
+        trained=layer.trained,
     )
 
 

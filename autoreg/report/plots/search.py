@@ -8,7 +8,6 @@ import numpy as np
 
 from autoreg.report.data.front import title
 from autoreg.report.data.pareto import Trace, normalizer_of, random_trace, search_trace
-from autoreg.report.data.table import numbers
 from autoreg.report.plots.style import (
     AGAIN,
     BASELINE,
@@ -81,7 +80,7 @@ def plot_cost(data: StudyData) -> Figure | str:
     rows = data.ended
     seconds = data.spent("seconds").fillna(0.0).iloc[data.state.ended_numbers].set_axis(rows.index)
     asked, paid = (
-        data.spent(k).fillna(0.0).iloc[data.state.ended_numbers].cumsum() for k in ("epochs_asked", "epochs_paid")
+        data.spent(k).fillna(0.0).iloc[data.state.ended_numbers].cumsum() for k in ("epochs_requested", "epochs_run")
     )
     phases = _phase_seconds(data)
     panels = [p for p, there in (("epochs", asked.any()), ("seconds", seconds.any()), ("phases", phases)) if there]
@@ -103,7 +102,7 @@ def _phase_seconds(data: StudyData) -> dict[str, float]:
     """Seconds by phase, summed over all ended trials that recorded them."""
     total: dict[str, float] = {}
     for record in data.state.ended():
-        for phase, seconds in numbers(record.info.get("phase_seconds") or {}).items():
+        for phase, seconds in record.info.phase_seconds.items():
             total[phase] = total.get(phase, 0.0) + seconds
     return {phase: seconds for phase, seconds in total.items() if seconds > 0}
 

@@ -30,7 +30,7 @@ def summary_line(summary: Mapping[str, Any]) -> str:
     """One line from a summary of the search.
 
     Args:
-        summary: `done`, `total`, `stopped`, `failed`, `running`, `front` (counts), `hypervolume`, `epochs_paid`,
+        summary: `done`, `total`, `stopped`, `failed`, `running`, `front` (counts), `hypervolume`, `epochs_run`,
             `seconds_left`, and `what` is being done when it is no search. Every key may be missing or None. `done`
             counts complete trials, so that done + stopped + failed of total have ended; `total` is None for a search
             that is bounded by time alone.
@@ -44,8 +44,8 @@ def summary_line(summary: Mapping[str, Any]) -> str:
         parts.append(f"front {summary['front']}")
     if summary.get("hypervolume") is not None:
         parts.append(f"hypervolume {summary['hypervolume']:.4f}")
-    if summary.get("epochs_paid"):
-        parts.append(f"{summary['epochs_paid']:.0f} epochs")
+    if summary.get("epochs_run"):
+        parts.append(f"{summary['epochs_run']:.0f} epochs")
     left = duration(summary.get("seconds_left"))
     return " · ".join([*parts, f"{left} left"] if left else parts)
 

@@ -6,12 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoreg.report.data.front import FrontRow, format_metric
 
 if TYPE_CHECKING:
     from autoreg.report.data.load import StudyData
+    from autoreg.trial_info import Latency
 
 SLACK = 0.02  # of the way from the dense quality to chance level
 
@@ -135,24 +136,24 @@ def audit_sentence(data: StudyData) -> str:
     )
 
 
-def latency_words(latency: Mapping[str, Any], *, runs: bool = True) -> str:
+def latency_words(latency: Latency, *, runs: bool = True) -> str:
     """How one latency was taken: runs (unless told otherwise), batch, threads, runtime and device, where known."""
-    threads = latency.get("threads")
+    threads = latency.threads
     parts = [
-        f"median of {latency['runs']} runs" if runs and latency.get("runs") else "",
-        f"{latency['batch']} sample{'s' if latency['batch'] != 1 else ''} a call" if latency.get("batch") else "",
+        f"median of {latency.runs} runs" if runs and latency.runs else "",
+        f"{latency.batch} sample{'s' if latency.batch != 1 else ''} a call" if latency.batch else "",
         f"{threads} thread{'s' if threads != 1 else ''}" if threads else "",
-        f"{latency['runtime']} on {latency.get('device') or 'this device'}" if latency.get("runtime") else "",
+        f"{latency.runtime} on {latency.device or 'this device'}" if latency.runtime else "",
     ]
     return ", ".join(p for p in parts if p)
 
 
 def latency_sentence(data: StudyData) -> str:
     """How latency was taken in the search, from the first trial that says so; empty when none does."""
-    found = [r.info["latency"] for r in data.state.records if isinstance(r.info.get("latency"), Mapping)]
+    found = [r.info.latency for r in data.state.records if r.info.latency is not None]
     if not found:
         return ""
-    noisy = sum(bool(latency.get("noisy")) for latency in found)
+    noisy = sum(latency.noisy for latency in found)
     disturbed = f" {noisy} of {len(found)} timings were disturbed." if noisy else ""
     return (
         "Latency is that of an untrained network of the recipe's structure and bits, exported: "
@@ -162,11 +163,11 @@ def latency_sentence(data: StudyData) -> str:
 
 def dense_trainings(data: StudyData) -> float | None:
     """The epochs the search paid, as a multiple of one dense training; None when not known."""
-    paid = data.epochs_paid
+    paid = data.epochs_run
     for record in data.state.records:
-        asked = record.info.get("epochs_asked")
-        if record.source == "dense" and isinstance(asked, int | float) and asked > 0:
-            return paid / float(asked)
+        requested = record.info.epochs_requested or 0.0
+        if record.source == "dense" and requested > 0:
+            return paid / requested
     return None
 
 

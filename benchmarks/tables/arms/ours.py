@@ -10,6 +10,7 @@ import numpy as np
 from autoreg.engine import Budget, Engine, Halving, Normalizer, Result
 from autoreg.engine.pareto.front import Axis
 from autoreg.plan import rung_epochs
+from autoreg.trial_info import TrialInfo
 from benchmarks.tables.arms import Task
 from benchmarks.tables.table import Config, Key, key_of
 
@@ -80,9 +81,11 @@ class Ours:
         """The front of what the engine believes."""
         return [self.engine.state.records[number].config for number in self.engine.incumbents()]
 
-    def _told_besides(self, config: Config) -> dict[str, Any]:
+    def _told_besides(self, config: Config) -> TrialInfo:
         prefix = self.task.table.prefix(config)
-        return {} if prefix is None else {"uncompressed": self.task.table.observe(prefix, self.task.seed)}
+        return TrialInfo(
+            uncompressed_quality=None if prefix is None else self.task.table.observe(prefix, self.task.seed)
+        )
 
     def _number(self, config: Config) -> int:
         """Number of the trial; the starts are the engine's starters and come in their order."""
@@ -133,7 +136,7 @@ class OursHalving(Ours):
     def stopped(self, config: Config, error: float, cost: float) -> None:
         """Tell the engine that the trial ended early."""
         done = self.task.meter.finished(self.task.table.row(config))
-        told = Result("PRUNED", {"error": error, "cost": cost}, {"finished": done})
+        told = Result("PRUNED", {"error": error, "cost": cost}, TrialInfo(phase_fractions=done))
         self.engine.tell(self._number(config), told)
         del self.pending[key_of(config)]
 

@@ -39,6 +39,7 @@ from autoreg.engine.surrogate.noise_model import (
 from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.errors import StudyError
 from autoreg.space import digest
+from autoreg.trial_info import TrialInfo
 from tests.engine.acquisition.test_shared_cost import toy_phase_costs
 from tests.engine.problems import DENSE, OBJECTIVES, keys, toy_costs, toy_error, toy_space
 
@@ -69,7 +70,7 @@ def drive(engine: Engine, deviation: float = 0.03, limit: int = 10_000) -> None:
         if ask is None:
             return
         error = noisy(ask.config, ask.seed, deviation)
-        engine.tell(ask.number, Result("COMPLETE", {"error": error}, {"epochs_paid": 9}))
+        engine.tell(ask.number, Result("COMPLETE", {"error": error}, TrialInfo(epochs_run=9)))
 
 
 # -- the belief ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from autoreg.engine.acquisition.shared_cost import (
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.engine.pareto.front import improvements
 from autoreg.space import digest
+from autoreg.trial_info import TrialInfo
 from tests.engine.problems import DENSE, OBJECTIVES, toy_costs, toy_error, toy_space
 
 TRAINED = 10.0
@@ -132,12 +133,13 @@ def test_what_is_paid_follows_from_the_records() -> None:
     engine = sharing_engine(30, prune=False)
     config = toy_space().sample(np.random.default_rng(0)) | {"width": 2}
     ledger = SharedWorkLedger(toy_phase_costs)
+    quarter = TrialInfo(phase_fractions=[0.25, 0, 0])
     assert ledger.update(engine.state).remaining(config, 0) == list(toy_phase_costs(config))
     for known, result, left in (
         (config | {"rate": 0.5}, Result("COMPLETE", {"error": 0.3}), [TRAINED, TUNED, 0]),
         (config | {"amount": 0.1}, Result("FAIL"), [TRAINED, TUNED, 0]),
-        (config | {"amount": 0.2}, Result("PRUNED", {}, {"finished": [0.25, 0, 0]}), [0.75 * TRAINED, TUNED, 0]),
-        (config | {"amount": 0.3}, Result("PRUNED", {}, {"finished": "?"}), [0.75 * TRAINED, TUNED, 0]),
+        (config | {"amount": 0.2}, Result("PRUNED", info=quarter), [0.75 * TRAINED, TUNED, 0]),
+        (config | {"amount": 0.3}, Result("PRUNED"), [0.75 * TRAINED, TUNED, 0]),
         (config | {"amount": 0.4}, Result("COMPLETE", {"error": 0.3}), [0, TUNED, 0]),
         (config | {"bits": 3}, Result("COMPLETE", {"error": 0.3}), [0, 0, 0]),
     ):

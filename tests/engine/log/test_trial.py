@@ -28,7 +28,7 @@ def test_whoever_obeys_a_stop_is_pruned_with_what_it_returns() -> None:
     assert not trial.should_stop()
     trial.report(2, {"error": 0.8})
     assert trial.should_stop()
-    assert trial.outcome({"error": 0.8}) == Result("PRUNED", {"error": 0.8}, {}, "stopped at step 2")
+    assert trial.outcome({"error": 0.8}) == Result("PRUNED", {"error": 0.8}, reason="stopped at step 2")
     assert trial.outcome(None).metrics == {"error": 0.8}, "without a return value its last report counts"
 
 

@@ -109,14 +109,14 @@ def test_a_computation_may_ask_for_other_keys_and_seconds_are_paid_once(tmp_path
 
     payer = Trial(cache=tmp_path)
     assert payer.cached("outer", lambda: payer.cached("inner", slow) + slow()) == 2
-    assert 0.1 <= payer.info["cached"]["paid"] < 0.15 + 0.5
-    assert payer.info["cached"]["saved"] == 0
+    assert 0.1 <= payer.info.cache_seconds.computed < 0.15 + 0.5
+    assert payer.info.cache_seconds.saved == 0
     clear_memory()
     heir = Trial(cache=tmp_path)
     assert heir.cached("outer", slow) == 2
-    assert heir.info["cached"]["paid"] == 0
-    assert heir.info["cached"]["saved"] == pytest.approx(decode(_file(tmp_path, "outer").read_bytes())[1], abs=1e-5)
-    assert payer.info["cached"]["paid"] == pytest.approx(heir.info["cached"]["saved"], rel=0.5)
+    assert heir.info.cache_seconds.computed == 0
+    assert heir.info.cache_seconds.saved == pytest.approx(decode(_file(tmp_path, "outer").read_bytes())[1], abs=1e-5)
+    assert payer.info.cache_seconds.computed == pytest.approx(heir.info.cache_seconds.saved, rel=0.5)
 
 
 def _file(folder: Path, key: str) -> Path:

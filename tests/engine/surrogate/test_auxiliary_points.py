@@ -29,7 +29,7 @@ def engine_of(trials: int, **more: Any) -> Engine:
 
 def drive(engine: Engine, limit: int = 10_000) -> list[dict[str, Any]]:
     """Every trial tells of its prefix too."""
-    return run(engine, limit, info=lambda config: {"uncompressed": toy_error(plain(config))})
+    return run(engine, limit, uncompressed=lambda config: toy_error(plain(config)))
 
 
 def some(count: int, seed: int = 0) -> list[dict[str, Any]]:

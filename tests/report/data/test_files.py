@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from autoreg.report.data.front import format_front, front_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.page.exported_models import files_section, time_section
 from autoreg.report.text.time_reasons import reasons
+from autoreg.trial_info import Latency, LayerRecord
 from tests.report.conftest import DENSE, LAYERS, costs_of, study_json, write_study
 from tests.report.conftest import layers_of as recorded_layers
 from tests.report.page.test_page import EVIL, page_of
@@ -91,11 +93,10 @@ def all_files() -> list[dict[str, Any]]:
     ]
 
 
-def test_intervals_enclose_their_median_and_nonsense_is_none() -> None:
-    """A latency without ends is its own interval."""
-    assert interval(latency(2.0)) == (2.0, 1.98, 2.02)
-    assert interval({"ms": 2.0}) == (2.0, 2.0, 2.0)
-    assert [interval(x) for x in (None, {}, {"ms": "fast"}, {"ms": 0.0}, {"ms": float("nan")})] == [None] * 5
+def test_an_interval_is_the_median_and_both_ends() -> None:
+    """Nothing where nothing was timed."""
+    assert interval(Latency.from_dict(latency(2.0))) == (2.0, 1.98, 2.02)
+    assert interval(None) is None
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.44, "0.440"), (12.34, "12.3"), (1234.5, "1,234"), (0.00123, "0.00123")])
@@ -111,7 +112,7 @@ def test_how_layers_run_is_counted_as_the_exporter_counts_it() -> None:
     assert running_words((), {"a": "int8", "b": "int8", "c": "fp32"}) == "2 layers int8, 1 layer fp32"
     same = {"a": "fp32", "b": "fp32"}
     assert running_words((), same) == runs_in_words(same) == "2 layers fp32"
-    rows = [{"name": n, "type": "Linear", "shape": [4, 4], "macs": 16, "dropped": n == "c"} for n in "abcd"]
+    rows = [LayerRecord(n, "Linear", (4, 4), 16, dropped=n == "c") for n in "abcd"]
     layers = layers_of(rows, rows, {"a": "int8", "b": "int4"})
     assert running_words(layers, {"a": "int8", "b": "int4"}) == "1 layer int8, 1 layer int4, 1 layer fp32"
     assert running_words((), {}) == "fp32"
@@ -129,12 +130,12 @@ def test_agreement_is_told_in_words_and_never_rounded_up() -> None:
 
 def test_layers_know_what_was_cut_and_what_bits_let_expect() -> None:
     """Dropped layers and those that multiply nothing are left out; without a file, bits say how a layer runs."""
-    dense = [{"name": n, "type": t, "shape": [16, 16], "macs": 256} for n, t in (("a", "Linear"), ("b", "Conv2d"))]
-    mine = [{**dense[0], "shape": [16, 12], "weight_bits": 4}, {**dense[1], "weight_bits": 4}]
-    mine += [{"name": "c", "shape": [], "macs": 0, "dropped": True}, {"name": "e", "shape": [9, 9], "macs": 0}]
+    dense = [LayerRecord(n, t, (16, 16), 256) for n, t in (("a", "Linear"), ("b", "Conv2d"))]
+    mine = [replace(dense[0], shape=(16, 12), weight_bits=4), replace(dense[1], weight_bits=4)]
+    mine += [LayerRecord("c", macs=9, dropped=True), LayerRecord("e", shape=(9, 9))]
     found = layers_of(mine, dense, None)
     assert [(x.name, x.cut, x.runs) for x in found] == [("a", (12,), "int4"), ("b", (), "fp32")]
-    bytes_ = [row | {"weight_bits": 8, "activation_bits": 8} for row in dense]
+    bytes_ = [replace(row, weight_bits=8, activation_bits=8) for row in dense]
     assert [x.runs for x in layers_of(bytes_, dense, None)] == ["int8", "int8"]
 
 

@@ -54,14 +54,13 @@ def test_a_measurement_that_trials_share_counts_once(make_study: MakeStudy) -> N
     """Only trials with both numbers count, and each distinct measurement once; integers follow from bits."""
     data = predict(make_study(30), lambda trial: 1.1 if trial % 2 == 0 else None)
     found = foretold(data)
-    both = [r for r in data.state.records if "latency_predicted" in r.info]
-    assert len(found) == len({r.info["latency"]["ms"] for r in both})
+    both = [r for r in data.state.records if r.info.latency_predicted is not None]
+    assert len(found) == len({r.info.latency.ms for r in both})
     assert {pair.trial for pair in found} <= {r.number for r in both}
     assert all(pair.predicted == pytest.approx(1.1 * pair.measured) for pair in found)
-    bits = {r.number: r.info["layers"][0] for r in both}
+    bits = {r.number: r.info.layers[0] for r in both}
     assert all(
-        pair.integers == (bits[pair.trial]["weight_bits"] <= 8 and bits[pair.trial]["activation_bits"] <= 8)
-        for pair in found
+        pair.integers == (bits[pair.trial].weight_bits <= 8 and bits[pair.trial].activation_bits <= 8) for pair in found
     )
 
 

@@ -68,7 +68,7 @@ def test_hypervolume_never_falls_and_ends_at_that_of_the_front(make_study: MakeS
         scale.hypervolume(data.front[["error", "flops", "latency_ms"]].to_numpy())
     )
     assert trace.epochs is not None
-    assert trace.epochs[-1] == data.trials["epochs_paid"].sum()
+    assert trace.epochs[-1] == data.trials["epochs_run"].sum()
     arm = random_trace(data, scale)
     assert arm is not None
     assert len(arm.hypervolume) == 30
@@ -116,13 +116,13 @@ def test_layers_show_what_is_kept_against_the_full_shape(make_study: MakeStudy) 
     assert all(c.kept == 1 and not c.bits and not c.channels for c in layer_cells(data, 0).values())
     full = {name: shape for name, _, shape, _ in LAYERS}
     for record in data.state.complete():
-        for layer in record.info["layers"]:
-            cell = layer_cells(data, record.number)[layer["name"]]
-            share = np.prod(layer["shape"]) / np.prod(full[layer["name"]]) * layer["density"]
-            assert cell.kept == pytest.approx(0.0 if layer["dropped"] else share)
-            assert cell.dropped == layer["dropped"]
-            if not layer["dropped"] and layer["shape"][0] < full[layer["name"]][0]:
-                assert cell.channels == f"{layer['shape'][0]}/{full[layer['name']][0]}"
+        for layer in record.info.layers:
+            cell = layer_cells(data, record.number)[layer.name]
+            share = np.prod(layer.shape) / np.prod(full[layer.name]) * layer.density
+            assert cell.kept == pytest.approx(0.0 if layer.dropped else share)
+            assert cell.dropped == layer.dropped
+            if not layer.dropped and layer.shape[0] < full[layer.name][0]:
+                assert cell.channels == f"{layer.shape[0]}/{full[layer.name][0]}"
 
 
 def test_two_layers_of_low_rank_are_shown_as_the_layer_in_whose_place_they_stand(tmp_path: Path) -> None:

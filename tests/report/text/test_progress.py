@@ -16,7 +16,7 @@ SUMMARY = {
     "running": 2,
     "front": 7,
     "hypervolume": 0.41234,
-    "epochs_paid": 180.0,
+    "epochs_run": 180.0,
     "seconds_left": 75,
 }
 
