@@ -1,101 +1,180 @@
-"""The measuring lock, between real processes."""
+"""Locks between real processes."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import textwrap
-import time
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
-from autoreg.locks import MeasureLock
+from autoreg.locks import MeasureLock, hold_lock, take_lock
+from autoreg.trial.store import Store
 
-WORKER = """
-    import sys, time
-    from autoreg.locks import MeasureLock
-    lock, log, mode = MeasureLock(sys.argv[1]), sys.argv[2], sys.argv[3]
-    rounds, hold = int(sys.argv[4]), float(sys.argv[5])
-    def note(what):
-        with open(log, "a") as file:
-            file.write(f"{mode} {what} {time.monotonic()}\\n")
-    note("ready")
-    for _ in range(rounds):
-        with getattr(lock, mode)():
-            note("in")
-            time.sleep(hold)
-            note("out")
+# Takes a lock and gives it back as it is told on its standard input, and says what it has done.
+HOLDER = """
+    import sys
+    from contextlib import ExitStack
+    from pathlib import Path
+    from autoreg.locks import MeasureLock, hold_lock
+    path, mode = sys.argv[1:]
+    held = ExitStack()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        if line.strip() == "enter":
+            held.enter_context(hold_lock(Path(path)) if mode == "alone" else getattr(MeasureLock(path), mode)())
+            print("in", flush=True)
+        else:
+            held.close()
+            print("out", flush=True)
 """
+SECONDS = 60.0
 
 
-def start(path: Path, log: Path, mode: str, rounds: int, hold: float) -> subprocess.Popen[bytes]:
-    """A process that takes and gives back the lock, and writes down when."""
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WORKER), str(path), str(log), mode, str(rounds), str(hold)]
-    )
+class Holder:
+    """A process that holds a lock as long as it is told to.
+
+    Args:
+        path: the lock.
+        mode: `shared` or `exclusive` of a measuring lock, or `alone`.
+    """
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(HOLDER), str(path), mode],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._said: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        assert self.says("ready")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self._said.append(line.strip())
+                self._news.notify_all()
+
+    def order(self, what: str) -> None:
+        """Tell it to `enter` or to `leave`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+
+    def says(self, what: str, seconds: float = SECONDS) -> bool:
+        """Wait until it says something; whether it did within the time."""
+        with self._news:
+            if not self._news.wait_for(lambda: what in self._said, seconds):
+                return False
+            self._said.remove(what)
+            return True
+
+    def enter(self) -> None:
+        """Have it take the lock."""
+        self.order("enter")
+        assert self.says("in"), "it did not get the lock"
+
+    def leave(self) -> None:
+        """Have it give the lock back."""
+        self.order("leave")
+        assert self.says("out")
+
+    def kill(self) -> None:
+        """End it at once, whatever it holds."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
-def wait_for(log: Path, line: str, seconds: float = 60.0, times: int = 1) -> None:
-    """Wait until the log has so many lines that begin so."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if log.exists() and sum(entry.startswith(line) for entry in log.read_text().splitlines()) >= times:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{line!r} did not appear in {log}")
+@pytest.fixture
+def start() -> Iterator[Callable[[Path, str], Holder]]:
+    """Starts holders that end with the test."""
+    holders: list[Holder] = []
+
+    def begin(path: Path, mode: str) -> Holder:
+        holders.append(Holder(path, mode))
+        return holders[-1]
+
+    yield begin
+    for holder in holders:
+        holder.kill()
 
 
-def stop(*processes: subprocess.Popen[bytes]) -> None:
-    """End processes that the test started."""
-    for process in processes:
-        process.kill()
-        process.wait()
+Start = Callable[[Path, str], Holder]
+BRIEFLY = 0.3  # seconds in which a process that is not kept out would have got in many times over
 
 
-def test_workers_share_and_the_timer_is_alone(tmp_path: Path) -> None:
-    """Two workers overlap; while the timer is in, nobody is."""
-    path, log = tmp_path / "lock", tmp_path / "log"
-    processes = [start(path, log, mode, rounds, 0.03) for mode, rounds in [("shared", 12)] * 2 + [("exclusive", 4)]]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
-    inside = {"shared": 0, "exclusive": 0}
-    together = 0
-    for line in sorted(log.read_text().splitlines(), key=lambda entry: float(entry.split()[2])):
-        mode, what, _ = line.split()
-        if what != "ready":
-            inside[mode] += 1 if what == "in" else -1
-        together = max(together, inside["shared"])
-        assert not (inside["exclusive"] and inside["shared"])
-        assert inside["exclusive"] <= 1
-    assert together == 2
-
-
-def test_busy_workers_do_not_starve_the_timer(tmp_path: Path) -> None:
-    """Three workers that come straight back, one always inside: the timer gets in, without it being their gap."""
-    path, log = tmp_path / "lock", tmp_path / "log"
-    workers = [start(path, log, "shared", 10_000, hold) for hold in (0.07, 0.11, 0.13)]
-    try:
-        wait_for(log, "shared ready", times=3)
-        timer = start(path, log, "exclusive", 3, 0.0)
-        try:
-            assert timer.wait(20) == 0
-        finally:
-            stop(timer)
-        assert all(worker.poll() is None for worker in workers)
-    finally:
-        stop(*workers)
-
-
-def test_a_killed_holder_gives_the_lock_back(tmp_path: Path) -> None:
-    """`kill -9` of a worker and of a timer leaves no lock behind."""
+def test_workers_share_and_the_timer_is_alone(start: Start, tmp_path: Path) -> None:
+    """Two workers are inside together; the timer gets in when both have left, and keeps them out."""
     path = tmp_path / "lock"
-    for mode in ("shared", "exclusive"):
-        log = tmp_path / f"log-{mode}"
-        holder = start(path, log, mode, 1, 600.0)
-        wait_for(log, f"{mode} in")
-        stop(holder)
-        with MeasureLock(path).exclusive():
-            pass
+    one, other, timer = start(path, "shared"), start(path, "shared"), start(path, "exclusive")
+    one.enter()
+    other.enter()
+    timer.order("enter")
+    assert not timer.says("in", BRIEFLY)
+    one.leave()
+    assert not timer.says("in", BRIEFLY)
+    other.leave()
+    assert timer.says("in")
+    one.order("enter")
+    assert not one.says("in", BRIEFLY)
+    timer.leave()
+    assert one.says("in")
+
+
+def test_workers_do_not_get_in_before_a_timer_that_waits(start: Start, tmp_path: Path) -> None:
+    """One worker is inside, the timer waits, and another worker comes: without its turn it would starve the timer."""
+    path = tmp_path / "lock"
+    one, other, timer = start(path, "shared"), start(path, "shared"), start(path, "exclusive")
+    one.enter()
+    timer.order("enter")
+    assert not timer.says("in", BRIEFLY)
+    other.order("enter")
+    assert not other.says("in", BRIEFLY), "it went past the timer"
+    one.leave()
+    assert timer.says("in")
+    timer.leave()
+    assert other.says("in")
+
+
+@pytest.mark.parametrize("mode", ["shared", "exclusive", "alone"])
+def test_a_killed_holder_gives_the_lock_back(start: Start, mode: str, tmp_path: Path) -> None:
+    """`kill -9` of whoever holds it."""
+    path = tmp_path / "lock"
+    holder, next_one = start(path, mode), start(path, "alone" if mode == "alone" else "exclusive")
+    holder.enter()
+    next_one.order("enter")
+    assert not next_one.says("in", BRIEFLY)
+    holder.kill()
+    assert next_one.says("in"), "the lock of a dead process is still held"
+
+
+def test_threads_wait_for_each_other(tmp_path: Path) -> None:
+    """As processes do; whatever they hold it with."""
+    lock, inside = MeasureLock(tmp_path / "lock"), threading.Event()
+
+    def time() -> None:
+        with MeasureLock(tmp_path / "lock").exclusive():
+            inside.set()
+
+    with lock.shared():
+        thread = threading.Thread(target=time)
+        thread.start()
+        assert not inside.wait(BRIEFLY)
+    assert inside.wait(SECONDS)
+    thread.join()
 
 
 def test_nested_locks_of_one_thread(tmp_path: Path) -> None:
@@ -107,43 +186,56 @@ def test_nested_locks_of_one_thread(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_is_taken_at_once_or_not_at_all(tmp_path: Path) -> None:
+    """Also within one process."""
+    lock = take_lock(tmp_path / "lock")
+    with pytest.raises(Timeout):
+        take_lock(tmp_path / "lock")
+    lock.release()
+    take_lock(tmp_path / "lock").release()
+
+
+def test_where_no_lock_can_be_had_work_goes_on(tmp_path: Path) -> None:
+    """Below a file there are no folders."""
+    (tmp_path / "file").touch()
+    with hold_lock(tmp_path / "file" / "locks" / "a"):
+        pass
+
+
 FORK = """
-    import os, sys, time
+    import os, sys
+    from pathlib import Path
     from autoreg.locks import MeasureLock
     from autoreg.trial.store import Store
     kind, path = sys.argv[1:]
     hold = (lambda: Store(path).writing("abc")) if kind == "writing" else getattr(MeasureLock(path), kind)
-    alone = hold if kind == "writing" else MeasureLock(path).exclusive
+    waits, lives = os.pipe()
     with hold():
         child = os.fork()
         if child == 0:
-            time.sleep(600)
+            os.close(lives)
+            os.read(waits, 1)  # until the parent ends
             os._exit(0)
-    try:
-        with alone():
-            print("free")
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+    print("left", flush=True)
+    sys.stdin.read()
 """
 
 
 @pytest.mark.parametrize("kind", ["shared", "exclusive", "writing"])
 def test_a_process_forked_inside_does_not_keep_the_lock(kind: str, tmp_path: Path) -> None:
     """As the workers of a data loader are: they have the lock's file open, and live on."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FORK), kind, str(tmp_path / "here")],
-        timeout=60,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "free\n"
+    path = tmp_path / "here"
+    command = [sys.executable, "-c", textwrap.dedent(FORK), kind, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "left\n"
+        free = threading.Event()
 
+        def enter() -> None:
+            alone: AbstractContextManager[None] = MeasureLock(path).exclusive()
+            with Store(path).writing("abc") if kind == "writing" else alone:
+                free.set()
 
-def test_without_file_locks_it_warns_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a platform without fcntl."""
-    monkeypatch.setattr("autoreg.locks.fcntl", None)
-    with pytest.warns(UserWarning, match="no file locks"), MeasureLock(tmp_path / "lock").shared():
-        pass
-    assert not (tmp_path / "lock").exists()
+        threading.Thread(target=enter, daemon=True).start()
+        assert free.wait(SECONDS), "the forked process keeps the lock"
+        parent.communicate()

@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import Timeout
+
 from autoreg.errors import StudyError
 from autoreg.files import write_whole
+from autoreg.locks import take_lock
 
 if TYPE_CHECKING:
     from autoreg.engine.engine import Engine
@@ -54,16 +57,13 @@ def single_writer(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        import fcntl
-    except ImportError:  # no advisory locks on this system: nothing to hold
+        lock = take_lock(folder / ".lock")
+    except Timeout:
+        raise StudyError(f"{folder}: another process is running this study; wait for it or end it") from None
+    try:
         yield
-        return
-    with open(folder / ".lock", "ab") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StudyError(f"{folder}: another process is running this study; wait for it or end it") from None
-        yield
+    finally:
+        lock.release()
 
 
 def open_folder(folder: Path, study_config: Mapping[str, Any], *, resume: bool) -> None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoreg.locks import hold_lock
+
 if TYPE_CHECKING:
     import torch
 
@@ -101,20 +103,7 @@ class Store:
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[None]:
         """Hold the right to compute `key`; other processes on this machine wait until it is released."""
-        try:
-            import fcntl
-        except ImportError:  # no advisory locks here: at worst two processes compute the same entry
-            yield
-            return
-        from autoreg.locks import unlocked_after
-
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):  # a folder that cannot be written, or has no locks: work unshared
-                locks = self.folder / "locks"
-                locks.mkdir(parents=True, exist_ok=True)
-                handle = stack.enter_context(open(locks / key[:3], "ab"))  # few files: locks need no clean-up
-                stack.enter_context(unlocked_after(handle))
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        with hold_lock(self.folder / "locks" / key[:3]):  # few files: locks need no clean-up
             yield
 
     def _evict(self, keep: str) -> None:

@@ -560,7 +560,7 @@ def test_a_full_disk_loses_one_event_and_nothing_else(tmp_path: Path, monkeypatc
     with EventLog(tmp_path / "events.jsonl") as log:
         engine = toy(4, log=log)
         ask = engine.ask()
-        monkeypatch.setattr("os.pwrite", full)
+        monkeypatch.setattr("os.write", full)
         with pytest.raises(AutoregError, match="No space left"):
             engine.tell(ask.number, Result("COMPLETE", {"error": 0.2}))
         with pytest.raises(AutoregError, match="No space left"):

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import Timeout
 
 from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.log.trial import Trial
+from autoreg.locks import take_lock
 from autoreg.methods import registry
 from autoreg.plan import is_compressed, uncompressed
 from autoreg.space import Space
@@ -278,18 +280,15 @@ def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
 
 def test_no_lock_of_the_store_is_held_while_a_stored_phase_is_reported(objective: TaskObjective) -> None:
     """Who answers a report may want the same entry: held locks would leave both waiting for ever."""
-    import fcntl
-
     evaluate(objective, {})
     held: list[str] = []
 
     def send(step: int, metrics: dict[str, float]) -> str:
         for file in (objective.setup.store.folder / "locks").iterdir():
-            with open(file, "ab") as handle:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    held.append(file.name)
+            try:
+                take_lock(file).release()
+            except Timeout:
+                held.append(file.name)
         return "continue"
 
     trial = Trial(send=send)

@@ -14,12 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoreg.errors import AutoregError, StudyError
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - there is no fcntl on Windows, and then no lock either
-    fcntl = None  # type: ignore[assignment]
+from autoreg.errors import AutoregError, StudyError
+from autoreg.locks import take_lock
 
 Event = dict[str, Any]
 
@@ -117,7 +115,7 @@ def read_events(path: str | os.PathLike[str]) -> list[Event]:
 class EventLog:
     """Events in the order in which they happened, on disk or, without a path, in memory.
 
-    The file is locked: one log has one writer. A torn last line is dropped on opening.
+    A lock stands beside the file: one log has one writer. A torn last line is dropped on opening.
 
     Args:
         path: The file; it is made when there is none. None keeps events in memory.
@@ -133,36 +131,37 @@ class EventLog:
         self.events: list[Event] = []
         self._fsync = fsync
         self._file: int | None = None
+        self._lock: FileLock | None = None
         self._size = 0
         if self.path is not None:
             self._file = self._open(self.path)
 
     def _open(self, path: Path) -> int:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         except OSError as error:
             raise StudyError(f"{path}: cannot open the events of a study: {error.strerror}") from error
         try:
-            self._lock(file, path)
+            self._lock = self._take_lock(path)
             self.events, self._size = decode(path.read_bytes(), str(path))
             os.ftruncate(file, self._size)
         except BaseException:
             os.close(file)
+            self._release()
             raise
         return file
 
     @staticmethod
-    def _lock(file: int, path: Path) -> None:
-        if fcntl is None:  # pragma: no cover
-            return
+    def _take_lock(path: Path) -> FileLock | None:
+        """The lock stands beside the log, which others read; it is None on file systems without locks."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            return take_lock(path.with_name(f".{path.name}.lock"))
+        except Timeout:
             raise StudyError(
                 f"{path}: another process is writing this study; one study has one writer at a time"
             ) from None
-        except OSError:  # pragma: no cover - file systems without locks
-            return
+        except OSError:
+            return None
 
     def append(self, event: Mapping[str, Any]) -> Event:
         """Add one event and return it as it was kept.
@@ -184,7 +183,8 @@ class EventLog:
         try:
             done = 0
             while done < len(content):
-                done += os.pwrite(self._file, content[done:], self._size + done)
+                os.lseek(self._file, self._size + done, os.SEEK_SET)  # not `pwrite`, which Windows does not have
+                done += os.write(self._file, content[done:])
             if self._fsync:
                 os.fsync(self._file)
         except OSError as error:
@@ -201,6 +201,12 @@ class EventLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __enter__(self) -> EventLog:
         return self

@@ -5,18 +5,18 @@ On disk a value is one file, written by `autoreg.serialization`; it appears whol
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoreg.errors import InputError
 from autoreg.files import write_whole
+from autoreg.locks import hold_lock
 from autoreg.serialization import decode, encode
 
 MAX_RECENT_VALUES = 16
@@ -82,7 +82,7 @@ def get_or_compute(folder: Path | None, key: Any, fn: Callable[[], Any]) -> Cach
     found = _load(where, file)
     if found is not None:
         return found
-    with _writing(folder / f"{name}.lock"):
+    with hold_lock(folder / f"{name}.lock"):  # a file for each key, so that a computation may ask for other keys
         known = _known(where)  # of another thread of this process
         if known is not None:
             return CachedValue(*known, fresh=False)
@@ -127,25 +127,3 @@ def _remember(where: str, value: Any, seconds: float) -> None:
     _recent[where] = value, seconds
     while len(_recent) > MAX_RECENT_VALUES:
         _recent.popitem(last=False)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Hold the right to compute a value; it is given back by the system when its holder dies.
-
-    Each key has a file of its own, so that a computation may ask for other keys.
-    """
-    try:
-        import fcntl
-    except ImportError:  # pragma: no cover - no advisory locks here: at worst two processes compute the same value
-        yield
-        return
-    from autoreg.locks import unlocked_after
-
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a folder that cannot be written, or has no locks: work unshared
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = stack.enter_context(open(path, "ab"))
-            stack.enter_context(unlocked_after(handle))
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -96,18 +96,18 @@ def test_what_is_no_json_is_refused_by_its_place(path: Path) -> None:
 
 def test_a_full_disk_loses_nothing_earlier(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The write fails half way; the half line is taken back and the log goes on once there is room."""
-    real, room = os.pwrite, [5]
+    real, room = os.write, [5]
 
-    def nearly_full(file: int, content: bytes, offset: int) -> int:
+    def nearly_full(file: int, content: bytes) -> int:
         if room[0] == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         part, room[0] = content[: room[0]], 0
-        return real(file, part, offset)
+        return real(file, part)
 
     with EventLog(path) as log:
         log.append({"event": "ask", "trial": 0})
         before = path.read_bytes()
-        monkeypatch.setattr(os, "pwrite", nearly_full)
+        monkeypatch.setattr(os, "write", nearly_full)
         with pytest.raises(AutoregError, match=r"No space left on device.*earlier events are kept"):
             log.append({"event": "ask", "trial": 1})
         assert path.read_bytes() == before
