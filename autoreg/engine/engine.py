@@ -24,8 +24,8 @@ from autoreg.engine.problem import CostFunction, Problem
 from autoreg.engine.pruning.halving import Decision, Halving
 from autoreg.engine.pruning.rung_decision import decide_at
 from autoreg.engine.samplers.base import make_sampler
-from autoreg.engine.surrogate import fitting
 from autoreg.engine.surrogate.auxiliary_points import Uncompressed
+from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.engine.surrogate.noise_model import PosteriorEstimator
 from autoreg.engine.transfer import initial_design
 from autoreg.errors import InputError, StudyError
@@ -130,7 +130,7 @@ class Engine:
         drawer = make_sampler(sampler, space, len(objectives), self.problem.excess)
         auto = sampler == "auto"
         again = auto if replicate is None else replicate
-        self._learner = fitting.SurrogateFitter(self.problem, seed=self.seed, group=group, uncompressed=uncompressed)
+        self._learner = SurrogateFitter(self.problem, seed=self.seed, group=group, uncompressed=uncompressed)
         self._believer = PosteriorEstimator(self.problem, self._learner)
         self._proposer = Proposer(
             self.problem,

@@ -23,7 +23,7 @@ from autoreg.engine import (
     read_state,
     summary,
 )
-from autoreg.engine.pareto.attained_front import AttainedFront
+from autoreg.engine.acquisition.attained_front import AttainedFront
 from autoreg.errors import AutoregError, InputError, StudyError
 from autoreg.space import Expression, Space, digest
 from autoreg.trial_info import TrialInfo
@@ -389,7 +389,7 @@ def test_screening_is_used_once_the_predictor_is_trusted() -> None:
     assert sources.count("screened") >= 5
     quality = engine.predictor()
     assert quality["trusted"]
-    assert quality["log_score"] > quality["log_score_null"]
+    assert quality["log_score"] > quality["log_score_baseline"]
     assert sum(quality["weights"].values()) == pytest.approx(1)
     predictions = [r["prediction"] for r in engine.trials() if r["source"] == "screened"]
     assert all(p["low"] <= p["objectives"]["error"] <= p["high"] and p["trusted"] for p in predictions)

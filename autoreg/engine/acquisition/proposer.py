@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autoreg.engine.acquisition import improvement
+from autoreg.engine.acquisition.attained_front import AttainedFront
 from autoreg.engine.acquisition.reevaluation import best_reevaluation, realized_ratio, reevaluation_is_due
 from autoreg.engine.acquisition.shared_cost import (
     COST_CUTS,
@@ -25,14 +26,14 @@ from autoreg.engine.acquisition.shared_cost import (
 )
 from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.log.records import StudyState
-from autoreg.engine.pareto.attained_front import AttainedFront
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.pareto.log_sum import log_sum
 from autoreg.engine.problem import Interval, Problem
 from autoreg.engine.samplers.base import GridSampler, RandomSampler, Sampler
 from autoreg.engine.samplers.history import Observation
 from autoreg.engine.samplers.mutation import crossover, mutate, quasi_random
-from autoreg.engine.surrogate import fitting
+from autoreg.engine.surrogate.fitted import FittedSurrogate
+from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.engine.surrogate.noise_model import PosteriorEstimator, mean_qualities
 from autoreg.engine.surrogate.threads import one_thread
 from autoreg.errors import AutoregError, InputError
@@ -114,7 +115,7 @@ class Proposer:
         seed: int,
         *,
         known_cost_filter: bool = True,
-        learner: fitting.SurrogateFitter | None = None,
+        learner: SurrogateFitter | None = None,
         pool: int = 128,
         plain: float = 0.1,
         price: PhaseCostFunction | None = None,
@@ -158,7 +159,7 @@ class Proposer:
         if found is None or found.reevaluation_of is not None or learned is None or self._learner is None:
             return found
         with one_thread():
-            prediction = fitting.predict(self._problem, self._learner, learned, found.config, found.costs)
+            prediction = self._learner.predict(learned, found.config, found.costs)
         if prediction is not None and found.gain is not None:
             prediction = replace(prediction, expected_improvement=round(found.gain, 8))
         return replace(found, prediction=prediction)
@@ -277,9 +278,7 @@ class Proposer:
                 return proposal
         return None
 
-    def _screened(
-        self, state: StudyState, number: int, taken: set[str], learned: fitting.FittedSurrogate
-    ) -> Proposal | None:
+    def _screened(self, state: StudyState, number: int, taken: set[str], learned: FittedSurrogate) -> Proposal | None:
         """Take the candidate of largest expected hypervolume improvement at its known cost, by `log_worth` if priced.
 
         The best of the pool are varied and judged again, `ROUNDS` times: a climb along the acquisition.
@@ -309,16 +308,14 @@ class Proposer:
         )
 
     def _promise(
-        self, state: StudyState, learned: fitting.FittedSurrogate, proposal: Proposal, seed_variance: float = 0.0
+        self, state: StudyState, learned: FittedSurrogate, proposal: Proposal, seed_variance: float = 0.0
     ) -> float:
         encoded = self._problem.encoded(proposal.config)
         assert encoded is not None
         about = (self._problem, state, self._frontier, learned, encoded, proposal.costs, proposal.expected)
         return improvement.log_expected_improvement(*about, seed_variance=seed_variance)
 
-    def _again(
-        self, state: StudyState, learned: fitting.FittedSurrogate, best: Proposal, worth: float
-    ) -> Proposal | None:
+    def _again(self, state: StudyState, learned: FittedSurrogate, best: Proposal, worth: float) -> Proposal | None:
         """A recipe to run again, where that is worth more than the best candidate; None where it is not.
 
         Args:
@@ -340,7 +337,7 @@ class Proposer:
         return Proposal(config, "reevaluation", key, record.costs, None, intervals, record.number, replica.seed)
 
     def _judged(
-        self, state: StudyState, learned: fitting.FittedSurrogate, proposals: Mapping[str, Proposal]
+        self, state: StudyState, learned: FittedSurrogate, proposals: Mapping[str, Proposal]
     ) -> dict[str, Candidate]:
         """Proposals with their expected improvement; those that cannot be encoded are left out."""
         found = self._problem.encoded_many([p.config for p in proposals.values()])

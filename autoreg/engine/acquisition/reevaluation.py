@@ -17,8 +17,10 @@ import numpy as np
 from autoreg.engine import summary
 from autoreg.engine.acquisition.shared_cost import SharedWorkLedger, total_cost
 from autoreg.engine.log.records import Record, StudyState
+from autoreg.engine.pareto.ehvi import MAX_CELL_VALUES, NondominatedPartitioning
 from autoreg.engine.pareto.front import Floats, contributions, nondominated
 from autoreg.engine.problem import Problem
+from autoreg.engine.surrogate.ensemble import quality_mixture
 from autoreg.engine.surrogate.noise_model import Posterior
 
 MAX_REEVALUATED_SHARE = 0.12
@@ -138,9 +140,6 @@ def log_gains(problem: Problem, state: StudyState, belief: Posterior) -> Floats:
 
     Recipes on the front beyond the `MEMBERS` that bring most count -inf.
     """
-    from autoreg.engine.pareto.ehvi import MAX_CELL_VALUES, NondominatedPartitioning
-    from autoreg.engine.surrogate.ensemble import quality_mixture
-
     assert state.normalizer is not None
     column = problem.names.index(problem.quality)
     sign, axis = float(problem.signs[column]), state.normalizer.axes[column]

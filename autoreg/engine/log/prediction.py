@@ -13,6 +13,7 @@ PREDICTION_VERSION = 2
 """Version of the JSON form. 1 was one flat mapping under `predicted`, objectives and bookkeeping side by side."""
 
 _BOOKKEEPING_V1 = ("low", "high", "trials", "trusted", "gain", "experts")
+_NAMES_V1 = {"null": "cost_only", "constant": "mean_only"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class Prediction:
             int(data.get("trials") or 0),
             bool(data.get("trusted")),
             int(models.get("warp") or 0),
-            {str(n): (float(m), float(s)) for n, (m, s) in scores.items()} if isinstance(scores, Mapping) else {},
+            {_NAMES_V1.get(n, str(n)): (float(m), float(s)) for n, (m, s) in scores.items()}
+            if isinstance(scores, Mapping)
+            else {},
             _optional(data.get("gain")),
         )
 

@@ -22,22 +22,28 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erfcx, ndtr
 
 from autoreg.engine.pareto.front import Floats, nondominated
 from autoreg.engine.pareto.log_sum import log_sum
+from autoreg.lazy import lazy_module
 
-ASYMPTOTIC_BEYOND = 100.0
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = lazy_module("scipy.special")
+
+ASYMPTOTIC_FROM = 100.0
 """Standard deviations below which the asymptotic series of the tail is exact to 1e-13."""
 
 MAX_CELL_VALUES = 8_000_000
-"""Numbers that the cells of a front may take; beyond it costs and qualities are rounded to a coarser grid."""
+"""Numbers that the cells of a front may hold; beyond it costs and qualities are rounded to a coarser grid."""
 
 MAX_BLOCK_VALUES = 1_000_000
-"""Numbers that a block of candidates may take in memory."""
+"""Numbers that a block of candidates may hold in memory."""
 
 
 def log_standard_ei(z: ArrayLike) -> Floats:
@@ -45,13 +51,13 @@ def log_standard_ei(z: ArrayLike) -> Floats:
     z = np.asarray(z, dtype=float)
     out = np.full(z.shape, -np.inf)
     plain = z > -1
-    middle = (z <= -1) & (z >= -ASYMPTOTIC_BEYOND)
-    far = (z < -ASYMPTOTIC_BEYOND) & np.isfinite(z)
+    middle = (z <= -1) & (z >= -ASYMPTOTIC_FROM)
+    far = (z < -ASYMPTOTIC_FROM) & np.isfinite(z)
     near = z[plain]
     with np.errstate(over="ignore"):  # at +inf the density is zero, as it should be
-        out[plain] = np.log(np.exp(-0.5 * near * near) / math.sqrt(2 * math.pi) + near * ndtr(near))
+        out[plain] = np.log(np.exp(-0.5 * near * near) / math.sqrt(2 * math.pi) + near * special.ndtr(near))
     x = -z[middle]
-    out[middle] = _log_density(x) + np.log1p(-x * math.sqrt(math.pi / 2) * erfcx(x / math.sqrt(2)))
+    out[middle] = _log_density(x) + np.log1p(-x * math.sqrt(math.pi / 2) * special.erfcx(x / math.sqrt(2)))
     x = -z[far]
     inverse = 1 / (x * x)
     out[far] = _log_density(x) + np.log(inverse) + np.log1p(-3 * inverse + 15 * inverse * inverse)
@@ -65,18 +71,18 @@ def _log_density(x: Floats) -> Floats:
 def log_ei(threshold: ArrayLike, mean: ArrayLike, spread: ArrayLike) -> Floats:
     """Logarithm of E[(threshold - q)+] for q ~ N(mean, spread^2), by broadcasting; a spread of 0 is a known q."""
     gap, spread = np.subtract(threshold, mean), np.asarray(spread, dtype=float)
-    sure = spread <= 0
-    if not sure.any():
+    known_q = spread <= 0
+    if not known_q.any():
         return np.asarray(np.log(spread) + log_standard_ei(gap / spread))
     with np.errstate(divide="ignore"):
-        known = np.log(np.maximum(gap, 0.0))
-        safe = np.where(sure, 1.0, spread)
-        return np.where(sure, known, np.log(safe) + log_standard_ei(gap / safe))
+        certain = np.log(np.maximum(gap, 0.0))
+        safe = np.where(known_q, 1.0, spread)
+        return np.where(known_q, certain, np.log(safe) + log_standard_ei(gap / safe))
 
 
 @dataclass(frozen=True)
 class NondominatedPartitioning:
-    """What a front leaves to be gained, cut into cells by the costs of its members.
+    """The region beyond a front, cut into cells by the costs of its members.
 
     The volume that a candidate of costs k reaches at each level is linear in each of its costs within a cell, so it
     is interpolated, exactly, between volumes that are summed up once for the corners of all cells.
@@ -97,7 +103,7 @@ class NondominatedPartitioning:
 
     @classmethod
     def of(cls, front: ArrayLike, corner: ArrayLike, quality: int = 0, floor: float = 0.0) -> NondominatedPartitioning:
-        """Cut what a front [k, m] has left below `corner` [m]; the column `quality` is the uncertain objective.
+        """Cut the region beyond a front [k, m] and below `corner` [m]; the column `quality` is the uncertain objective.
 
         Args:
             front: Points to be minimized; dominated ones and those beyond the corner count nothing.
@@ -130,16 +136,16 @@ class NondominatedPartitioning:
         """Volume [n, j] of what lies beyond each of the candidates' costs [n, d], by the level it has reached."""
         places = np.asarray(costs, dtype=float)
         places = np.minimum(places, [e[-1] for e in self.edges]) if self.edges else places
-        at, share = [], []
+        at, fractions = [], []
         for k, edge in enumerate(self.edges):
             cell = np.clip(np.searchsorted(edge, places[:, k], side="right") - 1, 0, len(edge) - 2)
             at.append(cell)
-            share.append((places[:, k] - edge[cell]) / (edge[cell + 1] - edge[cell]))
+            fractions.append((places[:, k] - edge[cell]) / (edge[cell + 1] - edge[cell]))
         total = np.zeros((len(places), len(self.levels)))
         for ends in itertools.product((0, 1), repeat=len(self.edges)):
             weight = np.ones(len(places))
-            for end, s in zip(ends, share, strict=True):
-                weight = weight * (s if end else 1 - s)
+            for end, fraction in zip(ends, fractions, strict=True):
+                weight = weight * (fraction if end else 1 - fraction)
             total += weight[:, None] * self.beyond[tuple(c + e for c, e in zip(at, ends, strict=True))]
         return np.maximum(total, 0.0)
 
@@ -177,10 +183,10 @@ class NondominatedPartitioning:
         mean = mean[:, None] if mean.ndim == 1 else mean
         spread = spread[:, None] if spread.ndim == 1 else spread
         places = np.asarray(costs, dtype=float).reshape(len(mean), len(self.edges))
-        shares = np.full(mean.shape[1], 1 / mean.shape[1]) if weights is None else np.asarray(weights, dtype=float)
+        weighted = np.full(mean.shape[1], 1 / mean.shape[1]) if weights is None else np.asarray(weights, dtype=float)
         block = max(1, MAX_BLOCK_VALUES // (len(self.levels) * mean.shape[1]))
         parts = [
-            self._block(places[i : i + block], mean[i : i + block], spread[i : i + block], shares, cuts)
+            self._block(places[i : i + block], mean[i : i + block], spread[i : i + block], weighted, cuts)
             for i in range(0, len(mean), block)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self._slabs(places, cuts)) * len(self.levels)))
@@ -211,9 +217,9 @@ def _coarse(costs: Floats, reached: Floats) -> tuple[Floats, Floats, bool]:
     count, axes = costs.shape
     if float(count + 2) ** (axes + 1) <= MAX_CELL_VALUES:
         return costs, reached, True
-    keep = int(MAX_CELL_VALUES ** (1 / (axes + 1))) - 2
-    rounded = [_nearest(column, np.quantile(column, np.linspace(0, 1, keep))) for column in costs.T]
-    return np.column_stack(rounded), _nearest(reached, np.quantile(reached, np.linspace(0, 1, keep))), False
+    steps = int(MAX_CELL_VALUES ** (1 / (axes + 1))) - 2
+    rounded = [_nearest(column, np.quantile(column, np.linspace(0, 1, steps))) for column in costs.T]
+    return np.column_stack(rounded), _nearest(reached, np.quantile(reached, np.linspace(0, 1, steps))), False
 
 
 def _nearest(values: Floats, grid: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """What trials tell beside their own result: how good their trained network was before it was compressed.
 
 That network is a recipe of its own, the *uncompressed prefix* of the trial's: the same training, nothing removed, all
-numbers in 32 bits. Its quality comes for a look at the validation data, and the experts hear of it as of another
-trial, once for all that share it. So they learn what training is worth and what compression takes away apart.
+numbers in 32 bits. Its quality costs one pass over the validation data, and the surrogate is fitted to it as to another
+trial, once for all that share it. So it learns what training brings and what compression takes away apart.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ class AuxiliaryPoint:
     """A prefix whose quality is known.
 
     Attributes:
-        config: of the space.
-        value: its quality, in its own units.
-        costs: its known costs.
-        after: how many complete trials there were when it was heard of, its own among them.
-        until: after so many it was a trial itself, which counts instead; None: it has not been.
+        config: Of the space.
+        value: Its quality, in its own units.
+        costs: Its known costs.
+        since: How many observations there were when it came, that of its trial among them.
+        until: After so many it was a trial itself, which counts instead; None: it has not been.
     """
 
     config: dict[str, Any]
     value: float
     costs: dict[str, float]
-    after: int
+    since: int
     until: int | None = None
 
 
 class AuxiliaryPoints:
-    """Keeps the prefixes of complete trials, each once.
+    """The prefixes of complete trials, each once.
 
     A trial tells of its prefix by `info.uncompressed_quality`.
 
@@ -51,40 +51,40 @@ class AuxiliaryPoints:
 
     def __init__(self, problem: Problem, uncompressed: Uncompressed | None) -> None:
         self._problem, self._uncompressed = problem, uncompressed
-        self._free: dict[str, AuxiliaryPoint] = {}
+        self._points: dict[str, AuxiliaryPoint] = {}
         self._tried: set[str] = set()
-        self._rows: dict[str, Floats] = {}
+        self._encoded: dict[str, Floats] = {}
 
-    def hear(self, record: Record, count: int) -> None:
-        """Hear of a complete trial, the `count`-th."""
+    def add(self, record: Record, count: int) -> None:
+        """Take in the `count`-th observation."""
         if self._uncompressed is None:
             return
         own = self._problem.identity(record.config)
         self._tried.add(own)
-        if own in self._free and self._free[own].until is None:
-            self._free[own].until = count
+        if own in self._points and self._points[own].until is None:
+            self._points[own].until = count
         value = record.info.uncompressed_quality
         if value is None or record.reevaluation_of is not None:
             return
         try:
             config = self._uncompressed(record.config)
-            if config is None or (key := self._problem.identity(config)) in self._tried or key in self._free:
+            if config is None or (key := self._problem.identity(config)) in self._tried or key in self._points:
                 return
             costs = self._problem.known_costs(config)
         except AutoregError:
             return
         if self._problem.encoded(config) is not None:
-            self._free[key] = AuxiliaryPoint(config, value, costs, count)
+            self._points[key] = AuxiliaryPoint(config, value, costs, count)
 
-    def known(self, count: int) -> list[tuple[AuxiliaryPoint, Floats]]:
-        """Points that counted after `count` complete trials, in the order of the trials that told of them; encoded."""
-        held = {k: f for k, f in self._free.items() if f.after <= count and (f.until is None or f.until > count)}
-        fresh = [k for k in held if k not in self._rows]
-        for key, row in zip(fresh, self._problem.encoded_many([held[k].config for k in fresh]), strict=True):
+    def at(self, count: int) -> list[tuple[AuxiliaryPoint, Floats]]:
+        """Points that count after `count` observations, in the order in which they came, with their encoded configs."""
+        valid = {k: p for k, p in self._points.items() if p.since <= count and (p.until is None or p.until > count)}
+        fresh = [k for k in valid if k not in self._encoded]
+        for key, row in zip(fresh, self._problem.encoded_many([valid[k].config for k in fresh]), strict=True):
             assert row is not None
-            self._rows[key] = row
-        return [(f, self._rows[k]) for k, f in held.items()]
+            self._encoded[key] = row
+        return [(p, self._encoded[k]) for k, p in valid.items()]
 
-    def forget_rows(self) -> None:
+    def forget_encodings(self) -> None:
         """Encode all anew: the columns have changed."""
-        self._rows = {}
+        self._encoded = {}

@@ -1,6 +1,7 @@
-"""Boosted trees and the null model, as scikit-learn regressors that read NaN as "not active".
+"""Boosted trees and the cost-only baseline, as scikit-learn regressors that read NaN as "not active".
 
-Both learn ranks: targets are mapped to normal scores first, predictions mapped back.
+Both are fitted to ranks: targets are mapped to normal scores first, predictions mapped back. Inside of the ensemble,
+whose targets are scores already, `fit_scores` and `predict_scores` do the work without that map.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 from typing import Any, Self, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import xgboost
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-Floats = NDArray[np.float64]
+from autoreg.engine.pareto.front import Floats
 
 
 class RankGaussian:
@@ -28,25 +32,22 @@ class RankGaussian:
     """
 
     def __init__(self, values: ArrayLike) -> None:
-        from scipy.special import ndtri
-        from scipy.stats import rankdata
-
         numbers = np.asarray(values, dtype=float)
         scores = ndtri((rankdata(numbers) - 0.5) / len(numbers))
         self.values, first = np.unique(numbers, return_index=True)
         self.scores: Floats = scores[first]
 
     def forward(self, values: ArrayLike) -> Floats:
-        """Normal scores of `values`; what lies beyond those seen takes the outermost score."""
+        """Normal scores of `values`; what lies beyond those fitted takes the outermost score."""
         return np.asarray(np.interp(np.asarray(values, dtype=float), self.values, self.scores))
 
     def inverse(self, scores: ArrayLike) -> Floats:
-        """Values at `scores`; never beyond those seen."""
+        """Values at `scores`; never beyond those fitted."""
         return np.asarray(np.interp(np.asarray(scores, dtype=float), self.scores, self.values))
 
 
-class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """What the predictors share: input checks and the warped target. Not for use by itself."""
+class _RankGaussianRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """What the regressors share: input checks and the warped target. Not for use by itself."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -54,30 +55,27 @@ class _Ranked(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn from configs X [n, p], NaN where a parameter is not active, and quality y [n]."""
+        """Fit to configs X [n, p], NaN where a parameter is not active, and quality y [n]."""
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", y_numeric=True, dtype=np.float64)
         self.warp_ = RankGaussian(y)
-        self._fit(cast(Floats, X), self.warp_.forward(y))
-        return self
-
-    def score_of(self, X: ArrayLike) -> Floats:
-        """Predicted normal scores [n]; small means a small target."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
-        return self._scores(cast(Floats, X))
+        return self.fit_scores(cast(Floats, X), self.warp_.forward(y))
 
     def predict(self, X: ArrayLike) -> Floats:
         """Predicted quality [n], in its own units."""
-        return self.warp_.inverse(self.score_of(X)) if hasattr(self, "warp_") else self.score_of(X)
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
+        return self.warp_.inverse(self.predict_scores(cast(Floats, X)))
 
-    def _fit(self, X: Floats, scores: Floats) -> None:
+    def fit_scores(self, X: Floats, scores: Floats) -> Self:
+        """Fit to scores [n] as they are, inputs unchecked."""
         raise NotImplementedError
 
-    def _scores(self, X: Floats) -> Floats:
+    def predict_scores(self, X: Floats) -> Floats:
+        """Predicted scores [n], inputs unchecked."""
         raise NotImplementedError
 
 
-class BoostedTrees(_Ranked):
+class BoostedTrees(_RankGaussianRegressor):
     """XGBoost: shallow, slow, sub-sampled trees, which win below 200 trials.
 
     Settings from papers built on 60,000 points (depth 13, min_child_weight 39) correlate with
@@ -98,21 +96,25 @@ class BoostedTrees(_Ranked):
         self.eta = eta
         self.seed = seed
 
-    def _fit(self, X: Floats, scores: Floats) -> None:
-        import xgboost
+    def fit_scores(self, X: Floats, scores: Floats) -> Self:
+        """Fit the trees to scores [n]."""
+        parameters: dict[str, Any] = {
+            "max_depth": self.depth,
+            "eta": self.eta,
+            "subsample": 0.8,
+            "colsample_bytree": 0.8,
+        }
+        parameters |= {"min_child_weight": 1, "nthread": 1, "seed": self.seed, "tree_method": "exact", "verbosity": 0}
+        self.booster_ = xgboost.train(parameters, xgboost.DMatrix(X, scores, nthread=1), self.rounds)
+        return self
 
-        settings = {"max_depth": self.depth, "eta": self.eta, "subsample": 0.8, "colsample_bytree": 0.8}
-        fixed = {"min_child_weight": 1, "nthread": 1, "seed": self.seed, "tree_method": "exact", "verbosity": 0}
-        self.booster_ = xgboost.train(settings | fixed, xgboost.DMatrix(X, scores, nthread=1), self.rounds)
-
-    def _scores(self, X: Floats) -> Floats:
-        import xgboost
-
+    def predict_scores(self, X: Floats) -> Floats:
+        """Predicted scores [n]."""
         return np.asarray(self.booster_.predict(xgboost.DMatrix(X, nthread=1)), dtype=float)
 
 
-class CostOnlyBaseline(_Ranked):
-    """The null model: quality is a monotone function of each cost alone, averaged over the costs.
+class CostOnlyBaseline(_RankGaussianRegressor):
+    """Quality as a monotone function of each cost alone, averaged over the costs.
 
     A predictor that ranks no better than this has learned nothing but that small is bad.
     X holds logarithms of costs [n, k]; without costs (k columns of one value) it predicts the mean.
@@ -125,19 +127,20 @@ class CostOnlyBaseline(_Ranked):
         tags.regressor_tags.poor_score = True  # one cost at a time is not meant to fit well
         return tags
 
-    def _fit(self, X: Floats, scores: Floats) -> None:
-        X = np.nan_to_num(X)
-        self.lines_ = [
-            IsotonicRegression(increasing=_rising(column, scores), out_of_bounds="clip").fit(column, scores)
-            for column in X.T
+    def fit_scores(self, X: Floats, scores: Floats) -> Self:
+        """Fit one isotonic regression for each cost to scores [n]."""
+        self.regressions_ = [
+            IsotonicRegression(increasing=_rises(column, scores), out_of_bounds="clip").fit(column, scores)
+            for column in np.nan_to_num(X).T
         ]
+        return self
 
-    def _scores(self, X: Floats) -> Floats:
+    def predict_scores(self, X: Floats) -> Floats:
+        """Mean of what the regressions predict [n]."""
         columns = np.nan_to_num(X).T
-        return np.asarray(
-            np.mean([line.predict(c) for line, c in zip(self.lines_, columns, strict=True)], axis=0), dtype=float
-        )
+        parts = [model.predict(column) for model, column in zip(self.regressions_, columns, strict=True)]
+        return np.asarray(np.mean(parts, axis=0), dtype=float)
 
 
-def _rising(column: Floats, scores: Floats) -> bool:
+def _rises(column: Floats, scores: Floats) -> bool:
     return bool(np.dot(column - column.mean(), scores - scores.mean()) >= 0)

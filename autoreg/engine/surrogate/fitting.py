@@ -1,10 +1,13 @@
-"""Choosing among candidates before they are trained, by foretold quality at known cost."""
+"""Keeps the surrogate up to date with the completed trials of a study.
+
+All of it is a function of the first n completed trials, whenever it is looked at: a resumed study has the
+same surrogate as one that was never killed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,74 +15,31 @@ from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.problem import Problem
+from autoreg.engine.surrogate import validation
 from autoreg.engine.surrogate.auxiliary_points import AuxiliaryPoints, Uncompressed
+from autoreg.engine.surrogate.ensemble import Ensemble, Hyperparameters, fit_hyperparameters
+from autoreg.engine.surrogate.fitted import FittedSurrogate, log_costs
+from autoreg.engine.surrogate.gp import Kernel
+from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.engine.surrogate.threads import one_thread
-
-if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Ensemble, Hyperparameters, LogScoreWeights
-    from autoreg.engine.surrogate.gp import Kernel
-    from autoreg.engine.surrogate.output_warping import HalfRank
-    from autoreg.engine.surrogate.validation import Quality
+from autoreg.engine.surrogate.weighting import LogScoreWeights, mixture_moments, trust
 
 MIN_TRIALS = 8
-"""Fewest complete trials that the experts learn from."""
-TRUST_MIN_SCORED = 12
-"""Fewest trials that must have been foretold before the experts can lose trust."""
-DISTRUST_MARGIN = 0.05
-DISTRUST_STANDARD_ERRORS = 2.0
-"""How far they must be behind a null model for that: in log-score, nats a trial, and in standard errors of the lead."""
-
-
-@dataclass(frozen=True)
-class FittedSurrogate:
-    """What the experts know after `trials` complete trials, and how they are weighed.
-
-    Attributes:
-        count: Trials that the costly hyperparameters were learned from, and the warp with them.
-        trials: Trials that the experts were fitted to.
-        ensembles: Experts per objective that is not known in advance.
-        known: Objectives whose logarithms the experts see beside the config.
-        weights: Of the experts of the quality.
-        lead: Mean lead of the weighted experts in log-score over the better null model, in nats a trial.
-        error: Its standard error.
-        scored: How many trials were foretold and told.
-        trusted: Whether proposals listen.
-        reason: Why, or why not.
-    """
-
-    count: int
-    trials: int
-    ensembles: Mapping[str, Ensemble]
-    known: tuple[str, ...]
-    weights: Mapping[str, float]
-    lead: float
-    error: float
-    scored: int
-    trusted: bool
-    reason: str
-
-    def logs(self, costs: Sequence[Mapping[str, float]]) -> Floats:
-        """Logarithms [n, k] of the known costs of candidates."""
-        return logs_of(self.known, costs)
-
-
-def logs_of(names: Sequence[str], costs: Sequence[Mapping[str, float]]) -> Floats:
-    """Logarithms [n, k] of some costs."""
-    table = np.array([[c.get(n, 1e-12) for n in names] for c in costs], dtype=float).reshape(len(costs), len(names))
-    return np.asarray(np.log(np.maximum(table, 1e-12)))
+"""Fewest complete trials that a surrogate is fitted to."""
+REFIT_PERIOD = 3
+"""Complete trials between two fits of the hyper-parameters, at least; an eighth of all where that is more."""
+QUANTILE_90 = 1.2816
+"""Standard deviations of a normal distribution from its median to its 90 % quantile: both sides enclose 80 %."""
 
 
 class SurrogateFitter:
-    """Keeps the experts up to date: warp, parameters and trees now and then, the rest with every trial.
-
-    What is learned depends on recorded trials alone, so that a resumed study learns the same.
+    """Fits hyper-parameters and trees now and then, the base models with every trial.
 
     Args:
         problem: The study.
         seed: Seed of the trees.
-        least: Fewest complete trials to learn from.
-        every: Complete trials between two times that hyperparameters are learned; grows to an eighth of the trials.
-        group: Label of the trials that share luck (their trained prefix, say).
+        min_trials: Fewest complete trials to fit to.
+        group: Label of the trials that share their seed's noise (their trained prefix, say); None: each has its own.
         uncompressed: The uncompressed prefix of a config, see `autoreg.engine.surrogate.auxiliary_points`.
     """
 
@@ -87,246 +47,225 @@ class SurrogateFitter:
         self,
         problem: Problem,
         seed: int = 0,
-        least: int = MIN_TRIALS,
-        every: int = 3,
+        min_trials: int = MIN_TRIALS,
         group: Callable[[dict[str, Any]], str] | None = None,
         uncompressed: Uncompressed | None = None,
     ) -> None:
-        from autoreg.engine.surrogate.ensemble import LogScoreWeights
-
         self._problem = problem
         self._seed = seed
-        self._least = least
-        self._every = every
+        self._min_trials = min_trials
         self._group = group or problem.identity
-        self._prefixes = AuxiliaryPoints(problem, uncompressed)
-        self._rows: dict[int, Floats | None] = {}
-        self._groups: dict[int, str] = {}
-        self._usable: list[Record] = []
-        self._matrix: Floats = np.zeros((0, 0))
-        self._logged: Floats = np.zeros((0, 0))
-        self._heard = 0
-        self._scored = 0
-        self._warps: dict[int, HalfRank] = {}
-        self._settings: tuple[int, dict[str, Hyperparameters]] | None = None
-        self._learned: FittedSurrogate | None = None
-        self.board: LogScoreWeights = LogScoreWeights()
+        self._auxiliary = AuxiliaryPoints(problem, uncompressed)
         self._sign = float(problem.signs[problem.names.index(problem.quality)])
+        self._observations: list[Record] = []
+        self._ended = 0
+        self._groups: dict[int, str] = {}
+        self._warps: dict[int, HalfRank] = {}
+        self._forget_encodings()
+
+    def _forget_encodings(self) -> None:
+        """Begin anew with all that depends on the columns of encoded configs."""
+        self._encoded: dict[int, Floats | None] = {}
+        self._matrix: Floats = np.zeros((0, 0))
+        self._log_costs: Floats = np.zeros((0, 0))
+        self._hyperparameters: tuple[int, dict[str, Hyperparameters]] | None = None
+        self._fitted: FittedSurrogate | None = None
+        self._validated = 0
+        self.log_scores = LogScoreWeights()
+        self._auxiliary.forget_encodings()
+
+    @property
+    def observations(self) -> Sequence[Record]:
+        """Complete trials whose config belongs to the space, re-evaluations too, in the order in which they ended."""
+        return self._observations
 
     def fit(self, state: StudyState) -> FittedSurrogate | None:
-        """What is known now, or None with too few trials."""
-        for number in state.ended_numbers[self._heard :]:
+        """Bring the surrogate up to date with a state; None with too few trials."""
+        for number in state.ended_numbers[self._ended :]:
             record = state.records[number]
-            if record.state == "COMPLETE" and self._row(record) is not None:
-                self._usable.append(record)
-                self._prefixes.hear(record, len(self._usable))
+            if record.state == "COMPLETE" and self._encode(record) is not None:
+                self._observations.append(record)
+                self._auxiliary.add(record, len(self._observations))
                 self._check_prior(record)
-        self._heard = len(state.ended_numbers)
-        if len(self._usable) < self._least:
+        self._ended = len(state.ended_numbers)
+        if len(self._observations) < self._min_trials:
             return None
-        if self._learned is None or self._learned.trials != len(self._usable):
+        if self._fitted is None or self._fitted.trials != len(self._observations):
             with one_thread():
-                self._score()
-                self._learned = self._fit()
-        return self._learned
+                self._validate_predictions()
+                self._fitted = self._fit()
+        return self._fitted
 
-    def validation(self, state: StudyState) -> Quality | None:
-        """How well the experts foretold, in the words of a report; None with too few trials."""
-        from autoreg.engine.surrogate import validation
+    def validation(self, state: StudyState) -> validation.Validation | None:
+        """How well trials were predicted before they completed; None with too few trials."""
+        fitted = self.fit(state)
+        return None if fitted is None else validation.validate(self.log_scores, fitted)
 
-        learned = self.fit(state)
-        return None if learned is None else validation.validate(self.board, learned)
+    def predict(self, fitted: FittedSurrogate, config: dict[str, Any], costs: Mapping[str, float]) -> Prediction | None:
+        """The prediction of one config, to be recorded with it: median, 80 % bounds, and that of every base model.
 
-    def foretell(self, learned: FittedSurrogate, encoded: Floats, costs: Mapping[str, float]) -> dict[str, list[float]]:
-        """Mean and deviation of the score by every expert and null model for one config, to be recorded with it."""
-        ensemble = learned.ensembles[self._problem.quality]
-        logs = learned.logs([costs])
-        return {
-            n: [round(float(m[0]), 6), round(float(s[0]), 6)]
-            for n, (m, s) in ensemble.predict(encoded[None, :], logs, nulls=True).items()
+        None where the config does not belong to the space.
+        """
+        encoded = self._problem.encoded(config)
+        if encoded is None:
+            return None
+        ensemble = fitted.ensembles[self._problem.quality]
+        by_model = {
+            name: (round(float(mean[0]), 6), round(float(spread[0]), 6))
+            for name, (mean, spread) in ensemble.predict(
+                encoded[None, :], fitted.log_costs([costs]), baselines=True
+            ).items()
         }
-
-    def knows(self, record: Record) -> bool:
-        """Whether the experts can see a trial: its config belongs to the space."""
-        return self._row(record) is not None
+        weighted = {n: (np.array([m]), np.array([s])) for n, (m, s) in by_model.items() if n in fitted.weights}
+        mean, spread = mixture_moments(weighted, fitted.weights)
+        warp = ensemble.hyperparameters.warp
+        ends = [self._sign * float(warp.inverse(mean + z * spread)[0]) for z in (-QUANTILE_90, 0.0, QUANTILE_90)]
+        return Prediction(
+            {self._problem.quality: ends[1]},
+            low=min(ends),
+            high=max(ends),
+            trials=fitted.trials,
+            trusted=fitted.trusted,
+            warp_trials=fitted.hyperparameter_trials,
+            scores=by_model,
+        )
 
     def group(self, record: Record) -> str:
-        """Label of what a trial shares its luck with."""
+        """Label of what a trial shares its seed's noise with."""
         if record.number not in self._groups:
             self._groups[record.number] = self._group(record.config)
         return self._groups[record.number]
 
-    def scored(self, learned: FittedSurrogate, records: Sequence[Record]) -> tuple[Kernel, Floats, Floats, float]:
-        """Complete trials as the Gaussian process sees them: kernel, columns [n, p], scores [n], variance of noise."""
-        ensemble = learned.ensembles[self._problem.quality]
-        columns = ensemble.hyperparameters.features(
-            np.hstack([self._table(records), learned.logs([r.costs for r in records])])
+    def gp_data(self, fitted: FittedSurrogate, records: Sequence[Record]) -> tuple[Kernel, Floats, Floats, float]:
+        """Complete trials as the Gaussian process sees them: kernel, columns [n, p], scores [n], noise variance."""
+        ensemble = fitted.ensembles[self._problem.quality]
+        parameters = ensemble.hyperparameters
+        columns = parameters.features(
+            np.hstack([self._encode_all(records), fitted.log_costs([r.costs for r in records])])
         )
-        scores = ensemble.hyperparameters.warp.forward(self._values(self._problem.quality, records))
-        return ensemble.hyperparameters.kernel, columns, scores, ensemble.noise
+        scores = parameters.warp.forward(self._values(self._problem.quality, records))
+        return parameters.kernel, columns, scores, ensemble.noise_variance
 
-    def _cost_names(self) -> tuple[str, ...]:
-        first = self._usable[: self._least]
-        names = self._problem.names
-        return tuple(n for n in names if n != self._problem.quality and all(n in r.costs for r in first))
-
-    def _logs(self, records: Sequence[Record]) -> Floats:
-        return logs_of(self._cost_names(), [r.costs for r in records])
+    # -- inputs ---------------------------------------------------------------------------------
 
     def _check_prior(self, record: Record) -> None:
-        """Let the prior hear of a trial. If that ends it, its column is gone and all is learned anew."""
+        """Show the prior a trial. If that ends it, its column is gone and all is fitted anew."""
         prior = self._problem.prior
         if prior is None or not prior.active:
             return
         prior.update(record.config, self._sign * record.metrics[self._problem.quality])
         if not prior.active:
-            self._rows, self._matrix, self._logged = {}, np.zeros((0, 0)), np.zeros((0, 0))
-            self._settings, self._learned, self._scored = None, None, 0
-            self._prefixes.forget_rows()
-            self.board = type(self.board)()
+            self._forget_encodings()
 
-    def _count(self, available: int) -> int:
-        count = self._least
-        while (step := max(self._every, count // 8)) <= available - count:
-            count += step
-        return count
+    def _cost_names(self) -> tuple[str, ...]:
+        """Objectives beside the quality that were known in advance of all of the first trials."""
+        first = self._observations[: self._min_trials]
+        names = self._problem.names
+        return tuple(n for n in names if n != self._problem.quality and all(n in r.costs for r in first))
 
-    def _row(self, record: Record) -> Floats | None:
-        if record.number not in self._rows:
-            self._rows[record.number] = self._problem.encoded(record.config)
-        return self._rows[record.number]
+    def _log_costs_of(self, records: Sequence[Record]) -> Floats:
+        return log_costs(self._cost_names(), [r.costs for r in records])
 
-    def _table(self, records: Sequence[Record]) -> Floats:
-        return np.array([self._row(r) for r in records])
+    def _encode(self, record: Record) -> Floats | None:
+        if record.number not in self._encoded:
+            self._encoded[record.number] = self._problem.encoded(record.config)
+        return self._encoded[record.number]
 
-    def _grown(self, records: Sequence[Record]) -> tuple[Floats, Floats]:
-        """Encoded configs and log costs of all usable trials; only those of new ones are looked up."""
-        fresh = records[len(self._matrix) :]
-        if len(self._matrix) and fresh:
-            self._matrix = np.vstack([self._matrix, self._table(fresh)])
-            self._logged = np.vstack([self._logged, self._logs(fresh)])
-        elif fresh:
-            self._matrix, self._logged = self._table(fresh), self._logs(fresh)
-        return self._matrix, self._logged
-
-    def _with_prefixes(
-        self, encoded: Floats, quality: Floats, logs: Floats, count: int
-    ) -> tuple[Floats, Floats, Floats]:
-        """The first `count` trials and the prefixes that they told of, each before the trial that told of it."""
-        free = self._prefixes.known(count)
-        if not free:
-            return encoded, quality, logs
-        order = np.argsort([*(f.after - 1.5 for f, _ in free), *range(count)], kind="stable")
-        rows = np.vstack([*(row for _, row in free), encoded])
-        values = np.concatenate([[self._sign * f.value for f, _ in free], quality])
-        costs = np.vstack([logs_of(self._cost_names(), [f.costs for f, _ in free]), logs])
-        return rows[order], values[order], costs[order]
+    def _encode_all(self, records: Sequence[Record]) -> Floats:
+        return np.array([self._encode(r) for r in records])
 
     def _values(self, name: str, records: Sequence[Record]) -> Floats:
         sign = float(self._problem.signs[self._problem.names.index(name)])
         return np.asarray(sign * np.array([r.metrics[name] for r in records], dtype=float))
 
-    def _warp(self, count: int) -> HalfRank:
-        from autoreg.engine.surrogate.output_warping import HalfRank
+    def _inputs(self) -> tuple[Floats, Floats]:
+        """Encoded configs and log costs of all observations; only those of new ones are worked out."""
+        fresh = self._observations[len(self._matrix) :]
+        if len(self._matrix) and fresh:
+            self._matrix = np.vstack([self._matrix, self._encode_all(fresh)])
+            self._log_costs = np.vstack([self._log_costs, self._log_costs_of(fresh)])
+        elif fresh:
+            self._matrix, self._log_costs = self._encode_all(fresh), self._log_costs_of(fresh)
+        return self._matrix, self._log_costs
 
+    def _with_auxiliary(
+        self, encoded: Floats, quality: Floats, logs: Floats, count: int
+    ) -> tuple[Floats, Floats, Floats]:
+        """The first `count` trials and their auxiliary points, each before the trial that it came with."""
+        points = self._auxiliary.at(count)
+        if not points:
+            return encoded, quality, logs
+        # The trial of a point that came with the n-th stands at n - 1, the point itself half a place before.
+        order = np.argsort([*(p.since - 1.5 for p, _ in points), *range(count)], kind="stable")
+        rows = np.vstack([*(row for _, row in points), encoded])
+        values = np.concatenate([[self._sign * p.value for p, _ in points], quality])
+        costs = np.vstack([log_costs(self._cost_names(), [p.costs for p, _ in points]), logs])
+        return rows[order], values[order], costs[order]
+
+    # -- fitting --------------------------------------------------------------------------------
+
+    def _hyperparameter_trials(self) -> int:
+        """Trials that the hyper-parameters are fitted to: the last of fixed counts that was reached."""
+        count = self._min_trials
+        while (step := max(REFIT_PERIOD, count // 8)) <= len(self._observations) - count:
+            count += step
+        return count
+
+    def _warp(self, count: int) -> HalfRank:
         if count not in self._warps:
-            self._warps[count] = HalfRank(self._values(self._problem.quality, self._usable[:count]))
+            self._warps[count] = HalfRank(self._values(self._problem.quality, self._observations[:count]))
         return self._warps[count]
 
-    def _score(self) -> None:
-        """Hear how trials ended that were foretold; the first few are foretold from the half that came before."""
-        if self._scored == 0:
-            self._replay()
-            self._scored = self._least
-        for record in self._usable[self._scored :]:
-            prediction = record.prediction
-            if prediction is not None and 0 < prediction.warp_trials <= len(self._usable):
-                came = [self._sign * record.metrics[self._problem.quality]]
-                self._hear(record, prediction.scores, float(self._warp(prediction.warp_trials).forward(came)[0]))
-        self._scored = len(self._usable)
-
-    def _replay(self) -> None:
-        from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
-
-        half = max(self._least // 2 + 1, 4)
-        first, rest = self._usable[:half], self._usable[half : self._least]
-        quality = self._values(self._problem.quality, first)
-        hyperparameters = fit_hyperparameters(self._table(first), quality, self._logs(first), self._seed)
-        ensemble = Ensemble(hyperparameters, self._table(first), quality, self._logs(first))
-        foretold = ensemble.predict(self._table(rest), self._logs(rest), nulls=True)
-        scores = hyperparameters.warp.forward(self._values(self._problem.quality, rest))
-        for k, record in enumerate(rest):
-            self._hear(record, {n: [float(m[k]), float(s[k])] for n, (m, s) in foretold.items()}, float(scores[k]))
-
-    def _hear(self, record: Record, foretold: Mapping[str, Sequence[float]], score: float) -> None:
-        cost = float(self._logs([record]).mean()) if self._cost_names() else 0.0
-        self.board.add(foretold, score, self.group(record), cost)
-
     def _fit(self) -> FittedSurrogate:
-        from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
-
-        problem, records = self._problem, self._usable
-        count = self._count(len(records))
+        problem, records = self._problem, self._observations
+        count = self._hyperparameter_trials()
         known = self._cost_names()
-        unknown = [n for n in problem.names if n not in known]
-        encoded, logs = self._grown(records)
-        told = {n: (encoded, self._values(n, records), logs) for n in unknown}
-        if self._settings is None or self._settings[0] != count:
-            first = {n: (e[:count], v[:count], c[:count]) for n, (e, v, c) in told.items()}
-            first[problem.quality] = self._with_prefixes(*first[problem.quality], count)
+        encoded, logs = self._inputs()
+        data = {n: (encoded, self._values(n, records), logs) for n in problem.names if n not in known}
+        if self._hyperparameters is None or self._hyperparameters[0] != count:
+            first = {n: (e[:count], v[:count], c[:count]) for n, (e, v, c) in data.items()}
+            first[problem.quality] = self._with_auxiliary(*first[problem.quality], count)
             warps = {problem.quality: self._warp(count)}
-            self._settings = count, {n: fit_hyperparameters(*t, self._seed, warps.get(n)) for n, t in first.items()}
-        told[problem.quality] = self._with_prefixes(*told[problem.quality], len(records))
-        ensembles = {n: Ensemble(self._settings[1][n], *t) for n, t in told.items()}
-        lead, error, rival = self.board.lead()
-        trusted, reason = trust(lead, error, rival, len(self.board.own))
-        weights = self.board.weights(ensembles[problem.quality].names)
-        return FittedSurrogate(
-            count, len(records), ensembles, known, weights, lead, error, len(self.board.own), trusted, reason
+            self._hyperparameters = (
+                count,
+                {n: fit_hyperparameters(*d, self._seed, warps.get(n)) for n, d in first.items()},
+            )
+        data[problem.quality] = self._with_auxiliary(*data[problem.quality], len(records))
+        ensembles = {n: Ensemble(self._hyperparameters[1][n], *d) for n, d in data.items()}
+        lead, error, rival = self.log_scores.lead()
+        predicted = len(self.log_scores.ensemble)
+        trusted, reason = trust(lead, error, rival, predicted)
+        weights = self.log_scores.weights(ensembles[problem.quality].base_models)
+        return FittedSurrogate(count, len(records), ensembles, known, weights, lead, error, predicted, trusted, reason)
+
+    # -- validation -----------------------------------------------------------------------------
+
+    def _validate_predictions(self) -> None:
+        """Score the predictions of trials that completed; the first few are predicted from the half before them."""
+        if self._validated == 0:
+            self._predict_first()
+            self._validated = self._min_trials
+        for record in self._observations[self._validated :]:
+            prediction = record.prediction
+            if prediction is not None and 0 < prediction.warp_trials <= len(self._observations):
+                value = self._sign * record.metrics[self._problem.quality]
+                score = float(self._warp(prediction.warp_trials).forward([value])[0])
+                self._score(record, prediction.scores, score)
+        self._validated = len(self._observations)
+
+    def _predict_first(self) -> None:
+        half = max(self._min_trials // 2 + 1, 4)
+        first, rest = self._observations[:half], self._observations[half : self._min_trials]
+        data = self._encode_all(first), self._values(self._problem.quality, first), self._log_costs_of(first)
+        parameters = fit_hyperparameters(*data, self._seed)
+        predictions = Ensemble(parameters, *data).predict(
+            self._encode_all(rest), self._log_costs_of(rest), baselines=True
         )
+        scores = parameters.warp.forward(self._values(self._problem.quality, rest))
+        for k, record in enumerate(rest):
+            by_model = {n: (float(mean[k]), float(spread[k])) for n, (mean, spread) in predictions.items()}
+            self._score(record, by_model, float(scores[k]))
 
-
-def trust(lead: float, error: float, rival: str, scored: int) -> tuple[bool, str]:
-    """Whether experts with such a lead are listened to, and why: they are, unless they are seen to be worse.
-
-    Waiting for a lead that is beyond doubt cost more than it saved on HPOLib (`benchmarks/results/README.md`).
-    """
-    if scored < TRUST_MIN_SCORED:
-        return True, f"listened to until {TRUST_MIN_SCORED} trials were foretold; {scored} were"
-    against = "cost alone" if rival == "null" else "the mean alone"
-    said = f"log-score {lead:+.2f} a trial against {against}, over {scored} trials foretold before they were told"
-    return (
-        (False, f"{said}: worse beyond doubt")
-        if lead < -max(DISTRUST_MARGIN, DISTRUST_STANDARD_ERRORS * error)
-        else (True, said)
-    )
-
-
-def predict(
-    problem: Problem,
-    learner: SurrogateFitter,
-    learned: FittedSurrogate,
-    config: dict[str, Any],
-    costs: Mapping[str, float],
-) -> Prediction | None:
-    """What is foretold of one config, to be recorded with it: median, 80 % bounds, and every expert's word."""
-    from autoreg.engine.surrogate.ensemble import mixture_moments
-
-    encoded = problem.encoded(config)
-    if encoded is None:
-        return None
-    sign = float(problem.signs[problem.names.index(problem.quality)])
-    experts = learner.foretell(learned, encoded, costs)
-    given = {n: (np.array([m]), np.array([s])) for n, (m, s) in experts.items() if n in learned.weights}
-    mean, spread = mixture_moments(given, learned.weights)
-    warp = learned.ensembles[problem.quality].hyperparameters.warp
-    low, middle, high = (sign * warp.inverse(mean + z * spread)[0] for z in (-1.2816, 0.0, 1.2816))
-    return Prediction(
-        {problem.quality: float(middle)},
-        float(min(low, high)),
-        float(max(low, high)),
-        learned.trials,
-        learned.trusted,
-        learned.count,
-        {name: (mean, spread) for name, (mean, spread) in experts.items()},
-    )
+    def _score(self, record: Record, predictions: Mapping[str, tuple[float, float]], score: float) -> None:
+        cost = float(self._log_costs_of([record]).mean()) if self._cost_names() else 0.0
+        self.log_scores.update(predictions, score, self.group(record), cost)

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import minimize
 
 from autoreg.engine.pareto.front import Floats
+from autoreg.lazy import lazy_module
 
-PRIORS = ((0.0, 0.7), (-0.7, 1.0), (-1.5, 1.5))
-"""Mean and deviation of the logarithms of the Matern amplitude, the linear weight and the noise."""
-LENGTHS = 0.8
+if TYPE_CHECKING:
+    from scipy import linalg, optimize
+else:
+    linalg, optimize = lazy_module("scipy.linalg"), lazy_module("scipy.optimize")
+
+HYPERPRIORS = ((0.0, 0.7), (-0.7, 1.0), (-1.5, 1.5))
+"""Mean and deviation of the logarithms of the Matern amplitude, the linear weight and the noise; chosen on HPOLib."""
+LENGTH_SCALE_PRIOR_STD = 0.8
 """Deviation of the logarithm of each length scale; its mean is that of the root of the number of columns."""
-REACH = 4.0
-"""Deviations from its mean that a parameter may reach."""
+MAX_PRIOR_DEVIATIONS = 4.0
+"""How far from its prior's mean a parameter may move, in deviations of that prior: the bounds of the optimizer."""
+JITTER = 1e-8
+"""Variance added to the diagonal, so that equal points leave the covariance positive definite."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +38,25 @@ class Kernel:
         amplitude: Logarithm of a.
         linear: Logarithm of b.
         noise: Logarithm of the noise's standard deviation.
-        lengths: Logarithms of the length scales [p].
+        length_scales: Their logarithms [p].
     """
 
     amplitude: float
     linear: float
     noise: float
-    lengths: Floats
+    length_scales: Floats
 
     def covariance(self, left: Floats, right: Floats) -> Floats:
         """Covariance [n, m] of noiseless values."""
-        left, right = left / np.exp(self.lengths), right / np.exp(self.lengths)
+        left, right = left / np.exp(self.length_scales), right / np.exp(self.length_scales)
         inner = left @ right.T
         squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :] - 2 * inner
         r = np.sqrt(5 * np.maximum(squares, 0.0))
         return np.asarray(_matern(r, self.amplitude) + math.exp(2 * self.linear) * inner)
 
     def diagonal(self, points: Floats) -> Floats:
-        """Variance [n] of noiseless values."""
-        squares = ((points / np.exp(self.lengths)) ** 2).sum(axis=1)
+        """Prior variance [n] of noiseless values."""
+        squares = ((points / np.exp(self.length_scales)) ** 2).sum(axis=1)
         return np.asarray(math.exp(2 * self.amplitude) + math.exp(2 * self.linear) * squares)
 
 
@@ -57,22 +64,21 @@ def _matern(r: Floats, amplitude: float) -> Floats:
     return np.asarray(math.exp(2 * amplitude) * (1 + r + r * r / 3) * np.exp(-r))
 
 
-def fit_kernel(X: Floats, y: Floats, start: Kernel | None = None, rounds: int = 60) -> Kernel:
-    """Parameters that maximize the posterior, from points X [n, p] and centred targets y [n] of spread about 1.
+def fit_kernel(X: Floats, y: Floats, max_iterations: int = 60) -> Kernel:
+    """Hyper-parameters that maximize the posterior (MAP, type II).
 
     Args:
-        X: Points; columns of comparable scale, centred.
-        y: Targets.
-        start: Where to begin; the mode of the priors by default.
-        rounds: Most steps of the optimizer (L-BFGS).
+        X: Points [n, p]; columns of comparable scale, centred.
+        y: Targets [n], centred, of spread about 1.
+        max_iterations: Of the optimizer (L-BFGS).
 
     Reference: a length scale for each column with a log-normal prior whose median grows with the root of the
     dimension, Hvarfner et al., "Vanilla Bayesian optimization performs great in high dimensions", 2024, arXiv
     2402.02229; the numbers of the priors are our own, chosen on HPOLib.
     """
     count, columns = X.shape
-    middle = np.concatenate([[m for m, _ in PRIORS], np.full(columns, 0.5 * math.log(max(columns, 1)))])
-    width = np.concatenate([[w for _, w in PRIORS], np.full(columns, LENGTHS)])
+    prior_mean = np.concatenate([[m for m, _ in HYPERPRIORS], np.full(columns, 0.5 * math.log(max(columns, 1)))])
+    prior_std = np.concatenate([[w for _, w in HYPERPRIORS], np.full(columns, LENGTH_SCALE_PRIOR_STD)])
     squares = ((X[:, None, :] - X[None, :, :]) ** 2).reshape(count * count, columns)
     inner = (X[:, None, :] * X[None, :, :]).reshape(count * count, columns)
 
@@ -80,49 +86,58 @@ def fit_kernel(X: Floats, y: Floats, start: Kernel | None = None, rounds: int = 
         inverse_squares = np.exp(-2 * p[3:])
         r = np.sqrt(5 * (squares @ inverse_squares).reshape(count, count))
         matern = _matern(r, p[0])
-        straight = math.exp(2 * p[1]) * (inner @ inverse_squares).reshape(count, count)
-        covariance = matern + straight
-        covariance[np.diag_indices(count)] += math.exp(2 * p[2]) + 1e-8
+        linear = math.exp(2 * p[1]) * (inner @ inverse_squares).reshape(count, count)
+        covariance = matern + linear
+        covariance[np.diag_indices(count)] += math.exp(2 * p[2]) + JITTER
         try:
-            factor = cho_factor(covariance, lower=True)
+            factor = linalg.cho_factor(covariance, lower=True)
         except np.linalg.LinAlgError:
             return 1e10, np.zeros_like(p)
-        weight = cho_solve(factor, y)
-        outer = np.outer(weight, weight) - cho_solve(factor, np.eye(count))
+        weight = linalg.cho_solve(factor, y)
+        outer = np.outer(weight, weight) - linalg.cho_solve(factor, np.eye(count))
         fit = 0.5 * y @ weight + np.log(np.diag(factor[0])).sum()
         slope = -math.exp(2 * p[0]) * (5 / 6) * (1 + r) * np.exp(-r)  # of the Matern part by the squared distance
-        by_length = (outer * slope).ravel() @ squares + math.exp(2 * p[1]) * (outer.ravel() @ inner)
+        by_length_scale = (outer * slope).ravel() @ squares + math.exp(2 * p[1]) * (outer.ravel() @ inner)
         gradient = np.empty_like(p)
-        gradient[:3] = (outer * matern).sum(), (outer * straight).sum(), math.exp(2 * p[2]) * np.trace(outer)
-        gradient[3:] = -by_length * inverse_squares
-        off = (p - middle) / width
-        return float(fit + 0.5 * off @ off), off / width - gradient
+        gradient[:3] = (outer * matern).sum(), (outer * linear).sum(), math.exp(2 * p[2]) * np.trace(outer)
+        gradient[3:] = -by_length_scale * inverse_squares
+        deviation = (p - prior_mean) / prior_std
+        return float(fit + 0.5 * deviation @ deviation), deviation / prior_std - gradient
 
-    first = middle if start is None else np.concatenate([[start.amplitude, start.linear, start.noise], start.lengths])
-    bounds = list(zip(middle - REACH * width, middle + REACH * width, strict=True))
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds}).x
+    bounds = list(
+        zip(prior_mean - MAX_PRIOR_DEVIATIONS * prior_std, prior_mean + MAX_PRIOR_DEVIATIONS * prior_std, strict=True)
+    )
+    found = optimize.minimize(
+        loss, prior_mean, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": max_iterations}
+    ).x
     return Kernel(float(found[0]), float(found[1]), float(found[2]), found[3:])
 
 
 class GaussianProcess:
-    """The posterior at fixed parameters: targets y [n] at points X [n, p]."""
+    """The posterior at fixed hyper-parameters.
+
+    Args:
+        kernel: Its hyper-parameters.
+        X: Points [n, p].
+        y: Targets [n].
+    """
 
     def __init__(self, kernel: Kernel, X: Floats, y: Floats) -> None:
         self.kernel, self.points = kernel, X
         self.center = float(y.mean())
         covariance = kernel.covariance(X, X)
-        covariance[np.diag_indices(len(X))] += math.exp(2 * kernel.noise) + 1e-8
+        covariance[np.diag_indices(len(X))] += math.exp(2 * kernel.noise) + JITTER
         self._lower = np.linalg.cholesky(covariance)
-        self._weight = cho_solve((self._lower, True), y - self.center)
+        self._weight = linalg.cho_solve((self._lower, True), y - self.center)
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
-        """Mean [n] and variance [n] of noiseless values; add `noise` for the variance of what will be observed."""
+        """Mean [n] and variance [n] of noiseless values; add `noise_variance` for that of what will be observed."""
         between = self.kernel.covariance(X, self.points)
-        half = solve_triangular(self._lower, between.T, lower=True)
+        half = linalg.solve_triangular(self._lower, between.T, lower=True)
         variance = self.kernel.diagonal(X) - np.einsum("ij,ij->j", half, half)
         return self.center + between @ self._weight, np.maximum(variance, 1e-10)
 
     @property
-    def noise(self) -> float:
-        """Variance of the noise."""
+    def noise_variance(self) -> float:
+        """Variance of the noise of one observation."""
         return math.exp(2 * self.kernel.noise)

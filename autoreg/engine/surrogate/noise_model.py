@@ -1,16 +1,18 @@
-"""What is believed of recipes that were run: how good each is over seeds, and which of them make up the front.
+"""How good recipes are over seeds, and which of them make up the front.
 
-One run tells a recipe's quality with luck in it, and the front of what was observed is made of the lucky. What is
-believed is the posterior of a Gaussian process over scores, which draws each observed mean towards what the trials
-around it foretell, the more the noisier a run is and the fewer runs there are. Luck is shared in part by the variants
-of one training. How much of the noise is luck, and how much of that is shared, is learned from replicates and from
-variants by marginal likelihood.
+One run shows a recipe's quality with its seed's noise in it, and the front of what was observed is made of those whose
+noise was kind. The estimate here is the posterior of a Gaussian process over scores, which draws each observed mean
+towards what the trials around it predict, the more the noisier a run is and the fewer runs there are. The noise of a
+seed is shared in part by the variants of one training. How much of the process' noise is the seed's, and how much of
+that is shared, is fitted to re-evaluations and variants by marginal likelihood; the rest is lack of fit, what sets a
+recipe apart from its neighbours at every seed.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,39 +22,55 @@ from numpy.typing import NDArray
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats, nondominated
 from autoreg.engine.problem import Problem
+from autoreg.engine.surrogate.ensemble import Hyperparameters
+from autoreg.engine.surrogate.fitted import FittedSurrogate
+from autoreg.engine.surrogate.fitting import SurrogateFitter
+from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.engine.surrogate.threads import one_thread
+from autoreg.lazy import lazy_module
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.fitting import FittedSurrogate, SurrogateFitter
-    from autoreg.engine.surrogate.output_warping import HalfRank
+    from scipy import linalg
+else:
+    linalg = lazy_module("scipy.linalg")
 
-NEAR = 96
-"""Recipes that may be believed to be on the front, at most: those of lowest non-dominated rank."""
-HELD = 256
-"""Runs that a belief is made from, at most."""
-LUCKS = (0.01, 0.1, 0.3, 1.0)
-SHARES = (0.0, 0.3, 0.6, 0.9)
-"""Tried for the share of the noise that is luck, and for the share of luck that variants of one training have in
-common. Where no recipe was run twice and no training used twice, the likelihood is indifferent, and the prior below
-is what counts: on HPOLib's tables luck was 0.1 to 0.6 of what the process takes for noise, among the good half."""
-PRIOR_LUCK = {0.01: -1.5, 0.1: -0.5, 0.3: 0.0, 1.0: -0.5}
-PRIOR_SHARE = {0.0: -0.5, 0.3: 0.0, 0.6: 0.0, 0.9: -0.5}
-DRAWS = 1024
+MIN_NEAR_FRONT = 96
+"""Recipes whose posterior is estimated: whole non-dominated ranks until there are so many."""
+MAX_POSTERIOR_RUNS = 256
+"""Runs that the posterior is conditioned on, at most."""
+SEED_FRACTIONS = (0.01, 0.1, 0.3, 1.0)
+SHARED_FRACTIONS = (0.0, 0.3, 0.6, 0.9)
+"""Tried for the fraction of the noise that is the seed's, and for the fraction of that which variants of one training
+share. Where no recipe was run twice and no training used twice, the likelihood is indifferent, and the prior below is
+what counts: on HPOLib's tables the seed's was 0.1 to 0.6 of what the process takes for noise, among the good half."""
+LOG_PRIOR_SEED_FRACTION = {0.01: -1.5, 0.1: -0.5, 0.3: 0.0, 1.0: -0.5}
+LOG_PRIOR_SHARED_FRACTION = {0.0: -0.5, 0.3: 0.0, 0.6: 0.0, 0.9: -0.5}
+PRIOR_MODE = (0.3, 0.3)
+"""Seed and shared fraction while there is no run to fit them to."""
+JITTER = 1e-8
+"""Variance added to the diagonal, so that equal configs leave the covariance positive definite."""
+FRONT_DRAWS = 1024
+"""Draws from the posterior that the probability of being on the front is counted over."""
 
 
 @dataclass(frozen=True)
 class NoiseVariances:
-    """Variance of a score that another seed would change, the part of it that a training's variants share, and what
-    sets a recipe apart from its neighbours at every seed."""
+    """What the noise of a score consists of.
+
+    Attributes:
+        seed_variance: What another seed would change.
+        shared_seed_variance: The part of it that the variants of one training share.
+        lack_of_fit: What sets a recipe apart from its neighbours at every seed.
+    """
 
     seed_variance: float
-    shared: float
+    shared_seed_variance: float
     lack_of_fit: float
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs as a belief takes them: score [n], recipe [n] and group [n] (training and seed) as indices."""
+    """Runs as the posterior takes them: score [n], recipe [n] and group [n] (training and seed) as indices."""
 
     scores: Floats
     recipe: NDArray[np.int64]
@@ -60,52 +78,54 @@ class Runs:
 
 
 def covariance(runs: Runs, prior: Floats, noise: NoiseVariances) -> Floats:
-    """Covariance [n, n] of observed scores, from that of recipes [k, k] before any quirk and luck."""
+    """Covariance [n, n] of observed scores, from that of recipes [k, k] without any noise."""
     same = runs.recipe[:, None] == runs.recipe[None, :]
-    near = runs.group[:, None] == runs.group[None, :]
-    own = np.eye(len(runs.scores)) * (noise.seed_variance - noise.shared)
-    return np.asarray(prior[np.ix_(runs.recipe, runs.recipe)] + noise.lack_of_fit * same + noise.shared * near + own)
+    together = runs.group[:, None] == runs.group[None, :]
+    own = np.eye(len(runs.scores)) * (noise.seed_variance - noise.shared_seed_variance)
+    return np.asarray(
+        prior[np.ix_(runs.recipe, runs.recipe)] + noise.lack_of_fit * same + noise.shared_seed_variance * together + own
+    )
 
 
 def log_likelihood(runs: Runs, prior: Floats, noise: NoiseVariances) -> float:
     """Logarithm of the density of the scores, up to a constant; -inf where the covariance has no factor."""
-    from scipy.linalg import cho_factor, cho_solve
-
-    off = runs.scores - runs.scores.mean()
+    centred = runs.scores - runs.scores.mean()
     try:
-        factor = cho_factor(covariance(runs, prior, noise), lower=True)
+        factor = linalg.cho_factor(covariance(runs, prior, noise), lower=True)
     except np.linalg.LinAlgError:
         return -math.inf
-    return float(-0.5 * off @ cho_solve(factor, off) - np.log(np.diag(factor[0])).sum())
+    return float(-0.5 * centred @ linalg.cho_solve(factor, centred) - np.log(np.diag(factor[0])).sum())
 
 
-def fit_noise(runs: Runs, prior: Floats, total: float) -> NoiseVariances:
-    """How a noise of variance `total` is divided, the most probable of a small grid."""
+def variances(total: float, seed_fraction: float, shared_fraction: float) -> NoiseVariances:
+    """How a noise of variance `total` is divided."""
+    seed = total * seed_fraction
+    return NoiseVariances(seed, seed * shared_fraction, total - seed)
 
-    def made(luck: float, share: float) -> NoiseVariances:
-        return NoiseVariances(total * luck, total * luck * share, total * (1 - luck))
 
-    def score(pair: tuple[float, float]) -> float:
-        return log_likelihood(runs, prior, made(*pair)) + PRIOR_LUCK[pair[0]] + PRIOR_SHARE[pair[1]]
+def fit_noise(runs: Runs, prior: Floats, total: float) -> tuple[float, float]:
+    """Seed and shared fraction of a noise of variance `total`, the most probable of a small grid."""
 
-    return made(*max(itertools.product(reversed(LUCKS), SHARES), key=score))
+    def log_posterior(pair: tuple[float, float]) -> float:
+        of_prior = LOG_PRIOR_SEED_FRACTION[pair[0]] + LOG_PRIOR_SHARED_FRACTION[pair[1]]
+        return log_likelihood(runs, prior, variances(total, *pair)) + of_prior
+
+    return max(itertools.product(reversed(SEED_FRACTIONS), SHARED_FRACTIONS), key=log_posterior)
 
 
 def posterior(runs: Runs, prior: Floats, noise: NoiseVariances) -> tuple[Floats, Floats]:
     """Mean [k] and covariance [k, k] of recipes' scores over seeds, given runs of them."""
-    from scipy.linalg import cho_factor, cho_solve
-
     center = float(runs.scores.mean())
     whole = prior + noise.lack_of_fit * np.eye(len(prior))
-    factor = cho_factor(covariance(runs, prior, noise), lower=True)
+    factor = linalg.cho_factor(covariance(runs, prior, noise), lower=True)
     across = whole[:, runs.recipe]
-    mean = center + across @ cho_solve(factor, runs.scores - center)
-    return mean, np.asarray(whole - across @ cho_solve(factor, across.T))
+    mean = center + across @ linalg.cho_solve(factor, runs.scores - center)
+    return mean, np.asarray(whole - across @ linalg.cho_solve(factor, across.T))
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is believed of recipes: those that may be on the front.
+    """Qualities over seeds of the recipes that may be on the front.
 
     Attributes:
         trials: Number of the first trial of each recipe [k], ascending.
@@ -122,82 +142,104 @@ class Posterior:
     warp: HalfRank
 
 
-class PosteriorEstimator:
-    """Keeps a belief up to date; what is costly to learn, now and then. A fold over recorded trials, as all else."""
+@dataclass(frozen=True)
+class _NearFront:
+    """Runs of recipes near the front.
 
-    def __init__(self, problem: Problem, learner: SurrogateFitter) -> None:
-        self._problem, self._learner = problem, learner
-        self._at: tuple[int, int] | None = None
-        self._belief: Posterior | None = None
-        self._noise: tuple[int, int, float, float] | None = None
+    Attributes:
+        trials: First trial of each recipe that may be on the front [k].
+        runs: Of these recipes first, then of others.
+        prior: Covariance of all recipes without noise; the first k are `trials`.
+        noise_variance: What the process takes for noise.
+    """
+
+    trials: tuple[int, ...]
+    runs: Runs
+    prior: Floats
+    noise_variance: float
+
+
+class PosteriorEstimator:
+    """Estimates the posterior of recipes over seeds, from the first n observations alone, whenever it is looked at.
+
+    How the noise is divided is expensive to fit, and fitted at fixed numbers of observations: those that the
+    surrogate's hyper-parameters were fitted to, or up to the last re-evaluation where that came later.
+    """
+
+    def __init__(self, problem: Problem, fitter: SurrogateFitter) -> None:
+        self._problem, self._fitter = problem, fitter
+        self._at: FittedSurrogate | None = None
+        self._posterior: Posterior | None = None
+        self._fractions_at: tuple[Hyperparameters, int] | None = None
+        self._fractions = PRIOR_MODE
 
     def at(self, state: StudyState) -> Posterior | None:
-        """What is believed now; None with too few trials."""
-        learned = self._learner.fit(state)
-        if learned is None:
+        """The posterior now; None with too few trials."""
+        fitted = self._fitter.fit(state)
+        if fitted is None:
             return None
-        at = (len(state.ended_numbers), learned.trials)
-        if at != self._at:
+        if fitted is not self._at:
             with one_thread():
-                self._belief = self._made(state, learned)
-            self._at = at
-        return self._belief
+                self._posterior = self._estimate(fitted)
+            self._at = fitted
+        return self._posterior
 
     def qualities(self, state: StudyState) -> dict[int, float]:
         """Quality over seeds by the number of a recipe's first trial, in its own units.
 
-        Once the experts are trusted that of all recipes near the front; until then the means of those that were
+        Once the surrogate is trusted that of all recipes near the front; until then the means of those that were
         run more than once.
         """
-        learned = self._learner.fit(state)
-        belief = self.at(state) if learned is not None and learned.trusted else None
-        if belief is None:
+        fitted = self._fitter.fit(state)
+        found = self.at(state) if fitted is not None and fitted.trusted else None
+        if found is None:
             return mean_qualities(state, self._problem.quality)
         sign = self._problem.signs[self._problem.names.index(self._problem.quality)]
-        return dict(zip(belief.trials, (sign * belief.warp.inverse(belief.mean)).tolist(), strict=True))
+        return dict(zip(found.trials, (sign * found.warp.inverse(found.mean)).tolist(), strict=True))
 
-    def _made(self, state: StudyState, learned: FittedSurrogate) -> Posterior | None:
-        problem = self._problem
-        counted = [r for r in problem.front_candidates(state) if self._learner.knows(r)]
-        if not counted:
+    def _estimate(self, fitted: FittedSurrogate) -> Posterior | None:
+        near = self._near_front(fitted, self._fitter.observations)
+        if near is None:
             return None
-        near = _nearest(problem.table(counted) * problem.signs)
-        chosen = sorted((counted[i] for i in near), key=lambda r: r.number)
-        numbers = {r.number for r in chosen}
-        others = [r for r in counted[::-1] if r.number not in numbers]
-        runs: list[Record] = [*chosen, *self._again(state, numbers)]
-        runs += others[: max(HELD - len(runs), 0)]
-        kernel, columns, scores, total = self._learner.scored(learned, runs)
-        first = {r.number: k for k, r in enumerate(r for r in runs if r.reevaluation_of is None)}
-        recipe = np.array([first[r.number if r.reevaluation_of is None else r.reevaluation_of] for r in runs])
-        labels = [f"{r.seed} {self._learner.group(r)}" for r in runs]
+        noise = variances(near.noise_variance, *self._noise_fractions(fitted))
+        mean, spread = posterior(near.runs, near.prior, noise)
+        count = len(near.trials)
+        warp = fitted.ensembles[self._problem.quality].hyperparameters.warp
+        return Posterior(near.trials, mean[:count], spread[:count, :count], noise, warp)
+
+    def _noise_fractions(self, fitted: FittedSurrogate) -> tuple[float, float]:
+        observations = self._fitter.observations
+        again = (k for k in range(len(observations), 0, -1) if observations[k - 1].reevaluation_of is not None)
+        count = max(fitted.hyperparameter_trials, next(again, 0))
+        parameters = fitted.ensembles[self._problem.quality].hyperparameters
+        # The object itself is part of the key: it changes when a prior ends too, and with it the columns.
+        if self._fractions_at is None or self._fractions_at[0] is not parameters or self._fractions_at[1] != count:
+            near = self._near_front(fitted, observations[:count])
+            self._fractions = PRIOR_MODE if near is None else fit_noise(near.runs, near.prior, near.noise_variance)
+            self._fractions_at = parameters, count
+        return self._fractions
+
+    def _near_front(self, fitted: FittedSurrogate, observations: Sequence[Record]) -> _NearFront | None:
+        """Runs of the recipes near the front of some observations, with others to fill up; None where none may be."""
+        problem = self._problem
+        candidates = [r for r in observations if problem.is_front_candidate(r)]
+        if not candidates:
+            return None
+        nearest = _lowest_ranks(problem.table(candidates) * problem.signs)
+        near = sorted((candidates[i] for i in nearest), key=lambda r: r.number)
+        numbers = {r.number for r in near}
+        again = [r for r in observations if r.reevaluation_of in numbers]
+        others = [r for r in candidates[::-1] if r.number not in numbers]
+        records = [*near, *again]
+        records += others[: max(MAX_POSTERIOR_RUNS - len(records), 0)]
+        kernel, columns, scores, noise_variance = self._fitter.gp_data(fitted, records)
+        first = {r.number: k for k, r in enumerate(r for r in records if r.reevaluation_of is None)}
+        recipe = np.array([first[r.number if r.reevaluation_of is None else r.reevaluation_of] for r in records])
+        labels = [f"{r.seed} {self._fitter.group(r)}" for r in records]
         group = np.unique(labels, return_inverse=True)[1].reshape(-1)
-        seen = Runs(scores, recipe, group)
-        firsts = columns[[k for k, r in enumerate(runs) if r.reevaluation_of is None]]
-        prior = kernel.covariance(firsts, firsts) + 1e-8 * np.eye(len(firsts))
-        noise = self._divided(learned, seen, prior, total)
-        mean, spread = posterior(seen, prior, noise)
-        count = len(chosen)
-        return Posterior(
-            tuple(r.number for r in chosen),
-            mean[:count],
-            spread[:count, :count],
-            noise,
-            learned.ensembles[problem.quality].hyperparameters.warp,
-        )
-
-    def _again(self, state: StudyState, numbers: set[int]) -> list[Record]:
-        return [r for r in state.complete() if r.reevaluation_of in numbers and self._learner.knows(r)]
-
-    def _divided(self, learned: FittedSurrogate, runs: Runs, prior: Floats, total: float) -> NoiseVariances:
-        """How the noise is divided: learned when the experts' hyperparameters are, and with the first replicates."""
-        repeated = len(runs.scores) - len(prior)
-        at = (learned.count, repeated)
-        if self._noise is None or self._noise[:2] != at:
-            found = fit_noise(runs, prior, total)
-            self._noise = (*at, found.seed_variance / total, found.shared / total)
-        luck, shared = self._noise[2] * total, self._noise[3] * total
-        return NoiseVariances(luck, shared, total - luck)
+        rows = columns[[k for k, r in enumerate(records) if r.reevaluation_of is None]]
+        prior = kernel.covariance(rows, rows) + JITTER * np.eye(len(rows))
+        return _NearFront(tuple(r.number for r in near), Runs(scores, recipe, group), prior, noise_variance)
 
 
 def mean_qualities(state: StudyState, quality: str) -> dict[int, float]:
@@ -210,17 +252,17 @@ def mean_qualities(state: StudyState, quality: str) -> dict[int, float]:
     return {number: float(np.mean(values)) for number, values in found.items()}
 
 
-def _nearest(values: Floats) -> NDArray[np.int64]:
-    """Which of the points [n, m], to be minimized, are near the front: whole ranks until there are `NEAR`."""
+def _lowest_ranks(values: Floats) -> NDArray[np.int64]:
+    """Which of the points [n, m], to be minimized, are near the front: whole ranks until there are enough."""
     left, found = np.arange(len(values)), np.zeros(0, dtype=np.int64)
-    while len(left) and len(found) < NEAR:
+    while len(left) and len(found) < MIN_NEAR_FRONT:
         on = nondominated(values[left])
         found, left = np.concatenate([found, left[on]]), left[~on]
-    return found[:HELD]
+    return found[:MAX_POSTERIOR_RUNS]
 
 
 def front_probabilities(
-    values: Floats, column: int, mean: Floats, spread: Floats, seed: int, draws: int = DRAWS
+    values: Floats, column: int, mean: Floats, covariance: Floats, seed: int, draws: int = FRONT_DRAWS
 ) -> Floats:
     """Probability [k] of each point that no other dominates it, by drawing one column from its posterior.
 
@@ -228,12 +270,12 @@ def front_probabilities(
         values: Objectives [k, m], to be minimized; but for `column` they are exact.
         column: Which objective is uncertain.
         mean: Of that objective [k], on any scale that rises with it.
-        spread: Its covariance [k, k].
+        covariance: Of the same [k, k].
         seed: Of the draws.
         draws: How many; the standard error is at most 0.5 / sqrt(draws).
     """
     rng = np.random.default_rng([seed, 0x9B])
-    power, vectors = np.linalg.eigh(spread)
+    power, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(power, 0.0))
     points, wins = np.array(values, dtype=float), np.zeros(len(mean))
     for drawn in rng.standard_normal((draws, len(mean))):

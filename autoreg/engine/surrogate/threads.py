@@ -1,4 +1,4 @@
-"""One thread for linear algebra while surrogates are fitted and asked."""
+"""One thread for linear algebra while surrogates are fitted and evaluated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 @functools.cache
-def _pools() -> Any:
+def _controller() -> Any:
     import scipy.linalg  # noqa: F401 - the controller knows the libraries that are loaded when it is made
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
@@ -16,4 +16,4 @@ def _pools() -> Any:
 
 def one_thread() -> Any:
     """A context in which linear algebra keeps to one thread: faster for its sizes, and the same bits each time."""
-    return _pools().limit(limits=1, user_api="blas")
+    return _controller().limit(limits=1, user_api="blas")

@@ -122,7 +122,8 @@ def predicted_mean(panel: Ensemble, encoded: Floats) -> Floats:
 
 def _held_out(encoded: Floats, quality: Sequence[float]) -> float:
     """Rank correlation of trials with what a Gaussian process says of them that has not seen them."""
-    from autoreg.engine.surrogate.ensemble import KERNEL_FIT_TRIALS, FeatureMap, training_subset
+    from autoreg.engine.surrogate.ensemble import KERNEL_FIT_TRIALS, best_and_latest
+    from autoreg.engine.surrogate.features import FeatureMap
     from autoreg.engine.surrogate.gp import GaussianProcess, fit_kernel
     from autoreg.engine.surrogate.output_warping import HalfRank
     from autoreg.engine.surrogate.threads import one_thread
@@ -131,7 +132,7 @@ def _held_out(encoded: Floats, quality: Sequence[float]) -> float:
     scores, columns = HalfRank(values).forward(values), FeatureMap.of(encoded)(encoded)
     told = np.empty(len(values))
     with one_thread():
-        few = training_subset(scores, KERNEL_FIT_TRIALS)
+        few = best_and_latest(scores, KERNEL_FIT_TRIALS)
         kernel = fit_kernel(columns[few], scores[few] - scores[few].mean())
         for k in range(CROSS_VALIDATION_FOLDS):
             told[fold == k] = GaussianProcess(kernel, columns[fold != k], scores[fold != k]).predict(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autoreg.engine import Budget, Engine, Normalizer, Result, StudyState, read_state
+from autoreg.engine.acquisition.attained_front import AttainedFront
 from autoreg.engine.log.prediction import Prediction
-from autoreg.engine.pareto.attained_front import AttainedFront
 from autoreg.engine.pareto.front import Axis
 from autoreg.errors import StudyError
 from tests.engine.problems import toy_costs, toy_error, toy_space
@@ -45,7 +45,7 @@ def test_an_objective_of_any_name_is_predicted_and_believed_while_it_runs(name: 
     assert running.prediction is not None
     front = AttainedFront(engine.problem).update(engine.state)
     row = {**running.costs, **running.prediction.objectives}
-    assert front._reached[-1].tolist() == [row[name], row["flops"]], "what runs counts with what was predicted for it"
+    assert front._attained[-1].tolist() == [row[name], row["flops"]], "what runs counts with what was predicted for it"
 
 
 def test_a_prediction_comes_back_from_its_json_form() -> None:
@@ -73,10 +73,11 @@ def test_older_logs_are_converted() -> None:
         "high": 0.3,
         "trials": 9,
         "trusted": True,
-        "experts": {"warp": 8, "scores": {"gp": [0.5, 0.1]}},
+        "experts": {"warp": 8, "scores": {"gp": [0.5, 0.1], "null": [0.0, 1.0], "constant": [0.1, 1.0]}},
         "gain": 0.004,
     }
-    expected = Prediction({"error": 0.2}, 0.1, 0.3, 9, True, 8, {"gp": (0.5, 0.1)}, 0.004)
+    scores = {"gp": (0.5, 0.1), "cost_only": (0.0, 1.0), "mean_only": (0.1, 1.0)}
+    expected = Prediction({"error": 0.2}, 0.1, 0.3, 9, True, 8, scores, 0.004)
     assert ask(predicted=old).records[0].prediction == expected
     assert ask(prediction=expected.to_dict()).records[0].prediction == expected
     assert ask().records[0].prediction is None

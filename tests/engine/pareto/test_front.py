@@ -123,7 +123,7 @@ def test_a_scale_from_values_holds_them_all_inside() -> None:
     assert [a.log for a in scale.axes] == [False, True]
     assert scale.axes[1].ideal == pytest.approx(10 ** (1 - 0.2))
     assert scale.axes[1].reference == pytest.approx(10 ** (3 + 0.2))
-    assert (scale.axes[0].ideal, scale.axes[0].reference) == (pytest.approx(0.06), pytest.approx(0.54))
+    assert (scale.axes[0].ideal, scale.axes[0].reference) == pytest.approx((0.06, 0.54))
     inside = scale.transform(values)
     assert np.all((inside > 0) & (inside < 1))
     same = Normalizer.from_values({"error": "min"}, [[0.0], [0.0]])

@@ -44,13 +44,13 @@ def test_a_prefix_is_heard_once_and_counts_until_it_is_a_trial() -> None:
     configs = [first, variant, other, plain(first)]
     engine = engine_of(len(configs), starters=[("given", c) for c in configs], uncompressed=None)
     drive(engine)
-    prefixes = AuxiliaryPoints(engine.problem, plain)
+    points = AuxiliaryPoints(engine.problem, plain)
     for count, record in enumerate(engine.state.records, start=1):
-        prefixes.hear(record, count)
-    told = {count: [digest(free.config) for free, _ in prefixes.known(count)] for count in range(5)}
+        points.add(record, count)
+    told = {count: [digest(free.config) for free, _ in points.at(count)] for count in range(5)}
     mine, theirs = digest(plain(first)), digest(plain(other))
     assert told == {0: [], 1: [mine], 2: [mine], 3: [mine, theirs], 4: [theirs]}  # the fourth trial is the prefix
-    (free, row), *_ = prefixes.known(1)
+    (free, row), *_ = points.at(1)
     assert free.value == toy_error(plain(first))
     assert free.costs == toy_costs(plain(first))
     np.testing.assert_array_equal(row, engine.problem.space.encode_many([plain(first)])[0])
@@ -60,10 +60,10 @@ def test_what_the_space_does_not_hold_is_not_heard() -> None:
     engine = engine_of(3, starters=[("given", c) for c in some(3)])
     drive(engine)
     for mapped in (lambda c: None, lambda c: {**c, "bits": 16}):
-        prefixes = AuxiliaryPoints(engine.problem, mapped)
+        points = AuxiliaryPoints(engine.problem, mapped)
         for count, record in enumerate(engine.state.records, start=1):
-            prefixes.hear(record, count)
-        assert prefixes.known(3) == []
+            points.add(record, count)
+        assert points.at(3) == []
 
 
 def test_the_experts_know_what_they_were_told_in_passing() -> None:
@@ -78,7 +78,7 @@ def test_the_experts_know_what_they_were_told_in_passing() -> None:
         assert learned is not None
         ensemble = learned.ensembles["error"]
         rows = np.array([engine.problem.encoded(plain(c)) for c in configs])
-        logs = learned.logs([toy_costs(plain(c)) for c in configs])
+        logs = learned.log_costs([toy_costs(plain(c)) for c in configs])
         mean, _ = ensemble.predict(rows, logs)["gp"]
         truth = ensemble.hyperparameters.warp.forward([toy_error(plain(c)) for c in configs])
         errors[name] = float(np.sqrt(np.mean((mean - truth) ** 2)))

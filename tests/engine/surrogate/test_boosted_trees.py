@@ -110,4 +110,4 @@ def test_a_recall_by_chance_is_the_share_that_is_sought() -> None:
     rng = np.random.default_rng(0)
     i, j = validation.pairs_at_equal_cost(rng.random(400))
     found = [validation.recall_of_best(rng.random(400), rng.random(400), i, j) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(validation.TOP, abs=0.05)
+    assert np.mean(found) == pytest.approx(validation.BEST_FRACTION, abs=0.05)

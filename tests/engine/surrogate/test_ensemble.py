@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import approx_fprime
+from scipy import optimize
 from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
 
-from autoreg.engine.surrogate import gp
-from autoreg.engine.surrogate.ensemble import (
-    Ensemble,
-    FeatureMap,
-    LogScoreWeights,
-    fit_hyperparameters,
-    log_score,
-    mixture_moments,
-    quality_mixture,
-    training_subset,
-)
+from autoreg.engine.surrogate.ensemble import Ensemble, best_and_latest, fit_hyperparameters, quality_mixture
+from autoreg.engine.surrogate.features import FeatureMap
 from autoreg.engine.surrogate.gp import GaussianProcess, Kernel, fit_kernel
 from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.weighting import LogScoreWeights, log_score, mixture_moments
 
 
 def data(count: int, seed: int = 0, noise: float = 0.02) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,22 +74,22 @@ def test_the_process_equals_scikit_learns() -> None:
     process = GaussianProcess(kernel, X, y)
     got, variance = process.predict(at)
     assert got == pytest.approx(mean + y.mean(), abs=1e-8)
-    assert np.sqrt(variance + process.noise) == pytest.approx(spread, abs=1e-7)
+    assert np.sqrt(variance + process.noise_variance) == pytest.approx(spread, abs=1e-7)
 
 
 def test_the_gradient_of_the_posterior_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
-    caught = {}
+    caught: dict[str, Any] = {}
 
     def spy(fun: object, x0: np.ndarray, **_: object) -> object:
         caught["fun"], caught["x0"] = fun, x0
         return type("Found", (), {"x": x0})()
 
-    monkeypatch.setattr(gp, "minimize", spy)
+    monkeypatch.setattr(optimize, "minimize", spy)
     fit_kernel(X, y)
     point = caught["x0"] + np.array([0.1, -0.2, 0.3, 0.2, -0.4, 0.5])
-    slope = approx_fprime(point, lambda p: caught["fun"](p)[0], 1e-6)
+    slope = optimize.approx_fprime(point, lambda p: caught["fun"](p)[0], 1e-6)
     assert caught["fun"](point)[1] == pytest.approx(slope, rel=1e-3, abs=1e-3)
 
 
@@ -121,21 +114,21 @@ def test_inactive_parameters_stand_at_their_centre_beside_an_indicator() -> None
 def test_experts_foretell_what_they_have_not_seen_and_know_how_well() -> None:
     X, logs, y = data(140)
     ensemble = Ensemble(fit_hyperparameters(X[:70], y[:70], logs[:70]), X[:70], y[:70], logs[:70])
-    foretold = ensemble.predict(X[70:], logs[70:], nulls=True)
+    foretold = ensemble.predict(X[70:], logs[70:], baselines=True)
     came = ensemble.hyperparameters.warp.forward(y[70:])
-    assert set(foretold) == {"gp", "ridge", "trees", "null", "constant"}
+    assert set(foretold) == {"gp", "ridge", "trees", "cost_only", "mean_only"}
     for name in ("gp", "ridge", "trees"):
         mean, spread = foretold[name]
         assert np.corrcoef(mean, came)[0, 1] > 0.8, name
         assert 0.6 < np.mean(np.abs(came - mean) < 1.2816 * spread) < 0.98, name
     error = {n: np.mean((came - m) ** 2) for n, (m, _) in foretold.items()}
-    assert error["gp"] < 0.5 * min(error["null"], error["constant"])
+    assert error["gp"] < 0.5 * min(error["cost_only"], error["mean_only"])
 
 
 def test_a_process_holds_the_best_and_the_latest() -> None:
     scores = np.array([5.0, 1.0, 4.0, 2.0, 9.0, 8.0, 7.0])
-    assert training_subset(scores, 4).tolist() == [1, 3, 5, 6]
-    assert training_subset(scores, 7).tolist() == list(range(7))
+    assert best_and_latest(scores, 4).tolist() == [1, 3, 5, 6]
+    assert best_and_latest(scores, 7).tolist() == list(range(7))
 
 
 def test_disagreement_adds_to_the_variance() -> None:
@@ -150,11 +143,11 @@ def test_who_foretells_better_gains_weight_and_the_lead_is_over_the_better_null(
     rng, board = np.random.default_rng(0), LogScoreWeights()
     for k in range(40):
         truth = rng.normal()
-        told = {"gp": [truth, 0.3], "ridge": [0.0, 1.0], "null": [-1.0, 1.0], "constant": [0.0, 1.0]}
-        board.add(told, truth + 0.3 * rng.normal(), f"g{k}", 0.0)
+        told = {"gp": [truth, 0.3], "ridge": [0.0, 1.0], "cost_only": [-1.0, 1.0], "mean_only": [0.0, 1.0]}
+        board.update(told, truth + 0.3 * rng.normal(), f"g{k}", 0.0)
     assert board.weights()["gp"] > 0.95
     lead, error, rival = board.lead()
-    assert rival == "constant"
+    assert rival == "mean_only"
     assert lead > 5 * error > 0
 
 
@@ -166,8 +159,8 @@ def test_twins_of_one_group_do_not_make_the_lead_more_certain() -> None:
         for k in range(30):
             truth, off = rng.normal(), rng.normal()
             for _ in range(copies):
-                told = {"gp": [truth + off, 1.0], "null": [0.0, 1.0], "constant": [0.0, 1.0]}
-                board.add(told, truth, f"g{k}", 0.0)
+                told = {"gp": [truth + off, 1.0], "cost_only": [0.0, 1.0], "mean_only": [0.0, 1.0]}
+                board.update(told, truth, f"g{k}", 0.0)
         errors.append(board.lead()[1])
     assert errors[1] == pytest.approx(errors[0], rel=0.1)
 
