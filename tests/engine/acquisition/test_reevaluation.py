@@ -21,6 +21,7 @@ from autoreg.engine.acquisition.reevaluation import (
 )
 from autoreg.engine.log.events import Event
 from autoreg.engine.log.optuna_view import OptunaView
+from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.pareto.front import Axis
 from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate.noise_model import (
@@ -122,7 +123,7 @@ def test_promises_are_held_against_what_came() -> None:
     state = state_of([(0.5, 0.5), (0.5, 0.4), (0.6, 0.6)], scale)
     assert realized_ratio(problem, state) == 1.0
     for record in state.records[1:]:
-        record.predicted = {"gain": 0.1}
+        record.prediction = Prediction({}, expected_improvement=0.1)
     came = 0.1 * 0.5  # the second trial gained this, the third nothing; four more are taken to have kept their word
     assert realized_ratio(problem, state) == pytest.approx((came + 0.4) / (0.2 + 0.4))
 
