@@ -1,8 +1,7 @@
-"""What a recipe costs: multiply-accumulates, bit-operations, bytes, and the latency of what would be deployed.
+"""What a recipe costs: multiply-accumulates, bit-operations, bytes. Arithmetic alone.
 
-Import from the modules: `profile` looks at a model once, `predict` prices any levels of compression from that
-profile without touching the model (and without torch), `count` counts a finished model, `structure` drops blocks
-and removes channels for real, `latency` times the exported network.
+Import from the modules: `predict` prices any `levels` of compression from a profile (`autoreg.network.profile`)
+without touching the model and without torch, `count` counts a finished model, `formulas` holds what both compute.
 
 Conventions, the same everywhere:
 

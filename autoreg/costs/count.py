@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
 
-from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
+from autoreg.costs.formulas import (
+    FLOAT_BITS,
+    FLOAT_BYTES,
+    Costs,
+    LayerCost,
+    layer_cost,
+    packed_bytes,
+    scale_bytes,
+    total,
+)
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.network.profile import other_numbers, stored_biases, stored_weight
@@ -43,43 +53,38 @@ def count(
     found = trace(model, example_input)
     warn(found.warnings)
     stored: set[int] = set()
-    bias_numbers = stored_biases(layers)
+    biases = stored_biases(layers)
     per_layer: list[LayerCost] = []
-    weights = biases = 0
+    weights = 0
     for name, layer in layers.items():
-        weight, bias = layer.weight, bias_numbers.get(name, 0)
-        assert isinstance(weight, Tensor)
-        numel = weight.numel()
-        retained = _retained(name, weight, (masks or {}).get(name))
-        bits = levels.weight_bits.get(name, FLOAT_BITS)
-        input_bits = levels.activation_bits.get(name, FLOAT_BITS)
-        size = FLOAT_BYTES * bias
-        if stored_weight(layer) not in stored:
-            stored.add(stored_weight(layer))
-            weights += numel
-            size += packed_bytes(numel, retained, bits)
-            size += scale_bytes(_out_channels(layer), bits, levels.granularity, levels.symmetric)
-        biases += bias
-        positions = found.positions[name]
-        per_layer.append(
-            LayerCost(
-                name=name,
-                type=type_name(layer),
-                macs=numel * positions,
-                effective_macs=retained * positions,
-                bops=numel * positions * bits * input_bits,
-                weight_count=numel,
-                retained=retained,
-                bits=bits,
-                activation_bits=input_bits,
-                bytes=size,
-                dropped=False,
-                shape=tuple(weight.shape),
-            )
-        )
+        first = stored_weight(layer) not in stored  # a weight that layers share is stored once
+        stored.add(stored_weight(layer))
+        retained = _retained(name, _weight(layer), (masks or {}).get(name))
+        cost = _layer(name, layer, found.positions[name], retained, biases.get(name, 0), levels, first)
+        per_layer.append(cost)
+        weights += cost.weight_count if first else 0
     others = other_numbers(model).values()
     params, buffers = sum(part[0] for part in others), sum(part[1] for part in others)
-    return total(per_layer, weights, sum(found.functional.values()), biases, params, buffers)
+    return total(per_layer, weights, sum(found.functional.values()), sum(biases.values()), params, buffers)
+
+
+def _layer(
+    name: str, layer: nn.Module, positions: int, retained: int, bias: int, levels: Levels, stored: bool
+) -> LayerCost:
+    """What one layer costs; `stored` says whether its weight is stored here."""
+    shape = tuple(_weight(layer).shape)
+    bits = levels.weight_bits.get(name, FLOAT_BITS)
+    size = FLOAT_BYTES * bias
+    if stored:
+        size += packed_bytes(prod(shape), retained, bits)
+        size += scale_bytes(_out_channels(layer), bits, levels.granularity, levels.symmetric)
+    input_bits = levels.activation_bits.get(name, FLOAT_BITS)
+    return layer_cost(name, type_name(layer), shape, positions, retained, bits, input_bits, size)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight
 
 
 def _retained(name: str, weight: Tensor, mask: Tensor | None) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 FLOAT_BITS = 32
@@ -95,6 +96,45 @@ def scale_bytes(out_channels: int, bits: int, granularity: str, symmetric: bool)
         return 0
     scales = 1 if granularity == "tensor" else out_channels
     return scales * (SCALE_BYTES if symmetric else SCALE_BYTES + ZERO_POINT_BYTES)
+
+
+def layer_cost(
+    name: str,
+    type: str,
+    shape: tuple[int, ...],
+    positions: int,
+    retained: int,
+    bits: int,
+    activation_bits: int,
+    bytes: int,
+) -> LayerCost:
+    """What a layer that stands costs per sample.
+
+    Args:
+        name: Of the layer.
+        type: Name of its class.
+        shape: Of its weight.
+        positions: How often the weight is applied per sample.
+        retained: Weights that are not masked.
+        bits: Of a weight.
+        activation_bits: Of what enters the layer.
+        bytes: What is stored of it.
+    """
+    count = prod(shape)
+    return LayerCost(
+        name=name,
+        type=type,
+        macs=count * positions,
+        effective_macs=retained * positions,
+        bops=count * positions * bits * activation_bits,
+        weight_count=count,
+        retained=retained,
+        bits=bits,
+        activation_bits=activation_bits,
+        bytes=bytes,
+        dropped=False,
+        shape=shape,
+    )
 
 
 def total(

@@ -7,7 +7,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import prod
 
-from autoreg.costs.formulas import FLOAT_BITS, FLOAT_BYTES, Costs, LayerCost, packed_bytes, scale_bytes, total
+from autoreg.costs.formulas import (
+    FLOAT_BITS,
+    FLOAT_BYTES,
+    Costs,
+    LayerCost,
+    layer_cost,
+    packed_bytes,
+    scale_bytes,
+    total,
+)
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.network.shapes import ChannelGroup, LayerProfile, Profile
@@ -181,26 +190,12 @@ def _price(layer: LayerProfile, shape: tuple[int, ...], out_channels: int, level
         raise InputError(f"levels: layer {name!r} retains {retained} weights; allowed: 0 to {count}")
     bits = levels.weight_bits.get(name, FLOAT_BITS)
     activation_bits = levels.activation_bits.get(name, FLOAT_BITS)
-    macs = count * layer.positions
     size = FLOAT_BYTES * out_channels if layer.bias else 0
     if store:
         size += packed_bytes(count, retained, bits) + scale_bytes(
             out_channels, bits, levels.granularity, levels.symmetric
         )
-    return LayerCost(
-        name=name,
-        type=layer.type,
-        macs=macs,
-        effective_macs=retained * layer.positions,
-        bops=macs * bits * activation_bits,
-        weight_count=count,
-        retained=retained,
-        bits=bits,
-        activation_bits=activation_bits,
-        bytes=size,
-        dropped=False,
-        shape=shape,
-    )
+    return layer_cost(name, layer.type, shape, layer.positions, retained, bits, activation_bits, size)
 
 
 def _dropped(layer: LayerProfile) -> LayerCost:

@@ -4,8 +4,8 @@ Asymmetric numeral systems, range variant: Duda, "Asymmetric numeral systems: en
 coding with compression rate of arithmetic coding", 2013, arXiv:1311.2540. Several coders run side by side, so that a
 step is a few operations on arrays (Giesen, "Interleaved entropy coders", 2014, arXiv:1402.3392).
 
-Our own, since the library that is as small (constriction 0.5: 1.0000 of Shannon's bound on 20 M integers of 4 bits, here
-1.0020) has neither wheel nor source for Linux on ARM, and zstd and lzma take 1.30 and 1.38 on a ResNet-20 of 2 bits.
+Our own, since the library that is as small (constriction 0.5: 1.0000 of Shannon's bound on 20 M integers of 4 bits,
+here 1.0020) has neither wheel nor source for Linux on ARM; zstd and lzma take 1.30 and 1.38 on a ResNet-20 of 2 bits.
 
 A coded tensor is, little-endian: coders (uint16), entries of the table (uint16); that many symbols (uint8); that many
 frequencies less one (uint16; together with the ones they add up to 2**15); the final state of each coder (uint32); the
