@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from autoreg.costs.formulas import packed_bytes, scale_bytes
 from autoreg.engine import Engine, Result
 from autoreg.methods.modules.quantizers import WeightQuantizer
+from autoreg.methods.quantization.rtn import Rtn
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.sensitivity import Additivity, additivity, program, within_budget
 from autoreg.sensitivity.curves import Dense, weights_set
@@ -136,7 +137,7 @@ class Purse:
 
 
 def _rounded(weight: Tensor, bits: int) -> Tensor:
-    quantizer = WeightQuantizer(weight, bits, 0, symmetric=True, learned=False)
+    quantizer = WeightQuantizer(weight, bits, 0, symmetric=True, rule=Rtn())
     with torch.no_grad():
         found: Tensor = quantizer(weight)
     return found

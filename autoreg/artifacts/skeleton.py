@@ -20,7 +20,7 @@ from autoreg.artifacts.onnx.runtime import saturates
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after
 from autoreg.latency.artifact_latency import signature
-from autoreg.methods.quantization import Placement, attach_calibrated, placement
+from autoreg.methods.quantization import Placement, Quantization, attach_calibrated, placement
 from autoreg.methods.weights import weighted_layers
 from autoreg.network.inputs import call
 from autoreg.network.shapes import Profile
@@ -113,15 +113,14 @@ def write_skeleton(
     )
     run: Callable[[nn.Module], Any] = lambda network: call(network, example_input)  # noqa: E731
     found = placement(model, run, weight_bits, activation_bits) if activation_bits else Placement()
-    settings = {
-        "weight_bits": weight_bits,
-        "activation_bits": activation_bits,
-        "granularity": levels.granularity,
-        "symmetric": levels.symmetric,
-        "act_symmetric": act_symmetric,
-        "producers": found.producers,
-        "tails": found.tails,
-    }
+    settings = Quantization(
+        weight_bits,
+        activation_bits,
+        granularity=levels.granularity,
+        symmetric=levels.symmetric,
+        act_symmetric=act_symmetric,
+        placement=found,
+    )
     with evaluating(model), torch.no_grad():
         attach_calibrated(model, settings, [None], lambda network, _: run(network))
     plain = fold(deployable(model), example_input)

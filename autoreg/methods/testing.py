@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from autoreg.errors import InputError
 from autoreg.methods.discovery import create, method_class, spec_of
 from autoreg.methods.layers.selectors import select_parameters
-from autoreg.methods.quantization import attach_quantizers, bake_quantizers, calibrate
+from autoreg.methods.quantization import Quantization, attach_quantizers, bake_quantizers, calibrate
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.masks import attach_masks, bake_masks
@@ -269,7 +269,7 @@ def _run_schedule(method: Any, place: str) -> None:
 def _run_quantizer(method: Any, place: str) -> None:
     model = tiny_model()
     bits = {name: 4 for name, _ in weighted_layers(model)}
-    attach_quantizers(model, bits, bits, learned=method.learned)
+    attach_quantizers(model, Quantization(bits, bits, quantizer=method))
     missing = calibrate(model, tiny_batches(), forward)
     assert not missing, f"{place}: {missing} were not calibrated"
     train_steps(model, [], tiny_batches())

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
-from autoreg.methods import create, registry
-from autoreg.methods.quantization import attach_quantizers, calibrate
+from autoreg.methods import create, from_recipe, registry, spec_of
+from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.criteria import collect
@@ -191,34 +191,34 @@ class _Quantizing:
         self, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration, shared: Collection[str]
     ) -> None:
         part = config["quantization"]
-        learned = create("quantizer", *method_of(part["quantizer"])).spec.trains
-        self.settings: dict[str, Any] = {
-            "weight_bits": _below_32(part["weights"]["bits"], layers, shared),
-            "activation_bits": _below_32(part["activations"]["bits"], layers, shared),
-            "granularity": part["weights"]["granularity"],
-            "symmetric": part["weights"]["symmetric"],
-            "act_symmetric": part["activations"]["symmetric"],
-            "learned": learned,
-        }
+        self.settings = Quantization(
+            _below_32(part["weights"]["bits"], layers, shared),
+            _below_32(part["activations"]["bits"], layers, shared),
+            granularity=part["weights"]["granularity"],
+            symmetric=part["weights"]["symmetric"],
+            act_symmetric=part["activations"]["symmetric"],
+            quantizer=from_recipe("quantizer", part["quantizer"]),
+        )
+        self.trains = spec_of(self.settings.quantizer).trains
         self.tools = tools
-        if self.settings["activation_bits"]:
+        if self.settings.activation_bits:
             tools.require("quantization of activations")
 
     def _attach(self, model: nn.Module) -> None:
-        attach_quantizers(model, **self.settings)
-        if self.settings["activation_bits"]:
+        attach_quantizers(model, self.settings)
+        if self.settings.activation_bits:
             training = model.training
             calibrate(model.eval(), self.tools.batches, self.tools.forward)
             model.train(training)
 
     def prepare(self, state: State) -> None:
-        """Attach learned quantizers, after the masks."""
-        if self.settings["learned"]:
+        """Attach quantizers that train, after the masks."""
+        if self.trains:
             self._attach(state.model)
 
     def finish(self, state: State) -> None:
         """Attach the others to what was trained."""
-        if not self.settings["learned"]:
+        if not self.trains:
             self._attach(state.model)
 
 

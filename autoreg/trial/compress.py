@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.costs.levels import Levels
-from autoreg.methods import create
-from autoreg.methods.quantization import attach_calibrated, placement
+from autoreg.methods import create, from_recipe
+from autoreg.methods.quantization import Quantization, attach_calibrated, placement
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.methods.state import State
@@ -167,23 +169,25 @@ def quantize(
     Values that no calibration batch showed stay in floating point; the record says so.
     """
     levels = levels.spread()
-    settings = {
-        "weight_bits": {name: bits for name, bits in levels.weight_bits.items() if bits < 32},
-        "activation_bits": {name: bits for name, bits in levels.activation_bits.items() if bits < 32},
-        "granularity": levels.granularity,
-        "symmetric": levels.symmetric,
-        "act_symmetric": config["quantization"]["activations"]["symmetric"],
-        "learned": learned,
-    }
     present = {name for name, _ in weighted_layers(carried.model)}
-    for part in ("weight_bits", "activation_bits"):
-        settings[part] = {name: bits for name, bits in settings[part].items() if name in present}
-    if settings["activation_bits"]:
-        bits = settings["weight_bits"], settings["activation_bits"]
-        found = placement(carried.model, lambda model: call(model, to_device(setup.example_input, setup.device)), *bits)
-        settings |= {"producers": dict(found.producers), "tails": dict(found.tails)}
+    weight_bits, activation_bits = (
+        {name: bits for name, bits in part.items() if bits < FLOAT_BITS and name in present}
+        for part in (levels.weight_bits, levels.activation_bits)
+    )
+    quantizer = from_recipe("quantizer", config["quantization"]["quantizer"])
+    settings = Quantization(
+        weight_bits,
+        activation_bits,
+        granularity=levels.granularity,
+        symmetric=levels.symmetric,
+        act_symmetric=config["quantization"]["activations"]["symmetric"],
+        quantizer=quantizer if learned else quantizer.untrained(),
+    )
     batches = []
-    if settings["activation_bits"]:
+    if activation_bits:
+        example = to_device(setup.example_input, setup.device)
+        found = placement(carried.model, lambda model: call(model, example), weight_bits, activation_bits)
+        settings = replace(settings, placement=found)
         carried.model.eval()
         batches = calibration_batches(setup, fold)
     settings, unseen = attach_calibrated(carried.model, settings, batches, lambda m, b: forward(m, setup.task, b))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from autoreg.methods.quantization import attach_quantizers
+from autoreg.methods.quantization import Quantization, attach_quantizers
 from autoreg.methods.quantization.attach import ACTIVATION, OUTPUT, remove_quantizers
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.network.surgery.apply import apply_structure
@@ -29,7 +29,7 @@ class ModelState:
         dropped: names of blocks that are gone.
         removed: by channel group, the indices of the channels that are gone, in the numbering of the full network.
         ranks: rank of the layers in whose place two stand, by their name in the full network.
-        quantized: how weights and activations are quantized (arguments of `attach_quantizers`), or None.
+        quantized: how weights and activations are quantized, or None.
         trained: names of the parameters that are trained (in the numbering of the plain network, factors by their
             own names), None for all.
         notes: remarks for the trial's record.
@@ -40,7 +40,7 @@ class ModelState:
     dropped: tuple[str, ...] = ()
     removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     ranks: Mapping[str, int] = field(default_factory=dict)
-    quantized: Mapping[str, Any] | None = None
+    quantized: Quantization | None = None
     trained: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     curve: tuple[float, ...] = ()
@@ -57,7 +57,7 @@ def pack(carried: ModelState, **meta: Any) -> Entry:
         "removed": {group: list(indices) for group, indices in carried.removed.items()},
         "ranks": dict(carried.ranks),
         "masked": sorted(masks(carried.model)),
-        "quantized": carried.quantized,
+        "quantized": None if carried.quantized is None else carried.quantized.to_dict(),
         "trained": None if carried.trained is None else list(carried.trained),
         "notes": list(carried.notes),
         "curve": list(carried.curve),
@@ -76,15 +76,16 @@ def unpack(entry: Entry, setup: Setup) -> ModelState:
         weights = dict(model.named_parameters())
         full = {name: torch.ones_like(weights[f"{name}.weight"], dtype=torch.bool) for name in record["masked"]}
         attach_masks(model, full)
-    if record["quantized"] is not None:
-        attach_quantizers(model, **record["quantized"])
+    quantized = None if record["quantized"] is None else Quantization.from_dict(record["quantized"])
+    if quantized is not None:
+        attach_quantizers(model, quantized)
     model.load_state_dict(dict(entry.tensors))
     return ModelState(
         model.to(setup.device),
         dropped=tuple(record["dropped"]),
         removed=removed,
         ranks=record["ranks"],
-        quantized=record["quantized"],
+        quantized=quantized,
         trained=None if record["trained"] is None else tuple(record["trained"]),
         notes=tuple(record["notes"]),
         curve=tuple(record["curve"]),

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from autoreg.costs.predict import groups_after
 from autoreg.methods import create
 from autoreg.methods.modules.quantizers import WeightQuantizer
+from autoreg.methods.quantization.rtn import Rtn
+from autoreg.methods.quantization.settings import scale_axis
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.structures import group_scores
-from autoreg.methods.weights import is_transposed, weight_of
+from autoreg.methods.weights import weight_of
 from autoreg.network.surgery.apply import drop_blocks, remove_channels
 from autoreg.plan import content_hash
 from autoreg.sensitivity.curve import Curve
@@ -165,9 +167,8 @@ def _rounded(
     model: nn.Module, *, granularity: str, symmetric: bool, name: str, score: Tensor, level: int
 ) -> Iterator[nn.Module]:
     module = model.get_submodule(name)
-    axis = None if granularity == "tensor" else 1 if is_transposed(module) else 0
-    weight = weight_of(module).detach()
-    with weights_set(model, {name: WeightQuantizer(weight, level, axis, symmetric=symmetric, learned=False)(weight)}):
+    weight, axis = weight_of(module).detach(), scale_axis(module, granularity)
+    with weights_set(model, {name: WeightQuantizer(weight, level, axis, symmetric=symmetric, rule=Rtn())(weight)}):
         yield model
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.artifacts.deployable import Deployable, deployable
-from autoreg.methods.quantization import attach_quantizers, calibrate, placement
+from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate, placement
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.inputs import call
@@ -115,9 +115,8 @@ def coded(
     weights = weight_bits if isinstance(weight_bits, dict) else dict.fromkeys(names, weight_bits)
     inputs = dict.fromkeys(names, activation_bits)
     if placed and activation_bits < 32:
-        where = placement(model, lambda net: call(net, example), weights, inputs)
-        settings |= {"producers": dict(where.producers), "tails": dict(where.tails)}
-    attach_quantizers(model, weights, inputs, **settings)
+        settings |= {"placement": placement(model, lambda net: call(net, example), weights, inputs)}
+    attach_quantizers(model, Quantization(weights, inputs, **settings))
     batches = [example] if not example.is_floating_point() else [example, example + 0.3 * torch.randn(example.shape)]
     calibrate(model, batches, call)
     return Coded(model.eval(), deployable(model), build, example)

@@ -13,12 +13,11 @@ from autoreg.methods.functional.affine import (
     dequantize,
     fake_quantize,
     integer_range,
-    lsq,
-    lsq_step,
     mean_nonzero,
     quantize,
     range_parameters,
 )
+from autoreg.methods.quantization.lsq import lsq, lsq_step
 
 VALUES = st.lists(st.floats(-1e3, 1e3, width=32).filter(lambda v: v == 0 or abs(v) > 1e-3), min_size=1, max_size=20)
 ZERO, ONE = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)

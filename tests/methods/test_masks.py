@@ -9,7 +9,7 @@ import torch
 
 from autoreg.errors import InputError
 from autoreg.methods import weighted_layers
-from autoreg.methods.quantization import attach_quantizers, bake_quantizers
+from autoreg.methods.quantization import Quantization, attach_quantizers, bake_quantizers
 from autoreg.methods.sparsity.masks import attach_masks, bake_masks, masks
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
 from autoreg.methods.weights import raw_weight
@@ -76,11 +76,11 @@ def test_wrong_names_and_shapes_are_refused() -> None:
 
 def test_masks_come_before_quantizers() -> None:
     model = tiny_model()
-    attach_quantizers(model, {"6": 4})
+    attach_quantizers(model, Quantization({"6": 4}))
     with pytest.raises(InputError, match="masks come first"):
         attach_masks(model, {"6": torch.ones(3, 128, dtype=torch.bool)})
     bake_quantizers(model)
     attach_masks(model, {"6": torch.ones(3, 128, dtype=torch.bool)})
-    attach_quantizers(model, {"6": 4})
+    attach_quantizers(model, Quantization({"6": 4}))
     with pytest.raises(InputError, match="use bake_quantizers"):
         bake_masks(model)

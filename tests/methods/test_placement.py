@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.methods import weighted_layers
-from autoreg.methods.quantization import Placement, attach_calibrated, placement
+from autoreg.methods.quantization import Placement, Quantization, attach_calibrated, placement
 
 Read = Callable[["Net", Tensor], Tensor]
 
@@ -111,12 +112,12 @@ def test_values_that_are_never_seen_stay_in_floating_point() -> None:
 
     model = Branches().eval()
     bits = dict.fromkeys(["used", "idle", "after"], 8)
-    settings = {"weight_bits": bits, "activation_bits": bits, "producers": {"after": "norm"}, "tails": {"idle": "idle"}}
-    kept, lost = attach_calibrated(model, settings, [torch.randn(1, 2, 4)], lambda network, x: network(x))
+    settings = Quantization(bits, bits, placement=Placement({"after": "norm"}, {"idle": "idle"}))
+    calibrated, lost = attach_calibrated(model, settings, [torch.randn(1, 2, 4)], lambda network, x: network(x))
     assert lost == ["idle", "after"]
-    assert kept == {"weight_bits": bits, "activation_bits": {"used": 8}, "producers": {}, "tails": {}}
+    assert calibrated == Quantization(bits, {"used": 8})
     assert bool(model(torch.randn(3, 2, 4)).isfinite().all())
     again = Branches()
-    kept, lost = attach_calibrated(again, kept, [torch.randn(1, 2, 4)], lambda network, x: network(x))
-    assert lost == []
+    same = Quantization.from_dict(json.loads(json.dumps(calibrated.to_dict())))
+    assert attach_calibrated(again, same, [torch.randn(1, 2, 4)], lambda network, x: network(x)) == (calibrated, [])
     assert again.state_dict().keys() == model.state_dict().keys()

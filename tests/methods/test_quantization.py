@@ -10,23 +10,25 @@ import torch
 from torch import nn
 
 from autoreg.errors import AutoregError, InputError
-from autoreg.methods import weighted_layers
+from autoreg.methods import create, registry, weighted_layers
 from autoreg.methods.quantization import (
+    Quantization,
     attach_quantizers,
     bake_quantizers,
     calibrate,
     freeze_quantizers,
     weight_quant_params,
 )
+from autoreg.methods.quantization.lsq import Lsq
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import forward, tiny_batches, tiny_model, train_steps
 
 NAMES = [name for name, _ in weighted_layers(tiny_model())]
 OPTIONS: list[dict[str, Any]] = [
-    {"granularity": granularity, "symmetric": symmetric, "learned": learned}
+    {"granularity": granularity, "symmetric": symmetric, "quantizer": create("quantizer", name)}
     for granularity in ("tensor", "channel")
     for symmetric in (True, False)
-    for learned in (True, False)
+    for name in registry().methods["quantizer"]
 ]
 
 
@@ -44,7 +46,7 @@ def sparse_model() -> nn.Module:
 def test_masked_zeros_stay_zero_and_weights_lie_on_their_grid(options: dict[str, Any], bits: int) -> None:
     model = sparse_model()
     masked = {name: module.weight == 0 for name, module in weighted_layers(model)}
-    attach_quantizers(model, dict.fromkeys(NAMES, bits), **options)
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, bits), **options))
     train_steps(model, [], tiny_batches())
     for name, module in weighted_layers(model):
         scale, zero_point, ints = weight_quant_params(module)
@@ -61,7 +63,7 @@ def test_masked_zeros_stay_zero_and_weights_lie_on_their_grid(options: dict[str,
 def test_rounding_to_nearest_errs_by_at_most_half_a_step(bits: int, symmetric: bool) -> None:
     model = tiny_model()
     before = {name: module.weight.detach().clone() for name, module in weighted_layers(model)}  # type: ignore[operator]
-    attach_quantizers(model, dict.fromkeys(NAMES, bits), symmetric=symmetric)
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, bits), symmetric=symmetric))
     for name, module in weighted_layers(model):
         error = (module.weight - before[name]).abs()  # type: ignore[operator]
         assert bool((error <= weight_quant_params(module).scale * 0.50001).all())
@@ -74,7 +76,7 @@ def test_more_bits_err_less_and_channels_err_less_than_tensors() -> None:
         with torch.no_grad():
             model[3].weight[0] *= 20
         before = model[3].weight.detach().clone()
-        attach_quantizers(model, {"3": bits}, granularity=granularity)
+        attach_quantizers(model, Quantization({"3": bits}, granularity=granularity))
         return float((model[3].weight - before).detach().square().mean())
 
     errors = [error(bits, "channel") for bits in (2, 4, 6, 8)]
@@ -87,25 +89,27 @@ def test_first_learned_step_is_the_papers_over_what_the_mask_leaves() -> None:
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[1.0, -3.0, 9.0, 9.0]]))
     attach_masks(model, {"0": torch.tensor([[True, True, False, False]])})
-    attach_quantizers(model, {"0": 4}, learned=True)
+    attach_quantizers(model, Quantization({"0": 4}, quantizer=Lsq()))
     assert float(weight_quant_params(model[0]).scale) == pytest.approx(2 * 2.0 / 7**0.5)
 
 
 def test_learned_steps_train_and_a_fixed_scale_does_not() -> None:
-    for learned in (True, False):
+    for name, spec in registry().methods["quantizer"].items():
         model = tiny_model()
-        attach_quantizers(model, dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 4), learned=learned)
+        attach_quantizers(
+            model, Quantization(dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 4), quantizer=create("quantizer", name))
+        )
         assert calibrate(model, tiny_batches(), forward) == []
         before = {k: v.clone() for k, v in model.state_dict().items() if k.endswith("scale")}
         assert len(before) == 6
         train_steps(model, [], tiny_batches())
         moved = [not torch.equal(model.state_dict()[k], v) for k, v in before.items()]
-        assert all(moved) if learned else not any(moved)
+        assert all(moved) if spec.trains else not any(moved)
 
 
 def test_learned_steps_have_one_dimension_so_that_decay_passes_them_by() -> None:
     model = tiny_model()
-    attach_quantizers(model, dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 8), learned=True)
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 8), quantizer=Lsq()))
     steps = [p for name, p in model.named_parameters() if name.endswith("scale")]
     assert len(steps) == 6
     assert {p.ndim for p in steps} == {1}
@@ -113,7 +117,7 @@ def test_learned_steps_have_one_dimension_so_that_decay_passes_them_by() -> None
 
 def test_frozen_steps_are_not_trained() -> None:
     model = tiny_model()
-    attach_quantizers(model, dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 8), learned=True)
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 4), dict.fromkeys(NAMES, 8), quantizer=Lsq()))
     freeze_quantizers(model)
     assert not any(p.requires_grad for name, p in model.named_parameters() if name.endswith("scale"))
 
@@ -123,7 +127,7 @@ def test_learning_the_steps_lowers_the_loss_of_a_coarse_network() -> None:
     torch.manual_seed(0)
     batches = tiny_batches(1)
     model = tiny_model()
-    attach_quantizers(model, dict.fromkeys(NAMES, 2), learned=True)
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 2), quantizer=Lsq()))
     losses = train_steps(model, [], batches * 80, lr=0.05)
     assert losses[-1] < 0.3 * losses[0]
 
@@ -132,7 +136,7 @@ def test_learning_the_steps_lowers_the_loss_of_a_coarse_network() -> None:
 def test_ranges_of_inputs_are_those_of_the_calibration_batches(symmetric: bool, low: float, high: float) -> None:
     """Inputs from −0.5 to 1 over two batches; beyond the range they are clamped."""
     model = nn.Sequential(nn.Linear(2, 1))
-    attach_quantizers(model, {}, {"0": 8}, act_symmetric=symmetric)
+    attach_quantizers(model, Quantization({}, {"0": 8}, act_symmetric=symmetric))
     batches = [(torch.tensor([[-0.5, 0.0]]),), (torch.tensor([[1.0, 0.2]]),)]
     assert calibrate(model, batches, forward) == []
     quantizer = model[0].activation_quantizer
@@ -145,7 +149,7 @@ def test_ranges_of_inputs_are_those_of_the_calibration_batches(symmetric: bool, 
 
 def test_inputs_that_are_never_negative_get_the_papers_unsigned_code() -> None:
     model = nn.Sequential(nn.Linear(2, 1))
-    attach_quantizers(model, {}, {"0": 4}, learned=True)
+    attach_quantizers(model, Quantization({}, {"0": 4}, quantizer=Lsq()))
     calibrate(model, [(torch.tensor([[0.0, 3.0]]),)], forward)
     quantizer = model[0].activation_quantizer
     assert float(quantizer.zero_point) == 0.0
@@ -155,7 +159,7 @@ def test_inputs_that_are_never_negative_get_the_papers_unsigned_code() -> None:
 
 def test_inputs_must_be_calibrated_and_layers_never_called_are_named() -> None:
     model = nn.ModuleDict({"used": nn.Linear(2, 2), "idle": nn.Linear(2, 2)})
-    attach_quantizers(model, {}, {"used": 8, "idle": 8})
+    attach_quantizers(model, Quantization({}, {"used": 8, "idle": 8}))
     with pytest.raises(AutoregError, match="never calibrated"):
         model["used"](torch.ones(1, 2))
     assert calibrate(model, [torch.ones(1, 2)], lambda m, b: m["used"](b)) == ["idle.activation_quantizer"]
@@ -166,7 +170,7 @@ def test_inputs_must_be_calibrated_and_layers_never_called_are_named() -> None:
 
 def test_calibration_leaves_modes_and_statistics_alone() -> None:
     model = tiny_model().train()
-    attach_quantizers(model, {}, dict.fromkeys(NAMES, 8))
+    attach_quantizers(model, Quantization({}, dict.fromkeys(NAMES, 8)))
     running = model[1].running_mean.clone()
     calibrate(model, tiny_batches(), forward)
     assert model.training
@@ -179,7 +183,7 @@ def test_state_dict_loads_into_a_model_made_alike_and_copies_are_independent(opt
         torch.manual_seed(seed)
         model = tiny_model()
         attach_masks(model, {n: torch.rand(m.weight.shape) < 0.5 for n, m in weighted_layers(model)})  # type: ignore[arg-type]
-        attach_quantizers(model, dict.fromkeys(NAMES, 4), {"3": 8, "6": 4}, **options)
+        attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 4), {"3": 8, "6": 4}, **options))
         return model
 
     model, other = made(0), made(1)
@@ -198,7 +202,7 @@ def test_state_dict_loads_into_a_model_made_alike_and_copies_are_independent(opt
 
 def test_baked_models_have_plain_weights_and_the_same_outputs() -> None:
     model = sparse_model()
-    attach_quantizers(model, dict.fromkeys(NAMES, 4), {"6": 8}, learned=True)
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 4), {"6": 8}, quantizer=Lsq()))
     calibrate(model, tiny_batches(), forward)
     images = tiny_batches(1)[0][0]
     expected = model.eval()(images).detach()
@@ -215,7 +219,7 @@ def test_baked_models_have_plain_weights_and_the_same_outputs() -> None:
 
 def test_baking_a_copy_leaves_the_original_at_work_and_the_other_way_round() -> None:
     model = sparse_model()
-    attach_quantizers(model, dict.fromkeys(NAMES, 4))
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 4)))
     images = tiny_batches(1)[0][0]
     expected = model.eval()(images)
     for _ in range(2):
@@ -232,7 +236,7 @@ def test_baking_a_copy_leaves_the_original_at_work_and_the_other_way_round() -> 
 def test_thirty_two_bits_leave_a_layer_alone() -> None:
     model = tiny_model()
     names = set(model.state_dict())
-    attach_quantizers(model, dict.fromkeys(NAMES, 32), dict.fromkeys(NAMES, 32))
+    attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 32), dict.fromkeys(NAMES, 32)))
     assert set(model.state_dict()) == names
     with pytest.raises(InputError, match="not quantized"):
         weight_quant_params(model[0])
@@ -240,7 +244,7 @@ def test_thirty_two_bits_leave_a_layer_alone() -> None:
 
 def test_scales_of_a_transposed_convolution_go_by_output() -> None:
     layer = nn.ConvTranspose2d(3, 5, 2)
-    attach_quantizers(nn.Sequential(layer), {"0": 4})
+    attach_quantizers(nn.Sequential(layer), Quantization({"0": 4}))
     assert weight_quant_params(layer).scale.shape == (1, 5, 1, 1)
 
 
@@ -255,13 +259,13 @@ def test_scales_of_a_transposed_convolution_go_by_output() -> None:
 )
 def test_wrong_arguments_are_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        attach_quantizers(tiny_model(), *arguments)
+        attach_quantizers(tiny_model(), Quantization(*arguments))
 
 
 def test_a_second_quantizer_is_refused() -> None:
     model = tiny_model()
-    attach_quantizers(model, {"3": 8}, {"3": 8})
+    attach_quantizers(model, Quantization({"3": 8}, {"3": 8}))
     with pytest.raises(InputError, match="the weight of layer '3' is quantized already"):
-        attach_quantizers(model, {"3": 4})
+        attach_quantizers(model, Quantization({"3": 4}))
     with pytest.raises(InputError, match="the input of layer '3' is quantized already"):
-        attach_quantizers(model, {}, {"3": 4})
+        attach_quantizers(model, Quantization({}, {"3": 4}))

@@ -45,13 +45,14 @@ def range_parameters(low: Tensor, high: Tensor, bits: int, *, symmetric: bool) -
     qmin, qmax = integer_range(bits, symmetric=symmetric)
     if symmetric:
         scale = torch.maximum(low.abs(), high.abs()) / qmax
-        return _positive(scale), torch.zeros_like(scale)
+        return positive_scale(scale), torch.zeros_like(scale)
     low, high = low.clamp_max(0.0), high.clamp_min(0.0)
-    scale = _positive((high - low) / (qmax - qmin))
+    scale = positive_scale((high - low) / (qmax - qmin))
     return scale, torch.round(-low / scale).clamp(qmin, qmax)
 
 
-def _positive(scale: Tensor) -> Tensor:
+def positive_scale(scale: Tensor) -> Tensor:
+    """The scale, with 1 where it is zero or too small to divide by."""
     usable = scale > torch.finfo(scale.dtype).tiny
     return torch.where(usable, scale, torch.ones_like(scale))
 
@@ -83,19 +84,6 @@ def fake_quantize(values: Tensor, scale: Tensor, zero_point: Tensor, low: int, h
     return rounded.detach() + (inside - inside.detach())  # in this order the value is exactly the rounded one
 
 
-def lsq_step(mean_size: Tensor, positive: Tensor) -> Tensor:
-    """LSQ's first step, 2·mean|v| / √Q_p.
-
-    Args:
-        mean_size: mean of |v|, any shape.
-        positive: Q_p, the highest integer above the zero point, broadcasts; at least 1 is taken.
-
-    Returns:
-        Positive; 1 where the mean is zero.
-    """
-    return _positive(2 * mean_size / positive.clamp_min(1).sqrt())
-
-
 def mean_nonzero(values: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Mean of |v| over what is not zero: a masked weight's zeros say nothing of its size.
 
@@ -108,28 +96,3 @@ def mean_nonzero(values: Tensor, dims: tuple[int, ...]) -> Tensor:
     """
     size = values.abs()
     return size.sum(dims) / (size > 0).sum(dims).clamp_min(1)
-
-
-def lsq(values: Tensor, step: Tensor, zero_point: Tensor, low: int, high: int, gradient_scale: Tensor) -> Tensor:
-    """Learned step size quantization: v̂ = round(clip(v / s, −Q_n, Q_p))·s with Q_n = z − low and Q_p = high − z.
-
-    The gradient is the paper's (eq. 3 and 5): ∂v̂/∂v is 1 inside and 0 outside; ∂v̂/∂s is round(v/s) − v/s inside,
-    −Q_n below and Q_p above, times `gradient_scale`.
-
-    Args:
-        values: any shape.
-        step: s, positive, broadcasts to the values.
-        zero_point: z, whole numbers, broadcasts; 0 in the paper.
-        low: lowest integer.
-        high: highest integer.
-        gradient_scale: factor on the step's gradient, 1 / √(N·Q_p) in the paper.
-
-    Reference:
-        Esser et al., Learned Step Size Quantization, arXiv 1902.08153.
-    """
-    if not torch.is_grad_enabled():
-        return dequantize(quantize(values, step, zero_point, low, high), step, zero_point)
-    scaled = step * gradient_scale
-    slow = step.detach() + (scaled - scaled.detach())  # the value of the step, its gradient scaled
-    codes = torch.clamp(values / slow, low - zero_point, high - zero_point)
-    return (torch.round(codes).detach() + (codes - codes.detach())) * slow

@@ -1,31 +1,26 @@
-"""Quantizers on the layers of a model: attach, calibrate, read, bake."""
+"""Quantizers on the layers of a model: attach, read, freeze, bake."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
-from autoreg.methods.weights import (
-    bake_weight,
-    find_layer,
-    is_transposed,
-    raw_weight,
-    weight_of,
-    weight_steps,
-    weighted_layers,
-)
+from autoreg.methods.quantization.settings import Quantization, scale_axis
+from autoreg.methods.weights import bake_weight, find_layer, raw_weight, weight_of, weight_steps, weighted_layers
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
     from torch.nn.utils import parametrize
 
+    from autoreg.methods.modules import quantizers as modules
     from autoreg.methods.modules.quantizers import ActivationQuantizer, WeightQuantizer
 else:
     torch = lazy_module("torch")
     parametrize = lazy_module("torch.nn.utils.parametrize")
+    modules = lazy_module("autoreg.methods.modules.quantizers")
 
 ACTIVATION = "activation_quantizer"
 """Name of the submodule that quantizes a layer's input."""
@@ -48,69 +43,57 @@ class QuantParams(NamedTuple):
     ints: Tensor
 
 
-def attach_quantizers(
-    model: nn.Module,
-    weight_bits: Mapping[str, int],
-    activation_bits: Mapping[str, int] | None = None,
-    granularity: str = "channel",
-    symmetric: bool = True,
-    act_symmetric: bool = False,
-    learned: bool = False,
-    producers: Mapping[str, str] | None = None,
-    tails: Mapping[str, str] | None = None,
-) -> None:
+def attach_quantizers(model: nn.Module, settings: Quantization) -> None:
     """Quantize weights and inputs of the named layers, in place; 32 bits leave them as they are.
 
     A weight's range (or first step) is taken from the weight as it stands, behind its mask; inputs need `calibrate`.
-    The same arguments after the same masks give a model that loads the same state dict.
+    The same settings after the same masks give a model that loads the same state dict.
 
     Args:
         model: quantizers hang on its weighted layers: as parametrizations of `weight`, and as a submodule
             `activation_quantizer` that a forward pre-hook calls.
-        weight_bits: by layer name, 2 to 8 or 32.
-        activation_bits: by layer name, 2 to 8 or 32.
-        granularity: one scale per `tensor`, or per output `channel`, of weights; inputs have one per tensor.
-        symmetric: zero point 0 for weights, else an integer zero point.
-        act_symmetric: the same for inputs.
-        learned: steps are parameters with LSQ's gradient, else fixed.
-        producers: by layer, the module whose output is quantized in place of the layer's input, for all its consumers.
-        tails: by layer, the module whose output is quantized at the bits of the layer's input
-            (both from `autoreg.methods.quantization.placement`).
+        settings: bits by layer, quantizer and grids.
 
     Raises:
-        InputError: if a layer does not exist or is quantized already, or bits or granularity are not allowed.
+        InputError: if a layer does not exist or is quantized already, or bits are not allowed.
     """
-    from autoreg.methods.modules.quantizers import ActivationQuantizer, WeightQuantizer
+    for name, bits in settings.weight_bits.items():
+        module = find_layer(model, name)
+        if bits < FLOAT_BITS:
+            _quantize_weight(module, name, bits, settings)
+    for name, bits in settings.activation_bits.items():
+        module = find_layer(model, name)
+        if bits < FLOAT_BITS:
+            _quantize_values(model, module, name, bits, settings)
 
-    if granularity not in ("tensor", "channel"):
-        raise InputError(f"granularity = {granularity!r}; allowed: tensor, channel")
-    for name, bits in weight_bits.items():
-        module = find_layer(model, name)
-        if bits == 32:
-            continue
-        if weight_quantizer(module) is not None:
-            raise InputError(f"the weight of layer {name!r} is quantized already")
-        axis = None if granularity == "tensor" else 1 if is_transposed(module) else 0
-        made = WeightQuantizer(weight_of(module), bits, axis, symmetric=symmetric, learned=learned)
-        parametrize.register_parametrization(module, "weight", made)
-    settings = {"symmetric": act_symmetric, "learned": learned}
-    producers, tails = producers or {}, tails or {}
-    for name, bits in (activation_bits or {}).items():
-        module = find_layer(model, name)
-        if bits == 32:
-            continue
-        if hasattr(module, ACTIVATION) or hasattr(module, _PRODUCER):
-            raise InputError(f"the input of layer {name!r} is quantized already")
-        device = weight_of(module).device
-        if name in producers:
-            setattr(module, _PRODUCER, producers[name])
-            _quantize_output_of(model, producers[name], ActivationQuantizer(bits, device=device, **settings))
-        else:
-            module.add_module(ACTIVATION, ActivationQuantizer(bits, device=device, **settings))
-            module.register_forward_pre_hook(_quantize_input, with_kwargs=True)
-        if name in tails:
-            setattr(module, _TAIL, tails[name])
-            _quantize_output_of(model, tails[name], ActivationQuantizer(bits, device=device, **settings))
+
+def _quantize_weight(module: nn.Module, name: str, bits: int, settings: Quantization) -> None:
+    if weight_quantizer(module) is not None:
+        raise InputError(f"the weight of layer {name!r} is quantized already")
+    axis, rule = scale_axis(module, settings.granularity), settings.quantizer
+    made = modules.WeightQuantizer(weight_of(module), bits, axis, symmetric=settings.symmetric, rule=rule)
+    parametrize.register_parametrization(module, "weight", made)
+
+
+def _quantize_values(model: nn.Module, module: nn.Module, name: str, bits: int, settings: Quantization) -> None:
+    """Quantize a layer's input, or the output of its producer, and its own output where the placement says so."""
+    if hasattr(module, ACTIVATION) or hasattr(module, _PRODUCER):
+        raise InputError(f"the input of layer {name!r} is quantized already")
+    place, device = settings.placement, weight_of(module).device
+
+    def quantizer() -> ActivationQuantizer:
+        rule, symmetric = settings.quantizer, settings.act_symmetric
+        return modules.ActivationQuantizer(bits, symmetric=symmetric, rule=rule, device=device)
+
+    if name in place.producers:
+        setattr(module, _PRODUCER, place.producers[name])
+        _quantize_output_of(model, place.producers[name], quantizer())
+    else:
+        module.add_module(ACTIVATION, quantizer())
+        module.register_forward_pre_hook(_quantize_input, with_kwargs=True)
+    if name in place.tails:
+        setattr(module, _TAIL, place.tails[name])
+        _quantize_output_of(model, place.tails[name], quantizer())
 
 
 def _quantize_output_of(model: nn.Module, name: str, quantizer: ActivationQuantizer) -> None:
@@ -151,10 +134,8 @@ def remove_quantizers(model: nn.Module) -> None:
 
 def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
     """The quantizer of a layer's weight, or None."""
-    from autoreg.methods.modules.quantizers import WeightQuantizer
-
     steps = weight_steps(module)
-    return steps[-1] if steps and isinstance(steps[-1], WeightQuantizer) else None
+    return steps[-1] if steps and isinstance(steps[-1], modules.WeightQuantizer) else None
 
 
 def activation_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
@@ -187,76 +168,6 @@ def tail_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
     }
 
 
-def calibrate(model: nn.Module, batches: Iterable[Any], forward: Callable[[nn.Module, Any], Any]) -> list[str]:
-    """Set the ranges of the inputs' quantizers from calibration batches, run in evaluation mode.
-
-    Args:
-        model: changed in place; its mode is put back.
-        batches: representative inputs.
-        forward: called with model and batch.
-
-    Returns:
-        Names of quantizers that never saw a value; they fail if they are called later.
-    """
-    quantizers = activation_quantizers(model)
-    if not quantizers:
-        return []
-    modes = [(module, module.training) for module in model.modules()]
-    for quantizer in quantizers.values():
-        quantizer.observing = True
-    try:
-        model.eval()
-        with torch.no_grad():
-            for batch in batches:
-                forward(model, batch)
-    finally:
-        unseen = [name for name, quantizer in quantizers.items() if not quantizer.settle()]
-        for module, mode in modes:
-            module.training = mode
-    return unseen
-
-
-def attach_calibrated(
-    model: nn.Module,
-    settings: Mapping[str, Any],
-    batches: Sequence[Any],
-    forward: Callable[[nn.Module, Any], Any],
-) -> tuple[dict[str, Any], list[str]]:
-    """Attach quantizers and calibrate them; values that no batch shows stay in floating point.
-
-    Args:
-        model: changed in place.
-        settings: arguments of `attach_quantizers`.
-        batches: representative inputs.
-        forward: called with model and batch.
-
-    Returns:
-        The settings that attach the same quantizers again, and the layers whose input was never seen.
-    """
-    attach_quantizers(model, **settings)
-    unseen = set(calibrate(model, batches, forward))
-    if not unseen:
-        return dict(settings), []
-    inputs, producers, tails = (dict(settings.get(part) or {}) for part in ("activation_bits", "producers", "tails"))
-
-    def missed(module: str, kind: str) -> bool:
-        return f"{module}.{kind}".lstrip(".") in unseen
-
-    lost = [
-        name for name in inputs if missed(*((producers[name], OUTPUT) if name in producers else (name, ACTIVATION)))
-    ]
-    kept = {
-        **settings,
-        "activation_bits": {name: bits for name, bits in inputs.items() if name not in lost},
-        "producers": {name: made for name, made in producers.items() if name not in lost},
-        "tails": {name: at for name, at in tails.items() if name not in lost and not missed(at, OUTPUT)},
-    }
-    remove_quantizers(model)
-    attach_quantizers(model, **{**kept, "weight_bits": {}})
-    calibrate(model, batches, forward)
-    return kept, lost
-
-
 def freeze_quantizers(model: nn.Module) -> None:
     """Stop training the steps of all quantizers."""
     of_weights = [weight_quantizer(module) for _, module in weighted_layers(model)]
@@ -278,7 +189,7 @@ def weight_quant_params(module: nn.Module) -> QuantParams:
         weight: Tensor = raw_weight(module)
         for step in weight_steps(module)[:-1]:
             weight = step(weight)
-        scale, zero_point = quantizer.spread(weight)
+        scale, zero_point = quantizer.grid(weight)
         return QuantParams(scale.clone(), zero_point.clone(), quantizer.integers(weight))
 
 

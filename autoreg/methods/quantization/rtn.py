@@ -1,10 +1,9 @@
-"""Round to nearest, after training."""
+"""Rounding to the nearest value of a fixed grid."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from autoreg.methods.base import method
+from autoreg.methods.quantization.uniform import UniformQuantizer
 from autoreg.space.spec import Paper
 
 
@@ -20,7 +19,5 @@ from autoreg.space.spec import Paper
         checked="error at most half a step, zeros stay zero, codes by hand",
     ),
 )
-class Rtn:
+class Rtn(UniformQuantizer):
     """Rounds to the nearest point of a uniform grid over the range of weights and calibration inputs. No training."""
-
-    learned: ClassVar[bool] = False

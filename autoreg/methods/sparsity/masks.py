@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.nn.utils import parametrize
 
+    from autoreg.methods.modules import masks as modules
     from autoreg.methods.modules.masks import Mask
 else:
     parametrize = lazy_module("torch.nn.utils.parametrize")
+    modules = lazy_module("autoreg.methods.modules.masks")
 
 
 def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
@@ -31,8 +33,6 @@ def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     Raises:
         InputError: if a layer does not exist, a shape does not fit, or a layer has another parametrization already.
     """
-    from autoreg.methods.modules.masks import Mask
-
     for name, mask in masks.items():
         module = find_layer(model, name)
         weight = weight_of(module)
@@ -45,15 +45,13 @@ def attach_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
             continue
         if weight_steps(module):
             raise InputError(f"layer {name!r} is parametrized already; masks come first: bake or detach the rest")
-        parametrize.register_parametrization(module, "weight", Mask(mask.bool().to(weight.device)))
+        parametrize.register_parametrization(module, "weight", modules.Mask(mask.bool().to(weight.device)))
 
 
 def mask_of(module: nn.Module) -> Mask | None:
     """The mask on a layer, or None."""
-    from autoreg.methods.modules.masks import Mask
-
     steps = weight_steps(module)
-    return steps[0] if steps and isinstance(steps[0], Mask) else None
+    return steps[0] if steps and isinstance(steps[0], modules.Mask) else None
 
 
 def masks(model: nn.Module) -> dict[str, Tensor]:

@@ -16,7 +16,8 @@ from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
 from autoreg.artifacts.onnx.graph import GraphCache, export, with_weights
 from autoreg.artifacts.onnx.int8 import quantize_graph
 from autoreg.artifacts.onnx.runtime import operator_counts, runs_in_words, saturates
-from autoreg.methods.quantization import attach_quantizers, calibrate, placement
+from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate, placement
+from autoreg.methods.quantization.lsq import Lsq
 from autoreg.methods.weights import weighted_layers
 from autoreg.tasks.models import MLP, CharTransformer, ConvNet
 
@@ -43,7 +44,7 @@ def quantized(model: nn.Module, x: Tensor, weights: int, values: int, **settings
     names = [name for name, _ in weighted_layers(model)]
     bits = dict.fromkeys(names, weights), dict.fromkeys(names, values)
     found = placement(model, lambda network: network(x), *bits)
-    attach_quantizers(model, *bits, producers=found.producers, tails=found.tails, **settings)
+    attach_quantizers(model, Quantization(*bits, placement=found, **settings))
     calibrate(model, [x], lambda network, batch: network(batch))
     return model.eval()
 
@@ -70,8 +71,8 @@ def test_a_file_computes_what_the_network_computes(name: str, fast: bool) -> Non
         (6, 6, {"act_symmetric": True}),
         (8, 8, {"granularity": "tensor", "symmetric": False}),
         (8, 8, {"granularity": "tensor"}),
-        (8, 8, {"learned": True}),
-        (3, 8, {"learned": True, "act_symmetric": True}),
+        (8, 8, {"quantizer": Lsq()}),
+        (3, 8, {"quantizer": Lsq(), "act_symmetric": True}),
     ],
 )
 @pytest.mark.parametrize("name", ["conv", "mlp", "attention"])
@@ -189,7 +190,7 @@ def test_a_norm_is_folded_only_where_nobody_else_reads_its_input() -> None:
     assert torch.allclose(folded(x), model(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"symmetric": False}, {"granularity": "tensor"}, {"learned": True}])
+@pytest.mark.parametrize("settings", [{}, {"symmetric": False}, {"granularity": "tensor"}, {"quantizer": Lsq()}])
 def test_folding_keeps_the_integers_of_a_weight(settings: dict[str, Any]) -> None:
     """(integers - zero point) * scale is the folded weight, with negative and zero gains too."""
     torch.manual_seed(0)
@@ -393,7 +394,7 @@ def test_two_readers_of_a_tensor_have_grids_of_their_own() -> None:
     names = [name for name, _ in weighted_layers(model)]
     bits = dict.fromkeys(names, 8), {**dict.fromkeys(names, 8), "b": 3}
     where = placement(model, lambda network: network(x), *bits)
-    attach_quantizers(model, *bits, producers=where.producers, tails=where.tails)
+    attach_quantizers(model, Quantization(*bits, placement=where))
     calibrate(model, [x], lambda network, batch: network(batch))
     assert distance(model.eval(), x)[0] < 0.02
 

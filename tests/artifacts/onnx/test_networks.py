@@ -19,7 +19,7 @@ from autoreg.artifacts.onnx.runtime import INTEGER_NODES, operator_counts
 from autoreg.latency.interleaved import time_interleaved
 from autoreg.latency.onnx_runtime import OnnxError, feed, onnx_session
 from autoreg.latency.timing import time_onnx
-from autoreg.methods.quantization import attach_quantizers, calibrate, placement
+from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate, placement
 
 
 class Baked(nn.Module):
@@ -190,7 +190,7 @@ def test_runs_are_what_the_runtime_has_fused() -> None:
     model, x = Swish().eval(), torch.randn(16, 3, 8, 8)
     bits = dict.fromkeys(("stem", "deep", "head"), 8)
     found = placement(model, lambda network: network(x), bits, bits)
-    attach_quantizers(model, bits, bits, producers=found.producers, tails=found.tails)
+    attach_quantizers(model, Quantization(bits, bits, placement=found))
     calibrate(model, [x], lambda network, batch: network(batch))
     written = onnx_bytes(deployable(model.eval()), x[:1], GraphCache(fast=True))
     nodes = operator_counts(written.content)

@@ -25,6 +25,7 @@ from autoreg.costs.count import count
 from autoreg.costs.formulas import packed_bytes
 from autoreg.costs.levels import Levels
 from autoreg.errors import AutoregError, InputError
+from autoreg.methods.quantization.lsq import Lsq
 from autoreg.network.surgery.apply import apply_structure, channel_groups
 from autoreg.network.surgery.factorize import factorize
 from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded, fresh, warmed
@@ -99,7 +100,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tensor": {"granularity": "tensor"},
     "asymmetric": {"symmetric": False, "weight_bits": 5},
     "2 bits": {"weight_bits": 2, "activation_bits": 32},
-    "learned": {"learned": True, "weight_bits": 4, "activation_bits": 4},
+    "learned": {"quantizer": Lsq(), "weight_bits": 4, "activation_bits": 4},
     "mixed": {"weight_bits": {"stem.0": 8, "blocks.0.conv1": 3, "hidden": 7}, "activation_bits": 6},
     "sparse": {"weight_bits": 6, "density": {"blocks.0.conv1": 0.5, "blocks.0.conv2": 0.03, "hidden": 0.97}},
     "sparse asymmetric": {"weight_bits": 4, "symmetric": False, "density": {"blocks.0.conv1": 0.2, "head": 0.0}},

@@ -15,6 +15,7 @@ from autoreg.artifacts.torch.run_integers import integer_model
 from autoreg.artifacts.torch.value_grids import quantized, reference_model
 from autoreg.errors import InputError
 from autoreg.methods.functional.affine import quantize
+from autoreg.methods.quantization.lsq import Lsq
 from autoreg.network.inputs import call
 from tests.artifacts.coded_nets import coded
 
@@ -26,7 +27,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"weight_bits": 4, "activation_bits": 5},
     {"weight_bits": 2, "activation_bits": 2},
     {"act_symmetric": True},
-    {"learned": True, "granularity": "tensor"},
+    {"quantizer": Lsq(), "granularity": "tensor"},
     {"symmetric": False},
     {"placed": False},
     {"activation_bits": 32},
