@@ -36,6 +36,8 @@ class Block(nn.Module):
 class Net(nn.Module):
     """Stem, blocks (the second depthwise), mean, two linear layers; a persistent constant scales the input."""
 
+    size: Tensor
+
     def __init__(self, width: int = 8, blocks: int = 2, classes: int = 5) -> None:
         super().__init__()
         self.register_buffer("size", torch.tensor(2.0))
@@ -69,18 +71,20 @@ class TiedLM(nn.Module):
 
 @dataclass(frozen=True)
 class Coded:
-    """A network as a trial carries it, what leaves, and how to build it anew."""
+    """A network as a trial trains it, what is deployed of it, and how to build it anew."""
 
-    carried: nn.Module
+    trained: nn.Module
     found: Deployable
     build: Callable[[], nn.Module]
     example: Any
 
 
-def warmed(model: nn.Module) -> nn.Module:
-    """Batch norms with trained-looking numbers, in evaluation mode."""
+def with_statistics(model: nn.Module) -> nn.Module:
+    """Batch norms with statistics as of training, in evaluation mode."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             nn.init.uniform_(module.running_mean, -0.5, 0.5)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -106,7 +110,7 @@ def coded(
     """
     torch.manual_seed(seed)
     example = torch.randn(4, 3, 8, 8) if example is None else example
-    model = warmed(build())
+    model = with_statistics(build())
     names = [name for name, _ in weighted_layers(model)]
     layers = dict(weighted_layers(model))
     attach_masks(

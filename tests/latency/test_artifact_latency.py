@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,7 +94,8 @@ def test_signature_depends_on_shapes_and_settings_not_on_values() -> None:
     assert signature(first, x) == signature(second.eval(), torch.zeros(1, 1, 8, 8))
     assert signature(first, x) != signature(first, torch.randn(2, 1, 8, 8))
     remove_channels(second, x, {"hidden": [0]})
-    third.features[0][0].dilation = (2, 2)
+    convolution: Any = third.get_submodule("features.0.0")
+    convolution.dilation = (2, 2)
     assert len({signature(model, x) for model in (first, second, third)}) == 3
 
 

@@ -89,7 +89,8 @@ def inference(self: Any, x: Tensor) -> Tensor:
 def fails_once(self: Any, x: Tensor) -> Tensor:
     with contextlib.suppress(ValueError):
         self.broken(x)
-    return self.fc(x)
+    out: Tensor = self.fc(x)
+    return out
 
 
 def broken(self: Any, x: Tensor) -> Tensor:
@@ -125,7 +126,14 @@ COUNTED: dict[str, tuple[Callable[[], nn.Module], Any, int]] = {
         SEQUENCE,
         3 * 3 * 6 * 4,
     ),
-    "autograd function": (lambda: Apply(lambda s, x: Product.apply(x, s.w), w=weights(6, 5)), ROWS, 30),
+    "autograd function": (
+        lambda: Apply(
+            lambda s, x: Product.apply(x, s.w),  # type: ignore[no-untyped-call]
+            w=weights(6, 5),
+        ),
+        ROWS,
+        30,
+    ),
     "inference mode": (lambda: Apply(inference, fc=nn.Linear(6, 6), w=weights(5, 6)), ROWS, 66),
     "vmap": (lambda: Apply(lambda s, x: torch.vmap(s.fc)(x), fc=nn.Linear(6, 5)), ROWS, 30),
     "functional_call": (
@@ -335,7 +343,7 @@ def test_scripted_modules_are_counted_and_named() -> None:
 
 
 def test_compiled_modules_are_counted_layer_by_layer() -> None:
-    compiled = torch.compile(nn.Sequential(nn.Linear(6, 6), nn.ReLU()), backend="eager")
+    compiled: Any = torch.compile(nn.Sequential(nn.Linear(6, 6), nn.ReLU()), backend="eager")
     found = trace(nn.Sequential(compiled, nn.Linear(6, 2)), ROWS)
     assert dict(found.positions) == {"0._orig_mod.0": 1, "1": 1}
     assert (found.functional, found.warnings) == ({}, ())
@@ -372,7 +380,8 @@ def random_convolutions(draw: random.Random) -> tuple[nn.Module, Tensor]:
         if draw.random() < 0.3:
             layers.append(turned(channels, outputs, kernel, stride=draw.choice([1, 2]), **settings))
         else:
-            stride, mode = draw.choice([1, 2]), draw.choice(["zeros", "circular"])
+            stride = draw.choice([1, 2])
+            mode: Any = draw.choice(["zeros", "circular"])
             layers.append(plain(channels, outputs, kernel, stride=stride, padding=2, padding_mode=mode, **settings))
         channels = outputs
     return nn.Sequential(*layers), example

@@ -223,9 +223,10 @@ def test_converted_models_compute_the_same() -> None:
 
 
 def test_converting_draws_no_random_numbers_and_keeps_what_is_shared() -> None:
-    from transformers.pytorch_utils import Conv1D
+    from transformers import pytorch_utils
 
-    one, other = Conv1D(3, 4), Conv1D(3, 4)
+    layer: Any = pytorch_utils.Conv1D
+    one, other = layer(3, 4), layer(3, 4)
     other.weight = one.weight
     model = nn.ModuleDict({"one": one, "again": one, "other": other})
     state = torch.get_rng_state()
@@ -233,7 +234,7 @@ def test_converting_draws_no_random_numbers_and_keeps_what_is_shared() -> None:
     assert torch.equal(state, torch.get_rng_state())
     assert model["one"] is model["again"]
     assert model["one"].weight is model["other"].weight
-    assert isinstance(conv1d_as_linear(Conv1D(3, 4)), nn.Linear)
+    assert isinstance(conv1d_as_linear(layer(3, 4)), nn.Linear)
 
 
 def test_other_classes_of_that_name_are_left_alone() -> None:
@@ -315,7 +316,7 @@ def test_recipes_on_gpt2_cost_what_was_predicted(name: str, objective: TaskObjec
     chain = objective.chain(config, seed=0, fold=setup.task.folds[0])
     outcome = chain.run()
     assert cost_metrics(objective.count(outcome)) == objective.costs(config)
-    model = outcome.carried.model
+    model: Any = outcome.carried.model
     assert model.lm_head.weight is model.transformer.wte.weight
     assert "lm_head" not in {*outcome.levels.retained, *outcome.levels.weight_bits, *outcome.levels.activation_bits}
     dense = objective.costs(setup.dense)
@@ -330,7 +331,7 @@ def test_a_trial_on_gpt2_notes_no_difference(objective: TaskObjective) -> None:
 
 
 def test_a_loop_of_ones_own_leaves_tied_weights_alone() -> None:
-    model = conv1d_as_linear(gpt2())
+    model: Any = conv1d_as_linear(gpt2())
     embedding = model.transformer.wte.weight.detach().clone()
     recipe = {"sparsity": {"weight": {"amount": 0.5}}, "quantization": {"weights": {"bits": 4}}}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)

@@ -181,6 +181,8 @@ def test_a_norm_is_folded_only_where_nobody_else_reads_its_input() -> None:
         for norm in (model.norm, model.after):
             norm.weight.copy_(torch.tensor([-1.5, 0.0, 0.3, 2.0]))
             norm.bias.normal_()
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             norm.running_mean.normal_()
             norm.running_var.uniform_(0.5, 2.0)
     model.eval()
@@ -196,8 +198,8 @@ def test_folding_keeps_the_integers_of_a_weight(settings: dict[str, Any]) -> Non
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6)).eval(), torch.randn(3, 2, 5, 5)
     with torch.no_grad():
-        model[1].weight.copy_(torch.tensor([-2.0, -0.1, 0.0, 0.5, 1.0, 3.0]))
-        model[1].running_var.uniform_(0.5, 2.0)
+        model.get_parameter("1.weight").copy_(torch.tensor([-2.0, -0.1, 0.0, 0.5, 1.0, 3.0]))
+        model.get_buffer("1.running_var").uniform_(0.5, 2.0)
     found = deployable(quantized(model, x, 4, 32, **settings))
     folded = fold(found, x)
     code = folded.codes["0"]
@@ -207,7 +209,7 @@ def test_folding_keeps_the_integers_of_a_weight(settings: dict[str, Any]) -> Non
     assert int(code.integers.max()) <= code.weight.high
     shape = (-1, 1, 1, 1)
     value = (code.integers - code.weight.zero_point.reshape(shape)) * code.weight.scale.reshape(shape)
-    assert torch.allclose(value.float(), folded.model[0].weight, atol=1e-6)
+    assert torch.allclose(value.float(), folded.model.get_parameter("0.weight"), atol=1e-6)
     assert torch.allclose(folded.model(x), found.model(x), atol=1e-5)
 
 
@@ -347,7 +349,7 @@ def test_a_bias_survives_where_weights_are_nothing(gain: float) -> None:
         model.na.weight[:4] = gain
         model.nb.weight[4:8] = gain
         model.b.weight[8:12] = 0.0
-        model.nb.running_var[8:12] = 0.0
+        model.get_buffer("nb.running_var")[8:12] = 0.0
     found, runs = distance(quantized(model, x, 8, 8), x)
     assert set(runs.values()) == {"int8"}
     assert found < 0.02

@@ -28,7 +28,7 @@ from autoreg.errors import AutoregError, InputError
 from autoreg.methods.quantization.lsq import Lsq
 from autoreg.network.surgery.apply import apply_structure, channel_groups
 from autoreg.network.surgery.factorize import factorize
-from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded, fresh, warmed
+from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded, fresh, with_statistics
 
 
 @given(st.integers(1, 32), st.lists(st.integers(0, 2**32 - 1), max_size=40))
@@ -178,7 +178,7 @@ def test_a_masked_tensor_takes_the_smallest_packing(tmp_path: Path) -> None:
 def test_compressing_a_skewed_network_makes_the_file_smaller(tmp_path: Path) -> None:
     def build() -> nn.Module:
         torch.manual_seed(0)
-        model = warmed(Net(width=64, blocks=1))
+        model = with_statistics(Net(width=64, blocks=1))
         with torch.no_grad():
             model.blocks[0].conv1.weight.pow_(5)  # type: ignore[index, union-attr]
         return model
@@ -205,13 +205,13 @@ def test_tied_weights_are_held_once(tmp_path: Path) -> None:
     assert "embed.weight" not in load_file(path)
     assert packed_payload(path)["counted"] == count(made.found.model, ids, {}, levels_of(made.found)).bytes
     back = load_packed(path, TiedLM, example_input=ids)
-    assert back.model.head.weight is back.model.embed.weight
+    assert back.model.get_submodule("head").weight is back.model.get_submodule("embed").weight
     same(made.found, back)
 
 
 def test_structure_is_replayed(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model, example = warmed(Net(8, 3)), torch.randn(2, 3, 8, 8)
+    model, example = with_statistics(Net(8, 3)), torch.randn(2, 3, 8, 8)
     apply_structure(model, example, ["blocks.1"])
     group = next(group for group in channel_groups(model, example) if group.removable)
     removed = {group.id: [0, 2]}
@@ -221,7 +221,7 @@ def test_structure_is_replayed(tmp_path: Path) -> None:
     found = deployable(model)
     path = tmp_path / "small.safetensors"
     save_packed(path, found, {"dropped": ["blocks.1"], "removed": removed, "notes": ["not stored"], "ranks": ranks})
-    back = load_packed(path, lambda: warmed(Net(8, 3)), example_input=example)
+    back = load_packed(path, lambda: with_statistics(Net(8, 3)), example_input=example)
     assert torch.equal(back.model(example), model(example))
     assert "not stored" not in path.read_bytes().decode("latin1")
 

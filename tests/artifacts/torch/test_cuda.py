@@ -27,7 +27,7 @@ def test_integer_products_are_exact_whatever_the_padding(
     assert code.input is not None
     assert agrees(layer, made_layer, code.input, (3, 2, inputs))
     with torch.no_grad():
-        torch.testing.assert_close(made_layer(example), made.carried(example), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(made_layer(example), made.trained(example), rtol=1e-5, atol=1e-5)
 
 
 def test_two_of_four_is_recognized() -> None:
@@ -54,7 +54,7 @@ def test_a_network_in_integers_on_a_device() -> None:
     assert runs["hidden"] == runs["head"] == "int8"
     assert runs["stem.0"] == "fp32"
     with torch.no_grad():
-        expected = made.carried(made.example)
+        expected = made.trained(made.example)
         torch.testing.assert_close(model(made.example.cuda()).cpu(), expected, rtol=0, atol=1e-2)
 
 

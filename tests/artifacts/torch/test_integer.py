@@ -19,7 +19,7 @@ from autoreg.methods.quantization.lsq import Lsq
 from autoreg.network.inputs import call
 from tests.artifacts.coded_nets import coded
 
-HERE = hasattr(torch.ops.onednn, "qlinear_pointwise") and torch.backends.mkldnn.is_available()
+HERE = hasattr(torch.ops.onednn, "qlinear_pointwise") and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 needs_kernels = pytest.mark.skipif(not HERE, reason="this torch build has no oneDNN integer kernels")
 
 SETTINGS: list[dict[str, Any]] = [
@@ -39,7 +39,7 @@ SETTINGS: list[dict[str, Any]] = [
 def test_the_reference_is_the_trials_model_to_the_bit(settings: dict[str, Any]) -> None:
     made = coded(**settings)
     with torch.no_grad():
-        assert torch.equal(reference_model(made.found, made.example)(made.example), made.carried(made.example))
+        assert torch.equal(reference_model(made.found, made.example)(made.example), made.trained(made.example))
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -48,7 +48,7 @@ def test_the_integer_model_is_the_trials_model_to_float_rounding(settings: dict[
     before = copy.deepcopy(made.found.model.state_dict())
     model, runs = integer_model(made.found, made.example)
     with torch.no_grad():
-        expected = made.carried(made.example)
+        expected = made.trained(made.example)
         torch.testing.assert_close(model(made.example), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
     assert runs.keys() == made.found.codes.keys()
     after = made.found.model.state_dict()
@@ -90,7 +90,7 @@ def test_single_layers(name: str, symmetric: bool) -> None:
         assert runs == {"0": "int8"}
     wide = 3 * example  # also beyond the grid
     with torch.no_grad():
-        torch.testing.assert_close(model(wide), made.carried(wide), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(model(wide), made.trained(wide), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_has_no_kernel_runs_in_fp32(layer: nn.Module, shape: tuple[int, ...
     model, runs = integer_model(made.found, example)
     assert runs == {"0": "fp32"}
     with torch.no_grad():
-        assert torch.equal(model(example), made.carried(example))
+        assert torch.equal(model(example), made.trained(example))
 
 
 def test_saturating_sums_are_found_out() -> None:

@@ -34,7 +34,7 @@ def test_a_program_computes_what_the_trials_model_does(tmp_path: Path, settings:
     assert program.runs == dict.fromkeys(made.found.codes, "fp32")
     with torch.no_grad():
         for inputs in (made.example, made.example[:1], made.example.repeat(3, 1, 1, 1)):
-            assert torch.equal(program(inputs), made.carried(inputs))
+            assert torch.equal(program(inputs), made.trained(inputs))
 
 
 def test_weights_are_bytes_in_the_file(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_batch_that_cannot_be_free_is_fixed_and_said(tmp_path: Path) -> None:
     program = load_torch(tmp_path / "net.pt2", trust=True)
     assert program.batch == "fixed"
     with torch.no_grad():
-        assert torch.equal(program(made.example), made.carried(made.example))
+        assert torch.equal(program(made.example), made.trained(made.example))
 
 
 class Output(dict[str, Any]):

@@ -153,7 +153,7 @@ def test_a_model_is_loaded_where_table_and_correction_are(tmp_path: Path) -> Non
     predicted = loaded.predict(Levels())
     layers = len(applied_layers(found, predict(setup.profile), Levels()))
     assert predicted.ms == pytest.approx(2 * 0.5 * layers + 0.25)
-    assert (predicted.low, predicted.high) == (pytest.approx(predicted.ms / 1.25), pytest.approx(predicted.ms / 0.9))
+    assert (predicted.low, predicted.high) == pytest.approx((predicted.ms / 1.25, predicted.ms / 0.9))
     assert predicted == predict_latency(table, found, predict(setup.profile), Levels(), correction, batch=2)
     assert loaded.summary() == {"error_median": 0.1, "error_p90": 0.18, "recipes": 2, "entries": len(table)}
     assert LatencyModel.load(ready(tmp_path, *zoo()["plain"])) is None

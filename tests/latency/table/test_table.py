@@ -30,7 +30,7 @@ LINE = Geometry("conv", 3, (9,), (3,), (1,), (1, 1), (1,))
 UP = Geometry("conv_transpose", 2, (4, 4), (2, 2), (2, 2), (0, 0, 0, 0), (1, 1), output_padding=(0, 0))
 ROWS, DEEP = Geometry("linear", 6), Geometry("linear", 6, spatial=(1,))
 
-HERE = {"cpu": "one", "cores": 2, "threads": 1}
+HERE: dict[str, str | int] = {"cpu": "one", "cores": 2, "threads": 1}
 
 
 def key(inputs: int, outputs: int, kind: Any = "fp32", geometry: Geometry = ROWS) -> LayerKey:
@@ -138,7 +138,7 @@ def test_lines_that_are_damaged_are_passed_over(tmp_path: Path, line: str) -> No
 
 
 def power(inputs: int, outputs: int) -> float:
-    return 0.01 * inputs**0.7 * outputs**1.2
+    return float(0.01 * inputs**0.7 * outputs**1.2)
 
 
 def test_interpolation_is_exact_on_products_of_powers() -> None:
@@ -149,7 +149,7 @@ def test_interpolation_is_exact_on_products_of_powers() -> None:
     for inputs, outputs in itertools.product((4, 5, 16, 33, 60), (3, 7, 20, 50, 64)):
         found = table.find(key(inputs, outputs))
         assert found.ms == pytest.approx(power(inputs, outputs))
-        assert (found.low, found.high) == (pytest.approx(0.9 * found.ms), pytest.approx(1.2 * found.ms))
+        assert (found.low, found.high) == pytest.approx((0.9 * found.ms, 1.2 * found.ms))
 
 
 def test_interpolation_goes_round_points_that_are_missing() -> None:

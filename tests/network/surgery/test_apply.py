@@ -37,9 +37,9 @@ def kill(model: nn.Module, groups: tuple[ChannelGroup, ...], removed: dict[str, 
                     continue
                 for channel in removed.get(group.id, ()):
                     places = torch.tensor(list(group.positions(channel, number)))
-                    module.weight.index_fill_(axis, places, 0.0)
+                    module.get_parameter("weight").index_fill_(axis, places, 0.0)
                     if getattr(module, "bias", None) is not None:
-                        module.bias[places] = 0.0
+                        module.get_parameter("bias")[places] = 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,7 +71,7 @@ def silenced(model: nn.Module, groups: tuple[ChannelGroup, ...], removed: dict[s
             module = copied.get_submodule(name)
             if role(module, axis) == "in":
                 places = [place for channel in removed.get(group.id, ()) for place in group.positions(channel, number)]
-                module.weight.detach().index_fill_(axis, torch.tensor(places, dtype=torch.int64), 0.0)
+                module.get_parameter("weight").detach().index_fill_(axis, torch.tensor(places, dtype=torch.int64), 0.0)
     return copied
 
 
@@ -363,8 +363,8 @@ def test_a_block_whose_tuple_holds_more_is_none() -> None:
             self.layers = nn.ModuleList([nn.LSTM(4, 4, batch_first=True), Two()])
 
         def forward(self, x: Tensor) -> Tensor:
-            x, more = self.layers[1](x)
-            return x + more
+            both: tuple[Tensor, Tensor] = self.layers[1](x)
+            return both[0] + both[1]
 
     class Two(nn.Module):
         def __init__(self) -> None:

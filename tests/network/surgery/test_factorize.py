@@ -98,14 +98,14 @@ def test_both_factors_hold_half_of_each_singular_value_and_signs_are_fixed() -> 
 
 def test_type_mode_and_bias_are_kept_and_no_random_number_is_drawn() -> None:
     model = nn.Sequential(nn.Linear(8, 8, dtype=torch.bfloat16), nn.Conv2d(3, 4, 3)).eval()
-    bias = model[0].bias.detach().clone()
+    bias = model.get_parameter("0.bias").detach().clone()
     before = torch.get_rng_state()
     factorize(model, {"0": 2, "1": 2})
     assert torch.equal(torch.get_rng_state(), before)
     assert {p.dtype for p in model[0].parameters()} == {torch.bfloat16}
     assert not any(module.training for module in model.modules())
-    assert torch.equal(model[0][1].bias, bias)
-    assert model[0][0].bias is None
+    assert torch.equal(model.get_parameter("0.1.bias"), bias)
+    assert model.get_submodule("0.0").bias is None
 
 
 def test_without_values_the_model_has_the_shapes_into_which_weights_are_loaded() -> None:

@@ -38,10 +38,9 @@ def gpt2(attention: str = "sdpa") -> tuple[nn.Module, Any]:
     """GPT-2 of transformers, its Conv1D turned into linear layers: fused projections, a cache that it hands on."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(
-        vocab_size=50, n_positions=16, n_embd=16, n_layer=2, n_head=4, attn_implementation=attention,
-        bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
+    sizes: dict[str, Any] = {"vocab_size": 50, "n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 4}
+    sizes["attn_implementation"] = attention
+    config = GPT2Config(**sizes, bos_token_id=1, eos_token_id=2)
     return conv1d_as_linear(GPT2LMHeadModel(config)), {"input_ids": torch.randint(0, 50, (2, 7))}
 
 
@@ -49,10 +48,9 @@ def bert(attention: str = "sdpa") -> tuple[nn.Module, Any]:
     """BERT of transformers: post-norm, separate projections, called with a mask."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    config = BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
-        attn_implementation=attention,
-    )  # fmt: skip
+    sizes: dict[str, Any] = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes["attn_implementation"] = attention
+    config = BertConfig(**sizes, intermediate_size=24)
     example = {"input_ids": torch.randint(0, 50, (2, 7)), "attention_mask": torch.ones(2, 7, dtype=torch.int64)}
     return BertForSequenceClassification(config), example
 
@@ -238,7 +236,7 @@ def test_score_of_a_head_is_the_mean_of_all_its_weights() -> None:
     """Rows of queries, keys and values wherever they lie, and columns of the output projection."""
     attention = HeadAttention(12, 4)
     group = channel_groups(attention, torch.randn(1, 5, 12))[0]
-    scores = {name: module.weight.detach().abs() for name, module in attention.named_children()}
+    scores = {name: module.get_parameter("weight").detach().abs() for name, module in attention.named_children()}
     found = group_scores(scores, group.members, group.size, spans=group.spans)
     rows = scores["qkv"].view(3, 4, 3 * 12).transpose(0, 1).reshape(4, -1)
     columns = scores["proj"].view(12, 4, 3).transpose(0, 1).reshape(4, -1)
