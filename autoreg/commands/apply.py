@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def apply_recipe(
         name, own = task_spec(task)
         ref = TaskRef(name, {**own, **params}, imports)
     elif ref is not None:
-        ref = TaskRef(ref.name, {**ref.params, **params}, (*ref.imports, *imports))
+        ref = replace(ref, params={**ref.params, **params}, imports=(*ref.imports, *imports))
     else:
         raise InputError(f"{recipe}: a recipe file names no task; add --task NAME")
     at = store or Path(study.get("store") or default_store())
@@ -86,7 +87,7 @@ def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None, Mapping[str
         task = data.study.get("task")
         if not isinstance(task, Mapping):
             raise InputError(f"{folder}: is the study of a Python objective; its recipes belong to no task")
-        ref = TaskRef(task["name"], task["params"], tuple(data.study.get("imports", ())))
+        ref = TaskRef.recorded(data.study)
         return dict(records[int(number)].config), ref, data.study
     return load_recipe(Path(where)), None, {}
 

@@ -17,7 +17,7 @@ RANGE_KINDS: tuple[RangeKind, ...] = ("uniform", "log", "int", "log_int")
 
 @dataclass(frozen=True)
 class Pairs:
-    """A mapping inside a literal constant, held so that it can be hashed (and told from a list of pairs)."""
+    """A mapping inside a literal constant, held so that it can be hashed (and distinguished from a list of pairs)."""
 
     items: tuple[tuple[str, Any], ...]
 
@@ -69,7 +69,7 @@ class Range:
 
     @cached_property
     def is_log(self) -> bool:
-        """Whether values are spread evenly in the logarithm."""
+        """Whether values are uniform in the logarithm."""
         return self.kind in ("log", "log_int")
 
 

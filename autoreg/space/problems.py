@@ -19,7 +19,7 @@ _MAX_NAMES = 24
 class Places:
     """Where the parts of an input were written: the file and, by path into the data, the line.
 
-    Inputs made in Python have a source and no lines; their places are told by the path alone.
+    Inputs made in Python have a source and no lines; their places are known by the path alone.
     """
 
     source: str = "space"

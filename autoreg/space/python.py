@@ -31,22 +31,22 @@ def _range(kind: RangeKind, low: float, high: float, step: float | None) -> Rang
 
 
 def uniform(low: float, high: float, step: float | None = None) -> Range:
-    """A number drawn evenly from [low, high], `{uniform: [low, high], step: step}`."""
+    """A number drawn uniformly from [low, high], `{uniform: [low, high], step: step}`."""
     return _range("uniform", low, high, step)
 
 
 def log(low: float, high: float, step: float | None = None) -> Range:
-    """A number above 0 drawn evenly in its logarithm, `{log: [low, high]}`."""
+    """A number above 0 drawn uniformly in its logarithm, `{log: [low, high]}`."""
     return _range("log", low, high, step)
 
 
 def integer(low: int, high: int, step: int | None = None) -> Range:
-    """A whole number drawn evenly, both ends included, `{int: [low, high]}`."""
+    """A whole number drawn uniformly, both ends included, `{int: [low, high]}`."""
     return _range("int", low, high, step)
 
 
 def log_integer(low: int, high: int, step: int | None = None) -> Range:
-    """A whole number drawn evenly in its logarithm, `{log_int: [low, high]}`."""
+    """A whole number drawn uniformly in its logarithm, `{log_int: [low, high]}`."""
     return _range("log_int", low, high, step)
 
 

@@ -75,7 +75,7 @@ def snap(domain: Range, value: Any) -> int | float:
 
 
 def draw(domain: Range, rng: np.random.Generator) -> int | float:
-    """Draw a number: evenly, or evenly in the logarithm."""
+    """Draw a number: uniformly, or uniformly in the logarithm."""
     if domain.is_log:
         low, high = float(domain.low), float(domain.high)
         if domain.is_int:  # half a step on either side, so that the ends are not rarer than the rest
@@ -97,10 +97,10 @@ def scale(domain: Range, numbers: np.ndarray) -> np.ndarray:
     return result
 
 
-def unscale(domain: Range, share: float) -> int | float:
+def unscale(domain: Range, fraction: float) -> int | float:
     """Undo `scale` for one number; what lies outside [0, 1] is moved to the nearer end."""
-    share = min(max(float(share), 0.0), 1.0)
+    fraction = min(max(float(fraction), 0.0), 1.0)
     low, high = float(domain.low), float(domain.high)
     if domain.is_log:
-        return snap(domain, math.exp(math.log(low) + share * (math.log(high) - math.log(low))))
-    return snap(domain, low + share * (high - low))
+        return snap(domain, math.exp(math.log(low) + fraction * (math.log(high) - math.log(low))))
+    return snap(domain, low + fraction * (high - low))

@@ -223,7 +223,7 @@ class Space:
         return self.allowed(config)
 
     def random(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw every choice evenly, whether or not the rules allow the outcome."""
+        """Draw every choice uniformly, whether or not the rules allow the outcome."""
 
         def choose(path: str, domain: Any) -> Any:
             return ranges.draw(domain, rng) if isinstance(domain, Range) else domain[int(rng.integers(len(domain)))]
@@ -231,7 +231,7 @@ class Space:
         return self.build(choose)
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw an allowed config: choices evenly, numbers evenly on their scale, until the rules allow it.
+        """Draw an allowed config: choices uniformly, numbers uniformly on their scale, until the rules allow it.
 
         Raises:
             InputError: when nothing is allowed (or so little that it is not met by chance).

@@ -95,7 +95,7 @@ def uniform(
     per_layer: bool = False,
     doc: str = "",
 ) -> Any:
-    """A float searched evenly in [low, high]; `min` and `max` bound what is allowed at all."""
+    """A float searched uniformly in [low, high]; `min` and `max` bound what is allowed at all."""
     value = (low + high) / 2 if default is None else default
     return Param(Range("uniform", low, high), value, "float", min, max, per_layer=per_layer, doc=doc)
 
@@ -110,7 +110,7 @@ def log(
     per_layer: bool = False,
     doc: str = "",
 ) -> Any:
-    """A positive float searched evenly in its logarithm in [low, high]."""
+    """A positive float searched uniformly in its logarithm in [low, high]."""
     value = math.sqrt(low * high) if default is None else default
     return Param(Range("log", low, high), value, "float", min, max, per_layer=per_layer, doc=doc)
 
@@ -125,7 +125,7 @@ def integer(
     per_layer: bool = False,
     doc: str = "",
 ) -> Any:
-    """A whole number searched evenly in [low, high]."""
+    """A whole number searched uniformly in [low, high]."""
     value = low if default is None else default
     return Param(Range("int", low, high), value, "int", low if min is None else min, max, per_layer=per_layer, doc=doc)
 

@@ -40,7 +40,7 @@ BASELINE_SETS = ("default", "full", "none")
 
 @dataclass(frozen=True)
 class StudySpec:
-    """A study as it was asked for: space, task, objectives, constraints, budget and how to run it.
+    """A study file: space, task, objectives, constraints, budget and how to run it.
 
     `task` is its name (or `package.module:factory`) and `task_params` what its constructor is given.
     `text` is the file as it was read.

@@ -15,7 +15,7 @@ from autoreg.space.nodes import RANGE_KINDS
 from autoreg.space.parser import RESERVED_KEYS, RULE_KEYS
 from autoreg.space.space import Space
 
-_KEPT = {*RANGE_KINDS, *RESERVED_KEYS, *RULE_KEYS}
+_RESERVED = {*RANGE_KINDS, *RESERVED_KEYS, *RULE_KEYS}
 _ODD = [
     "2:4",
     "none",
@@ -41,7 +41,7 @@ _WORDS = st.one_of(
 
 def names() -> st.SearchStrategy[str]:
     """Names of parameters and labels: mostly words, some that need quotes or brackets."""
-    return _WORDS.filter(lambda name: name not in _KEPT and not any(0xD800 <= ord(char) < 0xE000 for char in name))
+    return _WORDS.filter(lambda name: name not in _RESERVED and not any(0xD800 <= ord(char) < 0xE000 for char in name))
 
 
 def scalars() -> st.SearchStrategy[Any]:
@@ -117,14 +117,14 @@ def _thinned(data: Any) -> Any:
         return data if fixed else {name: _thinned(value) for name, value in data.items()}
     if not isinstance(data, list):
         return data
-    kept: list[Any] = []
+    distinct: list[Any] = []
     for item in map(_thinned, data):
         try:
-            Space.from_dict({"x": [*kept, item]})
+            Space.from_dict({"x": [*distinct, item]})
         except InputError:
             continue
-        kept.append(item)
-    return kept
+        distinct.append(item)
+    return distinct
 
 
 @st.composite

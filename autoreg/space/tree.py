@@ -107,9 +107,9 @@ def _chosen(domain: Range, value: Any, path: str) -> int | float:
     if type(value) in _NUMBERS and domain.low <= value <= domain.high:
         return ranges.snap(domain, value)
     value = plain(value)
-    slack = 1e-9 * max(abs(domain.low), abs(domain.high))
+    tolerance = 1e-9 * max(abs(domain.low), abs(domain.high))
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not domain.low - slack <= value <= domain.high + slack:
+    if not number or not domain.low - tolerance <= value <= domain.high + tolerance:
         raise problem(path, f"found {show(value)}", allowed=f"a number from {domain.low!r} to {domain.high!r}")
     return ranges.snap(domain, value)
 

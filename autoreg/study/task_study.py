@@ -60,7 +60,12 @@ class TaskStudy:
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
-        self.ref = TaskRef(spec.task, {**spec.task_params, **options.params}, options.imports)
+        self.ref = TaskRef(
+            spec.task,
+            {**spec.task_params, **options.params},
+            options.imports,
+            None if spec.path is None else str(spec.path.resolve().parent),
+        )
         store = options.store or default_store()
         trial_options = Options(
             str(store),
@@ -213,6 +218,7 @@ class TaskStudy:
             },
             "task_note": setup.task.note,
             "imports": list(self.ref.imports),
+            "study_folder": self.ref.study_folder,
             "space": self.space.to_dict(),
             "space_digest": self.space.digest,
             "objectives": dict(spec.objectives),

@@ -12,7 +12,7 @@ from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.tasks import fingerprint as _fingerprint
 from autoreg.tasks.batches import inputs_of, logits_of, repeat, take, targets_of, to_device
-from autoreg.tasks.params import nearest
+from autoreg.tasks.params import suggestion
 from autoreg.tasks.splits import named_sets, seed_loaders
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Task:
             allowed = (*TRAINING_DEFAULTS, *OPTIONAL_TRAINING_KEYS)
             for key in given:
                 if key not in allowed:
-                    raise InputError(f"task {cls.name}: training has no {key!r}{nearest(key, allowed)}")
+                    raise InputError(f"task {cls.name}: training has no {key!r}{suggestion(key, allowed)}")
             inherited = next(base.training for base in cls.__mro__[1:] if hasattr(base, "training"))
             cls.training = {**inherited, **given}
 

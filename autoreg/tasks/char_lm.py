@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
 from autoreg.tasks.base import Task, bits
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from autoreg.tasks import loader, models
+else:
+    torch = lazy_module("torch")
+    loader, models = lazy_module("autoreg.tasks.loader"), lazy_module("autoreg.tasks.models")
 
 # the text is cut in this order, so that validation and test lie apart from each other
 SPLIT_FRACTIONS = {"train": 0.90, "calibration": 0.02, "validation": 0.04, "test": 0.04}
@@ -82,8 +89,6 @@ class CharLMTask(Task):
     @cached_property
     def _ids(self) -> Tensor:
         """The whole text as numbers, int64 [n]; the largest stands for what the training stretch lacks."""
-        import torch
-
         text, train = self._text, stretches(len(self._text), self.context)["train"]
         alphabet = {sign: index for index, sign in enumerate(sorted(set(text[train.start : train.stop])))}
         return torch.tensor([alphabet.get(sign, len(alphabet)) for sign in text])
@@ -106,22 +111,16 @@ class CharLMTask(Task):
 
     def build_model(self) -> nn.Module:
         """A causal pre-norm transformer."""
-        from autoreg.tasks.models import CharTransformer
-
-        return CharTransformer(self.vocabulary, self.context, self.width, self.layers, self.heads)
+        return models.CharTransformer(self.vocabulary, self.context, self.width, self.layers, self.heads)
 
     def loaders(self, fold: str = "all") -> dict[str, Any]:
         """The four splits; batches (characters [n, context], the characters that follow each [n, context])."""
-        import torch
-
-        from autoreg.tasks.loader import BatchLoader
-
         x, y = windows(self._ids, self.context)
         made: dict[str, Any] = {}
         for split, part in stretches(len(self._text), self.context).items():
             train = split == "train"
             step, stop = (1, part.stop) if train else (self.context, min(part.stop, part.start + self.eval_chars))
-            made[split] = BatchLoader(
+            made[split] = loader.BatchLoader(
                 x,
                 y,
                 batch_size=self.batch_size if train else EVAL_WINDOWS,

@@ -1,4 +1,4 @@
-"""Whether a task keeps its promises, before anything is trained on it."""
+"""Whether a task keeps its contract, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autoreg.lazy import lazy_module
 from autoreg.tasks.base import Task
 from autoreg.tasks.batches import batch_size_of, call_model, tensors_of
 from autoreg.tasks.fingerprint import initial_model, tensor_digest
-from autoreg.tasks.params import nearest
+from autoreg.tasks.params import suggestion
 from autoreg.tasks.splits import SPLITS, named_sets, seed_loaders
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _check_splits(place: str, loaders: Any) -> None:
             )
     for split in loaders:
         if split not in SPLITS:
-            raise InputError(f"{place}: split {split!r} is unknown{nearest(split, SPLITS)}")
+            raise InputError(f"{place}: split {split!r} is unknown{suggestion(split, SPLITS)}")
         if split in ("train", "calibration") and isinstance(loaders[split], Mapping):
             raise InputError(f"{place}: split {split!r} is a mapping; only validation and test may be several")
         for name, loader in named_sets(loaders[split]).items():
@@ -162,7 +162,7 @@ def _check_model(task: Task) -> None:
         metrics = task.metrics([_run(f"{place}: the model on a validation batch", model, task.inputs(batch))], [batch])
     if task.quality not in metrics:
         raise InputError(
-            f"{place}: metrics() gave no {task.quality!r}, the task's quality{nearest(task.quality, metrics)}"
+            f"{place}: metrics() gave no {task.quality!r}, the task's quality{suggestion(task.quality, metrics)}"
         )
     for name, value in metrics.items():
         if not isinstance(value, (int, float)) or not math.isfinite(value):

@@ -7,11 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
 from autoreg.tasks.base import Task
 from autoreg.tasks.splits import SPLITS, cut, stratified_order
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
+
+    from autoreg.tasks import loader, models
+else:
+    torch = lazy_module("torch")
+    loader, models = lazy_module("autoreg.tasks.loader"), lazy_module("autoreg.tasks.models")
 
 CALIBRATION, VALIDATION, TEST = 100, 500, 500
 LARGEST_TRAIN = 697
@@ -54,7 +61,6 @@ class DigitsTask(Task):
 
     @cached_property
     def _data(self) -> tuple[Tensor, Tensor]:
-        import torch
         from sklearn.datasets import load_digits
 
         data = load_digits()
@@ -63,22 +69,16 @@ class DigitsTask(Task):
 
     def build_model(self) -> nn.Module:
         """Stem and two stages (8×8, 4×4) of residual blocks."""
-        from autoreg.tasks.models import ConvNet
-
-        return ConvNet(10, (self.width, 2 * self.width), (2, 2))
+        return models.ConvNet(10, (self.width, 2 * self.width), (2, 2))
 
     def loaders(self, fold: str = "all") -> dict[str, Any]:
         """The four splits; batches (images [n, 1, 8, 8] in [-1, 1], labels [n])."""
-        import torch
-
-        from autoreg.tasks.loader import BatchLoader
-
         x, y = self._data
         order = stratified_order(y.numpy(), self.split_seed)
         sizes = TEST, VALIDATION, CALIBRATION, self.train_images
         parts = dict(zip(reversed(SPLITS), cut(order, sizes), strict=True))
         return {
-            split: BatchLoader(
+            split: loader.BatchLoader(
                 x,
                 y,
                 batch_size=self.batch_size if split == "train" else 250,

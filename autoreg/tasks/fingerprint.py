@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autoreg.lazy import lazy_module
 from autoreg.tasks.batches import tensors_of
@@ -17,18 +17,44 @@ from autoreg.tasks.splits import named_sets, seed_loaders
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
-
-    from autoreg.tasks.base import Task
+    from torch import Tensor, nn
 else:
     torch = lazy_module("torch")
 
-INITIAL_SEED = 0
+INITIAL_SEED = 0  # part of every cache's key: another seed is another task
+
+
+class Identified(Protocol):
+    """What of a task its identity depends on: model, data, parameters."""
+
+    _factory: str
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """Names that `loaders` is called with."""
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """Parameters that say only where data is."""
+
+    def build_model(self) -> nn.Module:
+        """A new model."""
+
+    def loaders(self, fold: str) -> dict[str, Any]:
+        """Loaders of the four splits."""
+
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+
+    def data_digest(self) -> str:
+        """Digest of the data."""
+
+
 _MAIN = ("__main__", "__mp_main__")
 _FOREIGN = ("torch", "builtins", "typing", "abc", "collections")
 
 
-def fingerprint(task: Task) -> str:
+def fingerprint(task: Identified) -> str:
     """sha256 over class, parameters, sources, data and initial model of a task, 64 hex digits."""
     model = initial_model(task)
     classes = [base for base in type(task).__mro__ if base is not object]
@@ -44,7 +70,7 @@ def fingerprint(task: Task) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def initial_model(task: Task, seed: int = INITIAL_SEED) -> torch.nn.Module:
+def initial_model(task: Identified, seed: int = INITIAL_SEED) -> torch.nn.Module:
     """The task's model, built from `seed` without moving torch's global generators."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -61,7 +87,7 @@ def weights_digest(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def data_digest(task: Task) -> str:
+def data_digest(task: Identified) -> str:
     """Digest of the data of every split of every fold, in the order of a fixed seed, 16 hex digits."""
     digest, known = hashlib.sha256(), dict[Any, str]()
     for fold in task.folds:
@@ -94,7 +120,7 @@ def _loader_digest(loader: Iterable[Any], known: dict[Any, str]) -> str:
 def tensor_digest(tensor: Tensor) -> str:
     """Digest of type, shape and values of a tensor, 16 hex digits.
 
-    A view in which rows overlap (windows of a text) is told by its storage and strides: less to read.
+    A view in which rows overlap (windows of a text) is identified by its storage and strides: less to read.
     """
     value = tensor.detach().cpu()
     shape = f"{value.dtype} {tuple(value.shape)}"
@@ -114,7 +140,7 @@ def _sources(classes: Iterable[type]) -> dict[str, str]:
         if module.split(".")[0] in _FOREIGN:
             continue
         text = None if module in _MAIN else _file_text(module)
-        if text is None:  # a notebook, a script, or a class that came by value: tell it by its compiled code
+        if text is None:  # a notebook, a script, or a class that came by value: identified by its compiled code
             found[_qualified(cls)] = _class_code(cls)
         else:
             found[module] = hashlib.sha256(text).hexdigest()[:16]

@@ -16,7 +16,7 @@ _WORDS = {"true": True, "false": False, "on": True, "off": False, "yes": True, "
 _SEQUENCES = (list, tuple, Sequence)
 
 
-def nearest(word: object, allowed: Iterable[object]) -> str:
+def suggestion(word: object, allowed: Iterable[object]) -> str:
     """The end of a message: the nearest allowed name if one is near, and the list of all."""
     names = [str(name) for name in allowed]
     close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
@@ -43,7 +43,7 @@ def check_params(place: str, factory: Callable[..., Any], params: Mapping[str, A
     values: dict[str, Any] = {}
     for key, value in params.items():
         if key not in named and not free:
-            raise InputError(f"{place}: no parameter {key!r}{nearest(key, named)}")
+            raise InputError(f"{place}: no parameter {key!r}{suggestion(key, named)}")
         values[key] = convert(f"{place}: parameter {key}", value, hints.get(key, Any))
     needs = getattr(factory, "needs", {})
     for key, parameter in named.items():
@@ -64,7 +64,7 @@ def convert(place: str, value: Any, hint: Any) -> Any:
         return _convert_union(place, value, hint)
     if origin is typing.Literal:
         if value not in arguments:
-            raise InputError(f"{place}: found {value!r}{nearest(value, arguments)}")
+            raise InputError(f"{place}: found {value!r}{suggestion(value, arguments)}")
         return value
     if origin in _SEQUENCES or hint in (list, tuple):
         return _convert_sequence(place, value, hint)

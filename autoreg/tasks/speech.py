@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
 from autoreg.tasks.base import Task
-from autoreg.tasks.params import nearest
+from autoreg.tasks.params import suggestion
 from autoreg.tasks.splits import stratified_order
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from autoreg.tasks.loader import BatchLoader
+    from autoreg.tasks import loader, models
+else:
+    torch = lazy_module("torch")
+    loader, models = lazy_module("autoreg.tasks.loader"), lazy_module("autoreg.tasks.models")
 
 ARRAYS = ("x", "y", "speaker")
 CALIBRATION_FRACTION = 0.07
@@ -30,7 +35,7 @@ class SpeechTask(Task):
 
     Two test speakers never take part in the search, and each is a test set of its own. Each of the
     others gives a fold: validation on that speaker, training on the rest, of whose recordings a
-    stratified 7 % are kept for calibration. A split of recordings in the file (the Free Spoken
+    stratified 7 % are set apart for calibration. A split of recordings in the file (the Free Spoken
     Digit Dataset's `test`) is not read: it puts the same speakers on both sides. From each band of
     a recording its mean over time is subtracted, which takes away the microphone and the loudness.
 
@@ -79,7 +84,7 @@ class SpeechTask(Task):
         self.test_speakers = tuple(test_speakers) or tuple(speakers[2::3][:2])
         for name in self.test_speakers:
             if name not in speakers:
-                raise InputError(f"task speech: test_speakers has {name!r}{nearest(name, speakers)}")
+                raise InputError(f"task speech: test_speakers has {name!r}{suggestion(name, speakers)}")
         others = tuple(name for name in speakers if name not in self.test_speakers)
         if not self.test_speakers or len(others) < 2 or folds > len(others):
             raise InputError(
@@ -92,17 +97,13 @@ class SpeechTask(Task):
     @cached_property
     def _data(self) -> tuple[Tensor, Tensor, NDArray[np.str_]]:
         """Inputs [n, 1, bands, time] float32, each band with mean 0 over time, labels [n] int64, speakers [n]."""
-        import torch
-
         x, y, speaker = read_arrays(self.path)
         return torch.from_numpy(x - x.mean(axis=-1, keepdims=True)), torch.from_numpy(y), speaker
 
     def build_model(self) -> nn.Module:
         """A stem that divides height and width by four, and two stages of residual blocks."""
-        from autoreg.tasks.models import ConvNet
-
         classes = int(self._data[1].max()) + 1
-        return ConvNet(classes, (self.width, 2 * self.width), (2, 2), halvings=2)
+        return models.ConvNet(classes, (self.width, 2 * self.width), (2, 2), halvings=2)
 
     def loaders(self, fold: str) -> dict[str, Any]:
         """Splits with speaker `fold` as validation; "test" maps each test speaker to a loader.
@@ -111,7 +112,7 @@ class SpeechTask(Task):
             InputError: if `fold` is not one of `folds`.
         """
         if fold not in self.folds:
-            raise InputError(f"task speech: no fold {fold!r}{nearest(fold, self.folds)}")
+            raise InputError(f"task speech: no fold {fold!r}{suggestion(fold, self.folds)}")
         train = np.concatenate([self._recordings([name], 0) for name in self._others if name != fold])
         order = train[stratified_order(self._data[1].numpy()[train], self.split_seed)]
         held = max(1, round(CALIBRATION_FRACTION * len(order)))
@@ -138,14 +139,10 @@ class SpeechTask(Task):
         order = stratified_order(y.numpy()[rows], self.split_seed)
         return np.sort(rows[order[: per_class * self._classes]])
 
-    def _loader(self, rows: NDArray[np.int64], shuffle: bool = False) -> BatchLoader:
-        import torch
-
-        from autoreg.tasks.loader import BatchLoader
-
+    def _loader(self, rows: NDArray[np.int64], shuffle: bool = False) -> loader.BatchLoader:
         x, y, _ = self._data
         size = self.batch_size if shuffle else EVAL_RECORDINGS
-        return BatchLoader(x, y, batch_size=size, shuffle=shuffle, indices=torch.from_numpy(rows))
+        return loader.BatchLoader(x, y, batch_size=size, shuffle=shuffle, indices=torch.from_numpy(rows))
 
 
 def read_arrays(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.str_]]:

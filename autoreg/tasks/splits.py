@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import ArrayLike, NDArray
 
-    from autoreg.tasks.loader import BatchLoader
+    from autoreg.tasks import loader
+else:
+    torch, loader = lazy_module("torch"), lazy_module("autoreg.tasks.loader")
 
 SPLITS = ("train", "calibration", "validation", "test")
 
@@ -87,7 +91,7 @@ def split_loaders(
     fractions: Sequence[float] = (0.5, 0.1, 0.2, 0.2),
     seed: int = 0,
     standardize: bool = False,
-) -> dict[str, BatchLoader]:
+) -> dict[str, loader.BatchLoader]:
     """Stratified, disjoint loaders for the four splits of labelled data in memory.
 
     Args:
@@ -104,10 +108,6 @@ def split_loaders(
     Raises:
         InputError: if the fractions do not fit the data.
     """
-    import torch
-
-    from autoreg.tasks.loader import BatchLoader
-
     inputs, labels = np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.int64)
     if len(fractions) != 4 or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
         raise InputError(f"fractions: found {list(fractions)}; expected four positive numbers that sum to at most 1")
@@ -119,7 +119,7 @@ def split_loaders(
         inputs = (inputs - mean) / np.where(std > 0, std, 1.0)
     tensors = torch.from_numpy(inputs), torch.from_numpy(labels)
     return {
-        name: BatchLoader(
+        name: loader.BatchLoader(
             *tensors, batch_size=batch_size, shuffle=name == "train", indices=torch.from_numpy(rows), seed=0
         )
         for name, rows in zip(SPLITS, parts, strict=True)

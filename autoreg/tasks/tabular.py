@@ -7,11 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
 from autoreg.tasks.base import Task
 from autoreg.tasks.splits import split_loaders
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from autoreg.tasks import models
+else:
+    models = lazy_module("autoreg.tasks.models")
 
 
 class TabularTask(Task):
@@ -71,10 +76,8 @@ class TabularTask(Task):
 
     def build_model(self) -> nn.Module:
         """An MLP with batch norm and residual blocks."""
-        from autoreg.tasks.models import MLP
-
         x, y = self._table
-        return MLP(x.shape[1], int(y.max()) + 1, self.width, self.blocks)
+        return models.MLP(x.shape[1], int(y.max()) + 1, self.width, self.blocks)
 
     def loaders(self, fold: str = "all") -> dict[str, Any]:
         """The four splits; batches (columns [n, features], labels [n])."""

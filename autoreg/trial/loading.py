@@ -29,7 +29,7 @@ def objective_of(folder: Path) -> tuple[TaskObjective, int]:
     task = study.get("task")
     if task is None:
         raise InputError(f"{folder}: is the study of a Python objective, which keeps no models")
-    ref = TaskRef(task["name"], task["params"], tuple(study["imports"]))
+    ref = TaskRef.recorded(study)
     found = study.get("options", {})  # studies of older versions do not say
     options = Options(study["store"], reference_seed=study["seed"], **{n: found[n] for n in _OPTIONS if n in found})
     if options.device.startswith("cuda") and not torch.cuda.is_available():

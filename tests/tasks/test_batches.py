@@ -34,9 +34,9 @@ def test_targets_are_last_of_a_tuple_or_stand_under_a_known_key() -> None:
     assert targets_of({"x": X, "y": Y}) is Y
 
 
-@pytest.mark.parametrize(("batch", "said"), [(X, "Tensor"), ({"input_ids": X}, "input_ids"), ((X,), "tuple")])
-def test_a_batch_without_targets_is_refused_by_what_it_is(batch: object, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+@pytest.mark.parametrize(("batch", "message"), [(X, "Tensor"), ({"input_ids": X}, "input_ids"), ((X,), "tuple")])
+def test_a_batch_without_targets_is_refused_by_what_it_is(batch: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         targets_of(batch)
 
 

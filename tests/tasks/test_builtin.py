@@ -1,4 +1,4 @@
-"""The built-in tasks keep the contract, and what each promises beyond it."""
+"""The built-in tasks keep the contract, and their own properties."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestSpeech(TaskContract):
         assert x.mean(dim=-1).abs().max() < 1e-5
 
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             ({"speaker": None}, "speech.npz has x, y, test; expected x, y, speaker"),
             ({"x": np.zeros((240, 3))}, r"x \(240, 3\)"),
@@ -97,10 +97,10 @@ class TestSpeech(TaskContract):
             ({"speaker": np.array(["a", "b"] * 120)}, "2 speakers"),
         ],
     )
-    def test_a_file_of_another_kind_is_refused(self, change: dict[str, object], said: str) -> None:
+    def test_a_file_of_another_kind_is_refused(self, change: dict[str, object], message: str) -> None:
         arrays = {**np.load(self.path), **change}
         np.savez(self.path, **{key: value for key, value in arrays.items() if value is not None})
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             SpeechTask(str(self.path))
 
     def test_wrong_names_and_sizes_are_refused(self) -> None:

@@ -1,4 +1,4 @@
-"""Every promise a task can break is refused with its own message."""
+"""Every rule that a task can break is refused with its own message."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_checking_leaves_the_global_generator_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "said"),
+    ("members", "message"),
     [
         ({"loaders": loaders(calibration=None)}, "no split 'calibration'"),
         ({"loaders": loaders(validatoin=split(range(3)))}, "did you mean 'validation'"),
@@ -83,12 +83,12 @@ def test_checking_leaves_the_global_generator_alone() -> None:
         ({"metrics": {"error": 0.5, "f1": "high"}}, "f1 = 'high'"),
     ],
 )
-def test_a_broken_promise_is_refused(members: dict[str, Any], said: str | None) -> None:
-    if said is None:  # an error in the user's own code keeps its type and its place
+def test_a_broken_rule_is_refused(members: dict[str, Any], message: str | None) -> None:
+    if message is None:  # an error in the user's own code keeps its type and its place
         with pytest.raises(AttributeError, match="nothing"):
             check_task(broken(**members))
     else:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             check_task(broken(**members))
 
 

@@ -19,10 +19,12 @@ from autoreg.tasks.params import convert
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = """
 from autoreg.tasks.digits import DigitsTask
-def make(train_images: int = 50, name: str = ""):
+def make(train_images: int = 50, name: str = "") -> DigitsTask:
     return DigitsTask(train_images=train_images)
-def wrong():
+def wrong() -> DigitsTask:
     return 3
+def plain():
+    open("called", "w").close()
 number = 3
 """
 
@@ -48,7 +50,7 @@ def test_built_in_tasks_are_found_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "said"),
+    ("name", "params", "message"),
     [
         ("digit", {}, "no task 'digit'; did you mean 'digits'"),
         ("digits", {"train_image": 3}, "no parameter 'train_image'; did you mean 'train_images'"),
@@ -64,12 +66,12 @@ def test_built_in_tasks_are_found_by_name() -> None:
         ("no.such.module:make", {}, "no module 'no'"),
         ("autoreg.tasks.digits:DigitTask", {}, "has no 'DigitTask'; did you mean 'DigitsTask'"),
         ("nowhere.py:make", {}, "no file 'nowhere.py'"),
-        ("1:2", {}, "no module '1'"),
+        ("1:2", {}, "'1' is not a module's name; expected package.module:factory"),
         (":make", {}, "expected package.module:factory"),
     ],
 )
-def test_what_cannot_be_loaded_says_why(name: str, params: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_be_loaded_says_why(name: str, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         load_task(name, params)
 
 
@@ -188,3 +190,79 @@ def test_importing_the_package_and_naming_its_tasks_needs_no_torch() -> None:
 def test_making_a_built_in_task_by_name_gives_equal_fingerprints_to_the_class() -> None:
     made: Task = DigitsTask(train_images=30)
     assert load_task("digits", {"train_images": 30}).fingerprint() == made.fingerprint()
+
+
+BESIDE = "from autoreg.tasks.digits import DigitsTask\nclass Mine(DigitsTask):\n    name = 'mine'\n"
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a study with a module beside it, and a current folder elsewhere with another one."""
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for place, module in ((folder, "beside"), (elsewhere, "apart")):
+        place.mkdir()
+        (place / f"{module}.py").write_text(f"open({str(tmp_path / module)!r}, 'w').close()\n{BESIDE}")
+    (folder / "deeper").mkdir()
+    (folder / "deeper" / "inside.py").write_text(BESIDE)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    yield folder
+    for name in ("beside", "apart", "deeper", "deeper.inside", "inside"):
+        sys.modules.pop(name, None)
+
+
+def test_a_study_names_what_lies_beside_it(study: Path) -> None:
+    for name in ("beside.py:Mine", "beside:Mine", "deeper/inside.py:Mine", "deeper.inside:Mine"):
+        assert load_task(name, {"train_images": 30}, study_folder=study).name == "mine"
+    assert load_task("digits", study_folder=study).name == "digits"
+    assert load_task("autoreg.tasks.digits:DigitsTask", study_folder=study).name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("apart:Mine", "names the module 'apart', which does not lie beside it in .*; .* --import apart"),
+        ("apart.py:Mine", "no file .*apart.py.*, beside the study in"),
+        ("../elsewhere/apart.py:Mine", "names files beside the study in .*, and '../elsewhere/apart.py' does not lie"),
+        ("subprocess:getoutput", "names the module 'subprocess', which does not lie beside it"),
+        ("__main__:main", "names the module '__main__', which does not lie beside it"),
+        ("autoreg.commands.main:main", "function .* declare.*; expected a subclass of Task, or a function annotated"),
+    ],
+)
+def test_a_study_cannot_have_anything_else_imported(name: str, message: str, study: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_task(name, study_folder=study)
+    assert not (tmp_path / "apart").exists()  # which the module makes when it is imported
+
+
+def test_a_file_that_is_reached_by_its_whole_path_is_refused_too(study: Path) -> None:
+    with pytest.raises(InputError, match="does not lie there"):
+        load_task(f"{Path.cwd() / 'apart.py'}:Mine", study_folder=study)
+
+
+def test_no_file_beside_a_study_stands_in_for_a_module_of_the_language(study: Path) -> None:
+    (study / "colorsys.py").write_text(BESIDE)
+    with pytest.raises(InputError, match="names the module 'colorsys', which does not lie beside it"):
+        load_task("colorsys:Mine", study_folder=study)
+    assert load_task("colorsys.py:Mine", study_folder=study).name == "mine"
+
+
+def test_what_the_user_named_may_stand_in_a_study(study: Path) -> None:
+    sys.path.append(str(Path.cwd()))
+    assert load_task("apart:Mine", study_folder=study, imports=("apart",)).name == "mine"
+
+
+@pytest.mark.parametrize("name", ["subprocess:getoutput", "os:system", "mine:plain", "mine.py:plain", "mine:Path"])
+def test_what_is_no_task_is_refused_before_it_is_called(name: str, folder: Path) -> None:
+    (folder / "mine.py").write_text("from pathlib import Path\n" + MODULE)
+    command = {"cmd": "touch called"} if name.startswith("sub") else {"command": "touch called"}
+    with pytest.raises(InputError, match=r"expected a subclass of Task, or a function annotated to return one"):
+        load_task(name, command if "mine" not in name else {})
+    assert not (folder / "called").exists()
+
+
+def test_annotations_that_cannot_be_read_are_refused_with_the_reason(folder: Path) -> None:
+    (folder / "mine.py").write_text("def make() -> 'Unknown':\n    open('called', 'w').close()\n")
+    with pytest.raises(InputError, match=r"annotations cannot be read .*'Unknown' is not defined"):
+        load_task("mine:make")
+    assert not (folder / "called").exists()

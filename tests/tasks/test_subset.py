@@ -1,4 +1,4 @@
-"""Subsets: what greedy steps and gains promise, against brute force."""
+"""Subsets: greedy steps and gains against brute force."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def graph_cut(near: np.ndarray, chosen: tuple[int, ...]) -> float:
 
 
 @pytest.mark.parametrize("size", [1, 3, 6])
-def test_stochastic_greedy_keeps_its_promise_against_all_sets(size: int) -> None:
+def test_stochastic_greedy_keeps_its_bound_against_all_sets(size: int) -> None:
     rows = unit(14, 3)
     near = similarity(rows)
     best = max(graph_cut(near, chosen) for chosen in itertools.combinations(range(14), size))
@@ -66,13 +66,13 @@ def test_gains_are_distances_to_what_was_taken_before() -> None:
     far = (1 - rows @ rows.T) / 2
     gains = spread_gains(rows)
     order = [int(np.argmin(rows @ rows.mean(axis=0)))]
-    told: dict[int, float] = {}
+    expected: dict[int, float] = {}
     while len(order) < 12:  # the set that grows by the row that leaves the smallest distance within it largest
         free = [i for i in range(12) if i not in order]
         order.append(max(free, key=lambda i: min(far[j, k] for j, k in itertools.combinations([*order, i], 2))))
-        told[order[-1]] = min(far[j, k] for j, k in itertools.combinations(order, 2))
-    told[order[0]] = told[order[1]]
-    assert gains == pytest.approx([told[i] for i in range(12)])
+        expected[order[-1]] = min(far[j, k] for j, k in itertools.combinations(order, 2))
+    expected[order[0]] = expected[order[1]]
+    assert gains == pytest.approx([expected[i] for i in range(12)])
     assert spread_gains(rows[:1]).tolist() == [0.0]
 
 
