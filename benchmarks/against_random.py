@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ from autoreg.study.task_study import TaskStudy
 
 
 def arm(study: TaskStudy, random: bool, folder: Path) -> dict[str, Any]:
-    changes: dict[str, Any] = {"sampler": "random", "prune": False, "screen": False} if random else {}
+    strategy = replace(study.strategy, sampler="random", prune=False, screen=False) if random else study.strategy
     begun = time.perf_counter()
     with EventLog(folder / f"{'random' if random else 'ours'}-{study.spec.seed}.jsonl") as log:
-        engine = study.engine(log, **changes)
+        engine = study.engine(log, strategy=strategy)
         run(engine, study.objective, **study.execution())
     rows = engine.trials()
     return {

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.costs.formulas import packed_bytes, scale_bytes
-from autoreg.engine import Engine, Result
+from autoreg.engine import Engine, Problem, Result, Strategy
 from autoreg.methods.modules.quantizers import WeightQuantizer
 from autoreg.methods.quantization.rtn import Rtn
 from autoreg.methods.weights import weight_of, weighted_layers
@@ -252,15 +252,19 @@ def ours(purse: Purse, bits: int, seed: int, curves: Curves) -> None:
         return levels_of(tuple(config[name] for name in names))
 
     engine = Engine(
-        Space.from_dict({name: {"uniform": [-MOST, MOST]} for name in names}),
-        {"kl": "min"},
-        quality="kl",
-        identity=lambda config: str(decoded(config)),
+        Problem(
+            Space.from_dict({name: {"uniform": [-MOST, MOST]} for name in names}),
+            {"kl": "min"},
+            "kl",
+            lambda config: str(decoded(config)),
+        ),
         seed=seed,
-        prune=False,
-        known_cost_filter=False,  # all configs cost the same
-        replicate=False,  # a second look sees the same
-        starters=[("program", dict.fromkeys(names, 0.0))],
+        strategy=Strategy(
+            starters=[("program", dict.fromkeys(names, 0.0))],
+            prune=False,
+            known_cost_filter=False,  # all configs cost the same
+            reevaluate=False,  # a second run sees the same
+        ),
     )
     with contextlib.suppress(Spent):
         purse.look(program(curves.kl, ward.costs, budget).levels)

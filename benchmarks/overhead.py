@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from autoreg.engine import Budget, Engine, EventLog, Normalizer, Result
+from autoreg.engine import Budget, Engine, EventLog, Normalizer, Problem, Result, SharedWork, Strategy
 from autoreg.engine.acquisition.shared_cost import PhaseCostFunction, PhaseCosts
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.files import write_whole
@@ -79,7 +79,8 @@ def bill(config: dict[str, Any]) -> PhaseCosts:
 def filled(space: Space, trials: int, seed: int) -> EventLog:
     """A log in which `trials` even draws have been asked and told."""
     log, rng = EventLog(), np.random.default_rng(seed)
-    engine = Engine(space, OBJECTIVES, quality="error", costs=cost, normalizer=scale(), sampler="random", seed=seed)
+    problem = Problem(space, OBJECTIVES, "error", costs=cost)
+    engine = Engine(problem, normalizer=scale(), strategy=Strategy(sampler="random"), seed=seed)
     log.append({**engine.log.events[0], "sampler": "auto"})
     for number in range(trials):
         config = space.sample(rng)
@@ -102,16 +103,12 @@ def ours(
 ) -> dict[str, float]:
     """Milliseconds to ask, to tell and to do both, medians; those to learn, for each trial; share screened."""
     engine = Engine(
-        space,
-        OBJECTIVES,
-        quality="error",
-        costs=cost,
+        Problem(space, OBJECTIVES, "error", costs=cost),
         normalizer=scale(),
         seed=seed,
         budget=Budget(trials=trials + rounds + 10),
-        identity=digest,
-        prune=False,
-        price=price,
+        strategy=Strategy(prune=False),
+        shared_work=SharedWork(price),
         log=filled(space, trials, seed),
     )
     asks, tells = [], []
@@ -224,14 +221,9 @@ def ours_on_ray(space: Space, trials: int, workers: int, sampler: str) -> float:
     from autoreg.execution import run
 
     engine = Engine(
-        space,
-        OBJECTIVES,
-        quality="error",
-        costs=cost,
+        Problem(space, OBJECTIVES, "error", costs=cost),
         normalizer=scale(),
-        sampler=sampler,
-        identity=digest,
-        prune=False,
+        strategy=Strategy(sampler=sampler, prune=False),
         budget=Budget(trials=trials),
     )
     began = time.perf_counter()

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autoreg.engine import Budget, Engine, EventLog, Halving, Normalizer
+from autoreg.engine import Budget, Engine, EventLog, Halving, Normalizer, Problem, SharedWork, Strategy
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import InputError
 from autoreg.execution import run_local
@@ -65,15 +65,10 @@ def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> l
         space = space.bind(setup.registry, setup.layers, setup.defaults)
         start = setup.complete({"training": epochs})
     engine = Engine(
-        space,
-        {"error": "min"},
-        quality="error",
+        Problem(space, {"error": "min"}, "error", objective.identity),
         seed=bench.seed,
-        sampler="tpe",
-        starters=[("dense", start)],
-        identity=objective.identity,
-        group=objective.prefix,
-        prune=Halving(every=True),
+        strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every=True)),
+        shared_work=SharedWork(group=objective.prefix),
         clock=bench.clock,
     )
     before = len(bench.done)

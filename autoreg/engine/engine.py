@@ -1,4 +1,4 @@
-"""The engine: asks for recipes, hears reports and results, and forgets nothing.
+"""The engine: asks for recipes, takes reports and results, and forgets nothing.
 
 All that it knows is a fold over an append-only log, and what it does next follows from that and
 a seed alone. So a study that was killed and resumed goes on exactly as if it never had been; with one
@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from autoreg.engine import summary
-from autoreg.engine.acquisition.proposer import Proposal, Proposer
-from autoreg.engine.acquisition.shared_cost import PhaseCostFunction
+from autoreg.engine.acquisition.proposer import Proposer
+from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.explain import explain
-from autoreg.engine.log.events import EventLog, finite
-from autoreg.engine.log.records import Record, StudyState
+from autoreg.engine.initial_trials import InitialTrials
+from autoreg.engine.log.events import EventLog
+from autoreg.engine.log.records import LOG_VERSION, Record, StudyState
 from autoreg.engine.log.trial import Ask, Result, TrialState, as_numbers
+from autoreg.engine.outcome import tell_event
 from autoreg.engine.pareto.front import Normalizer
-from autoreg.engine.problem import CostFunction, Problem
-from autoreg.engine.pruning.halving import Decision, Halving
-from autoreg.engine.pruning.rung_decision import decide_at
+from autoreg.engine.problem import Problem
+from autoreg.engine.pruning.halving import Decision
+from autoreg.engine.pruning.rung_decision import RungDecider
 from autoreg.engine.samplers.base import make_sampler
-from autoreg.engine.surrogate.auxiliary_points import Uncompressed
+from autoreg.engine.settings import SharedWork, Strategy
 from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.engine.surrogate.noise_model import PosteriorEstimator
-from autoreg.engine.transfer import initial_design
 from autoreg.errors import InputError, StudyError
 from autoreg.space.budget import Budget
-from autoreg.trial_info import TrialInfo
 
-if TYPE_CHECKING:
-    from autoreg.engine.transfer.prior import Prior
-    from autoreg.space import Expression, Space
+__all__ = ["NORMALIZER_TRIALS", "Engine"]
 
-__all__ = ["SCALE_AFTER", "Budget", "Engine"]
-
-SCALE_AFTER = 10
+NORMALIZER_TRIALS = 10
 """Complete trials after which the scale of hypervolume is fixed, where none was given."""
 
 
@@ -46,108 +42,79 @@ class Engine:
     """Ask, report, tell, over a log that is the truth.
 
     Args:
-        space: Where recipes come from.
-        objectives: Direction of each, "min" or "max".
-        quality: The objective that is learned.
-        costs: Known costs of a config, cheap; exact, or an `Interval` where a cost is known with an error. None where
-            nothing is known before running.
-        constraints: Comparisons of metrics that must hold, beside those of the space.
-        reference_metrics: Metrics of the dense recipe under dotted names (`dense.flops`).
-        normalizer: Scale of hypervolume. Without one it is fixed by the first complete trials.
-        budget: When to stop asking.
+        problem: What is searched, for which objectives, within which constraints.
+        budget: When to stop asking; None: never.
         seed: Seed of the study. Every trial gets it too, so that trials share their common phases.
-        sampler: "auto", "tpe", "nsga2", "random", "grid" or "evolution". "auto" passes over what could not extend the
-            front at its known cost; it is TPE for the first trials, and from eight complete ones on experts choose.
-        starters: (source, config) pairs that are asked first, whatever the constraints say: baselines. They are
-            never stopped early.
-        identity: Key under which configs count as the same; the digest of the config by default.
-        prune: Whether trials are stopped early; a `Halving` says how.
-        screen: Whether a trusted predictor chooses among candidates; None: with sampler "auto".
-        known_cost_filter: Whether candidates are passed over that could not extend the front; None: with "auto".
+        strategy: How recipes are chosen, stopped early and run again.
+        shared_work: What trials have in common: work, the noise of a seed, uncompressed prefixes.
+        normalizer: Scale of hypervolume. Without one it is fixed by the first complete trials.
         log: Where events go; in memory by default. A log that has events is gone on from.
         clock: Seconds, for the budget in minutes and the times of events.
-        warm_start: Configs from earlier studies, asked after the starters where space and constraints hold them.
-        group: Label of configs that share luck, such as their training; held out together when the predictor is judged.
-        price: The bill of a config: key and epochs of each of its phases, in order; trials with a key in common share
-            all up to that phase. Screening then seeks improvement per epoch still to be paid, see
-            `autoreg.engine.acquisition.shared_cost`. None: all cost alike.
-        replicate: Whether a recipe may be run again with another seed, see `autoreg.engine.acquisition.reevaluation`:
-            once there are experts. None: with sampler "auto". Off for a table that has one value for each recipe.
-        prior: What earlier studies say of configs, see `autoreg.engine.transfer.prior`: the best by it are asked after
-            `warm_start`, and the experts see it until new trials contradict it.
-        uncompressed: The uncompressed prefix of a config. Trials whose info has its `uncompressed_quality` tell the
-            experts of it too, see `autoreg.engine.surrogate.auxiliary_points`.
 
     Raises:
         InputError: If an argument is wrong.
         StudyError: If the log belongs to another study.
+
+    Example:
+        >>> from autoreg.space import Space
+        >>> problem = Problem(Space.from_dict({"x": {"uniform": [0, 1]}}), {"error": "min"}, "error")
+        >>> engine = Engine(problem, budget=Budget(trials=3), strategy=Strategy(sampler="random"))
+        >>> while (ask := engine.ask()) is not None:
+        ...     state = engine.tell(ask.number, Result("COMPLETE", {"error": ask.config["x"] ** 2}))
+        >>> len(engine.trials())
+        3
     """
 
     def __init__(
         self,
-        space: Space,
-        objectives: Mapping[str, str],
+        problem: Problem,
         *,
-        quality: str,
-        costs: CostFunction | None = None,
-        constraints: Sequence[Expression] = (),
-        reference_metrics: Mapping[str, float] | None = None,
-        normalizer: Normalizer | None = None,
         budget: Budget | None = None,
         seed: int = 0,
-        sampler: str = "auto",
-        starters: Sequence[tuple[str, dict[str, Any]]] = (),
-        identity: Callable[[dict[str, Any]], str] | None = None,
-        prune: bool | Halving = True,
-        screen: bool | None = None,
-        known_cost_filter: bool | None = None,
+        strategy: Strategy | None = None,
+        shared_work: SharedWork | None = None,
+        normalizer: Normalizer | None = None,
         log: EventLog | None = None,
         clock: Callable[[], float] = time.monotonic,
-        warm_start: Sequence[dict[str, Any]] = (),
-        group: Callable[[dict[str, Any]], str] | None = None,
-        price: PhaseCostFunction | None = None,
-        replicate: bool | None = None,
-        prior: Prior | None = None,
-        uncompressed: Uncompressed | None = None,
     ) -> None:
-        if normalizer is not None and normalizer.names != tuple(objectives):
+        if normalizer is not None and normalizer.names != problem.names:
             raise InputError(
-                f"the normalizer scales {', '.join(normalizer.names)}; the objectives are {', '.join(objectives)}"
+                f"the normalizer scales {', '.join(normalizer.names)}; the objectives are {', '.join(problem.names)}"
             )
-        rules = tuple({c.text: c for c in (*space.constraints, *constraints)}.values())
-        self.problem = Problem(
-            space, dict(objectives), quality, identity or _digest(), costs, rules, dict(reference_metrics or {}), prior
-        )
+        strategy, shared = strategy or Strategy(), shared_work or SharedWork()
+        self.problem = problem
         self.budget = budget or Budget()
         self.seed = int(seed)
         self.log = log if log is not None else EventLog()
         self.stop_reason: str | None = None
-        self._halving = prune if isinstance(prune, Halving) else Halving() if prune else None
-        self._starters = list(starters)
-        self._warm = list(warm_start)
-        self._sought: list[dict[str, Any]] | None = None
-        self._baselines = {source for source, _ in starters}
-        drawer = make_sampler(sampler, space, len(objectives), self.problem.excess)
-        auto = sampler == "auto"
-        again = auto if replicate is None else replicate
-        self._learner = SurrogateFitter(self.problem, seed=self.seed, group=group, uncompressed=uncompressed)
-        self._believer = PosteriorEstimator(self.problem, self._learner)
+        sampler = make_sampler(strategy.sampler, problem.space, len(problem.names), problem.excess)
+        self._surrogate = SurrogateFitter(problem, seed=self.seed, group=shared.group, uncompressed=shared.uncompressed)
+        self._posterior = PosteriorEstimator(problem, self._surrogate)
+        trials_limited = self.budget.minutes is None and self.budget.epochs is None
+        costs = shared.phase_costs
+        ledger = None if costs is None else SharedWorkLedger(costs, trials_limited=trials_limited)
         self._proposer = Proposer(
-            self.problem,
-            drawer,
+            problem,
+            sampler,
             self.seed,
-            known_cost_filter=auto if known_cost_filter is None else known_cost_filter,
-            learner=self._learner if (auto if screen is None else screen) else None,
-            price=price,
-            counted=self.budget.minutes is None and self.budget.epochs is None,
-            believer=self._believer if auto else None,
-            replicate=again,
+            known_cost_filter=strategy.filters,
+            surrogate=self._surrogate if strategy.screens else None,
+            posterior=self._posterior if strategy.is_auto and strategy.reevaluates else None,
+            ledger=ledger,
         )
-        self.explain = explain(sampler, drawer.explain, self._halving, again)
+        candidates = self._proposer.candidates
+        self._initial = InitialTrials(problem, candidates, strategy.starters, strategy.warm_start, self.seed)
+        halving = strategy.halving
+        self._decider = (
+            None
+            if halving is None
+            else RungDecider(halving, problem, self.seed, group=self._surrogate.group, ledger=ledger)
+        )
+        self.explain = explain(strategy, sampler.explain)
         self._clock, self._began = clock, clock()
         self.state = StudyState(self.log.events)
-        self._open(sampler, normalizer)
-        self._before = self.state.seconds
+        self._before = self.state.seconds  # of the time before this process
+        self._open(strategy.sampler, normalizer)
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -165,14 +132,14 @@ class Engine:
         if self.state.again:
             record = self.state.records[self.state.again[0]]
             self._note({"event": "again", "trial": record.number})
-            return _asked(record, again=True)
+            return _ask_of(record, again=True)
         number = len(self.state.records)
         self.stop_reason = self.budget.asked_all(number)
         if self.stop_reason is not None:
             return None
         if number == 0:
-            self._proposer.require_possible([*(config for _, config in self._starters), *self._warm])
-        proposal = self._starter() or self._proposer.propose(self.state, number)
+            self._proposer.require_possible(self._initial.given)
+        proposal = self._initial.next(self.state) or self._proposer.propose(self.state, number)
         if proposal is None:
             self.stop_reason = "no recipe is left that is new and within the constraints"
             return None
@@ -190,12 +157,12 @@ class Engine:
         if proposal.reevaluation_of is not None:
             event["reevaluation_of"] = proposal.reevaluation_of
         self._note(event)
-        return _asked(self.state.records[number])
+        return _ask_of(self.state.records[number])
 
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Literal["continue", "stop"]:
         """Take the metrics of a running trial after `step` units of work, and say whether it goes on.
 
-        A report that was heard before gets the same answer.
+        A report that came before gets the same answer.
 
         Raises:
             InputError: If there is no such trial, or it has ended.
@@ -204,10 +171,10 @@ class Engine:
         known = record.at(step)
         if known is not None:
             return "stop" if known.decision == "stop" else "continue"
-        numbers = {k: v for k, v in as_numbers(metrics, f"trial {number}, step {step}").items() if math.isfinite(v)}
-        decision = self._decide(record, step, numbers)
+        numbers = as_numbers(metrics, f"trial {number}, step {step}")
+        decision = self._decide(record, step, {k: v for k, v in numbers.items() if math.isfinite(v)})
         event: dict[str, Any] = {"event": "report", "trial": number, "step": int(step)}
-        event |= {"metrics": as_numbers(metrics, ""), "decision": "stop" if decision.stop else "continue"}
+        event |= {"metrics": numbers, "decision": "stop" if decision.stop else "continue"}
         if decision.reason:
             event["reason"] = decision.reason
         if decision.audit:
@@ -224,26 +191,7 @@ class Engine:
         Raises:
             InputError: If there is no such trial, or it has ended.
         """
-        record = self._running(number)
-        state, reason = result.state, result.reason
-        metrics: dict[str, float] = {}
-        try:
-            metrics = as_numbers(result.metrics, f"trial {number}")
-        except InputError as error:
-            state, reason = "FAIL", str(error)
-        middles = {n: i[1] for n, i in record.intervals.items()}
-        metrics = {**record.costs, **middles, **metrics}
-        if state == "COMPLETE":
-            wrong = self._incomplete(metrics)
-            state, reason = ("FAIL", wrong) if wrong else (state, reason)
-        if state == "FAIL" and not reason:
-            reason = "failed without a reason"
-        kept = {k: v for k, v in metrics.items() if math.isfinite(v)}
-        broken = self.problem.violated(kept) if state == "COMPLETE" else {}
-        event: dict[str, Any] = {"event": "tell", "trial": number, "state": state, "metrics": metrics}
-        event |= {"info": _jsonable(result.info), "reason": reason}
-        if state == "COMPLETE":
-            event |= {"feasible": not broken, "violation": sum(broken.values()), "broken": sorted(broken)}
+        state, event = tell_event(self.problem, self._running(number), result)
         self._note(event)
         self._fix_scale()
         return state
@@ -257,18 +205,18 @@ class Engine:
     def front(self) -> list[int]:
         """Numbers of the trials that no other dominates, complete and within the constraints, ascending.
 
-        By what was observed, of each recipe in its first run: all with the study's seed, and its luck. What is
-        believed of them with other seeds is `incumbents` and `probabilities`.
+        By what was observed, of each recipe in its first run: all with the study's seed, and its noise. How good they
+        are with other seeds is `incumbents` and `probabilities`.
         """
         return summary.members(self.problem, self.state)
 
     def incumbents(self) -> dict[int, float]:
-        """The front of what is believed: believed quality by the number of a recipe's first trial, ascending.
+        """The front of posterior means: quality over seeds by the number of a recipe's first trial, ascending.
 
-        Belief is the posterior mean over seeds, see `autoreg.engine.surrogate.noise_model`; what was observed
-        (with several runs their mean) while the experts are not trusted.
+        See `autoreg.engine.surrogate.noise_model`; it is what was observed (with several runs their mean) while the
+        surrogate is not trusted.
         """
-        return summary.incumbents(self.problem, self.state, self._believer.qualities(self.state))
+        return summary.incumbents(self.problem, self.state, self._posterior.qualities(self.state))
 
     def probabilities(self) -> dict[int, float]:
         """Probability of each trial on the front to be there with other seeds too, and of those near it.
@@ -276,7 +224,7 @@ class Engine:
         By drawing the qualities of all recipes near the front from their posterior, at their known costs. Empty with
         too few trials.
         """
-        return summary.probabilities(self.problem, self.state, self._believer.at(self.state), self.seed)
+        return summary.probabilities(self.problem, self.state, self._posterior.at(self.state), self.seed)
 
     def hypervolume(self) -> float | None:
         """Hypervolume of the front in the unit cube; None until the scale is fixed."""
@@ -287,8 +235,8 @@ class Engine:
         return summary.history(self.problem, self.state)
 
     def predictor(self) -> dict[str, Any]:
-        """How well the predictor foretells, whether screening listens to it, and what became of a warm start."""
-        quality, prior = self._learner.validation(self.state), self.problem.prior
+        """How well the surrogate predicts, whether screening trusts it, and what became of a warm start."""
+        quality, prior = self._surrogate.validation(self.state), self.problem.prior
         few = {"trials": len(self.state.complete()), "trusted": False, "reason": "too few complete trials"}
         found = few if quality is None else quality.to_dict()
         return found if prior is None else {**found, "prior": prior.to_dict()}
@@ -321,7 +269,6 @@ class Engine:
     # -- inside ---------------------------------------------------------------------------------
 
     def _open(self, sampler: str, normalizer: Normalizer | None) -> None:
-        self._before = self.state.seconds
         problem = self.problem
         about = {
             "digest": problem.space.digest,
@@ -336,7 +283,13 @@ class Engine:
                 raise StudyError(f"{self.log.path}: the log does not begin with a start event")
             scale = None if normalizer is None else normalizer.to_dict()
             self._note(
-                {"event": "start", "version": 1, **about, "normalizer": scale, "reference": dict(problem.reference)}
+                {
+                    "event": "start",
+                    "version": LOG_VERSION,
+                    **about,
+                    "normalizer": scale,
+                    "reference": dict(problem.reference),
+                }
             )
             return
         for name, value in about.items():
@@ -360,69 +313,24 @@ class Engine:
             raise InputError(f"there is no trial {number}; {len(self.state.records)} were asked")
         record = self.state.records[number]
         if record.state != "RUNNING":
-            raise InputError(f"trial {number} has ended as {record.state}; it cannot be heard again")
+            raise InputError(f"trial {number} has ended as {record.state}; it takes no more results")
         return record
 
-    def _starter(self) -> Proposal | None:
-        taken = self._proposer.taken(self.state)
-        for source, config in self._starters:
-            key = self.problem.identity(config)
-            if key not in taken:
-                return self._proposer.starter(config, source, key)
-        for config in self._warm_configs():
-            found = self._proposer.check(config, "warm", taken) if self.problem.contains(config) else None
-            if found is not None:
-                return found
-        return None
-
-    def _warm_configs(self) -> list[dict[str, Any]]:
-        """Configs to ask after the starters; those of the prior are sought while some may still be missing."""
-        prior, few = self.problem.prior, len(self._starters) + len(self._warm) + initial_design.DESIGN_SIZE
-        if prior is None or len(self.state.records) >= few:
-            return self._warm
-        if self._sought is None:
-            self._sought = initial_design.propose(prior, self.problem, self.seed)
-        return [*self._warm, *self._sought]
-
     def _decide(self, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
-        if self._halving is None or record.source in self._baselines or record.reevaluation_of is not None:
+        first_run = record.reevaluation_of is None
+        if self._decider is None or not first_run or self._initial.is_baseline(record.source):
             return Decision(False)
-        shared: dict[str, Any] = {"group": self._learner.group, "ledger": self._proposer.ledger}
-        return decide_at(self._halving, self.problem, self.state, record, step, metrics, self.seed, **shared)
-
-    def _incomplete(self, metrics: Mapping[str, float]) -> str | None:
-        for name in self.problem.names:
-            if name not in metrics:
-                return (
-                    f"objective {name!r} is missing from the result; it has: {', '.join(sorted(metrics)) or 'nothing'}"
-                )
-            if not math.isfinite(metrics[name]):
-                return f"objective {name!r} is {metrics[name]}, which is no finite number"
-        return None
+        return self._decider.decide(self.state, record, step, metrics)
 
     def _fix_scale(self) -> None:
         if self.state.normalizer is not None:
             return
-        complete = self.state.complete()[:SCALE_AFTER]
-        if len(complete) == SCALE_AFTER:
+        complete = self.state.complete()[:NORMALIZER_TRIALS]
+        if len(complete) == NORMALIZER_TRIALS:
             logs = [n for n in self.problem.names if n != self.problem.quality and all(n in r.costs for r in complete)]
             scale = Normalizer.from_values(self.problem.objectives, self.problem.table(complete), logs)
             self._note({"event": "scale", "normalizer": scale.to_dict()})
 
 
-def _asked(record: Record, *, again: bool = False) -> Ask:
+def _ask_of(record: Record, *, again: bool = False) -> Ask:
     return Ask(record.number, record.config, record.seed, record.source, record.costs, again, record.reevaluation_of)
-
-
-def _digest() -> Callable[[dict[str, Any]], str]:
-    from autoreg.space import digest
-
-    return digest
-
-
-def _jsonable(info: TrialInfo) -> dict[str, Any]:
-    try:
-        plain: dict[str, Any] = finite(info.to_dict())
-        return plain
-    except TypeError as error:
-        return TrialInfo(notes=[f"the info of this trial could not be kept: {error}"]).to_dict()

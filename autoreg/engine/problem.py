@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from autoreg.engine import constraints as rules
+from autoreg.engine.constraints import violations
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.errors import AutoregError, InputError
+from autoreg.space import digest
 
 if TYPE_CHECKING:
-    from autoreg.engine.transfer.prior import Prior
     from autoreg.space import Expression, Space
 
 
@@ -34,25 +34,57 @@ class Interval(NamedTuple):
 CostFunction = Callable[[dict[str, Any]], Mapping[str, float | Interval] | None]
 
 
+class Prior(Protocol):
+    """What earlier studies say of configs; `autoreg.engine.transfer.prior` has the one that there is."""
+
+    @property
+    def informative(self) -> bool:
+        """Whether some earlier study has anything to say; it does not change."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it is informative and the trials of this study do not contradict it so far."""
+
+    def scores(self, configs: Sequence[dict[str, Any]]) -> Floats:
+        """Mean normal score of each config's rank over the earlier studies [n]; small is good."""
+
+    def column(self, encoded: Floats) -> Floats:
+        """What encoded configs [n, p] gain: one column [n, 1] while active, none [n, 0] otherwise."""
+
+    def update(self, count: int, config: dict[str, Any], quality: float) -> None:
+        """Take in the `count`-th complete trial of this study, its quality to be minimized."""
+
+    def best_configs(self, rng: np.random.Generator) -> list[dict[str, Any]]:
+        """The best trials of the earlier studies, as configs of this one's space."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What became of it, as plain data for a report."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """The fixed part of a study.
 
     Args:
         space: Where recipes come from.
-        objectives: Direction of each.
-        quality: The objective that only training tells.
-        costs: Exactly known costs of a config; cheap. None where nothing is known.
-        constraints: All must hold, those of the space included.
+        objectives: Direction of each, "min" or "max".
+        quality: The objective that is learned.
+        identity: Key under which configs count as the same (and have the same costs); by default their digest.
+        costs: Known costs of a config, cheap; exact, or an `Interval` where a cost is known with an error. None where
+            nothing is known before running.
+        constraints: Comparisons of metrics that must hold; those of the space are added.
         reference: Metrics of the dense recipe under dotted names (`dense.flops`).
-        identity: Key under which two configs count as the same.
-        prior: What earlier studies say, a last column of encoded configs while it is active; None: there were none.
+        prior: What earlier studies say of configs: the best by it are asked after the starters, and it is the last
+            column of encoded configs until new trials contradict it. None: there were no earlier studies.
+
+    Raises:
+        InputError: If there are no objectives, or the quality or a direction is none that is allowed.
     """
 
     space: Space
     objectives: Mapping[str, str]
     quality: str
-    identity: Callable[[dict[str, Any]], str]
+    identity: Callable[[dict[str, Any]], str] = digest
     costs: CostFunction | None = None
     constraints: tuple[Expression, ...] = ()
     reference: Mapping[str, float] = field(default_factory=dict)
@@ -66,6 +98,8 @@ class Problem:
                 raise InputError(f"objective {name!r}: direction {direction!r} is not allowed; allowed: min, max")
         if self.quality not in self.objectives:
             raise InputError(f"quality {self.quality!r} is not among the objectives: {', '.join(self.objectives)}")
+        rules = {c.text: c for c in (*self.space.constraints, *self.constraints)}  # each once
+        object.__setattr__(self, "constraints", tuple(rules.values()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +112,7 @@ class Problem:
         return np.array([1.0 if d == "min" else -1.0 for d in self.objectives.values()])
 
     def known_costs(self, config: dict[str, Any]) -> dict[str, float]:
-        """CostFunction of a config that are known before it runs; the optimistic end of those known with an error.
+        """Costs of a config that are known before it runs; the optimistic end of those known with an error.
 
         Raises:
             InputError: If the cost function fails, or gives something that is no finite number.
@@ -86,7 +120,7 @@ class Problem:
         return self.known_costs_and_intervals(config)[0]
 
     def known_costs_and_intervals(self, config: dict[str, Any]) -> tuple[dict[str, float], dict[str, Interval]]:
-        """CostFunction as by `known`, and the intervals of those known with an error.
+        """Costs as by `known_costs`, and the intervals of those known with an error.
 
         Raises:
             InputError: If the cost function fails, or gives something that is no finite number.
@@ -100,19 +134,19 @@ class Problem:
         except Exception as error:
             raise InputError(f"the cost function failed: {type(error).__name__}: {error}") from error
         exact: dict[str, float] = {}
-        doubtful: dict[str, Interval] = {}
+        intervals: dict[str, Interval] = {}
         for name, value in found.items():
             for part in value if isinstance(value, Interval) else (value,):
                 if isinstance(part, bool) or not isinstance(part, int | float | np.number) or not math.isfinite(part):
                     raise InputError(f"the cost function gave {name} = {value!r}; a known cost is a finite number")
             if isinstance(value, Interval):
-                doubtful[str(name)] = Interval(*(float(v) for v in value))
+                intervals[str(name)] = Interval(*(float(v) for v in value))
             exact[str(name)] = float(value.low if isinstance(value, Interval) else value)
-        return exact, doubtful
+        return exact, intervals
 
     def violated(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The constraints that `metrics` break, and by how much."""
-        found = rules.violations(self.constraints, metrics, self.reference)
+        found = violations(self.constraints, metrics, self.reference)
         return {text: amount for text, amount in found.items() if amount > 0}
 
     def excess(self, config: dict[str, Any]) -> float:

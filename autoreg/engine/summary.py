@@ -10,6 +10,9 @@ from autoreg.engine.pareto import front
 from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate import noise_model
 from autoreg.engine.surrogate.noise_model import Posterior
+from autoreg.lazy import lazy_module
+
+special = lazy_module("scipy.special")
 
 
 def members(problem: Problem, state: StudyState) -> list[int]:
@@ -87,11 +90,9 @@ def wrong_stops(problem: Problem, state: StudyState) -> dict[str, float]:
         `stopped`, `wrong` (share of the audited, 0 with none) and `most`, the upper end of its one-sided 90 % interval
         (Clopper and Pearson 1934; 1 with no audit).
     """
-    from scipy.special import betaincinv
-
     found = audit(problem, state)
     wrong, ended = found["wrong"], found["ended"]
-    most = float(betaincinv(wrong + 1, ended - wrong, 0.9)) if ended > wrong else 1.0
+    most = float(special.betaincinv(wrong + 1, ended - wrong, 0.9)) if ended > wrong else 1.0
     stopped = sum(r.state == "PRUNED" for r in state.records)
     return {"stopped": float(stopped), "wrong": wrong / ended if ended else 0.0, "most": most}
 

@@ -14,6 +14,8 @@ from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.log.trial import Trial
+from autoreg.engine.problem import Problem
+from autoreg.engine.settings import Strategy
 from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
 from autoreg.execution import run
@@ -91,18 +93,17 @@ def search(
     if trials is None and minutes is None:
         raise InputError("trials and minutes: both are None; a search needs an end")
     folder, url = place_of(storage)
+    prior = load_prior(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)])
+    quality = quality_of(wanted, costs, tree)
+    problem = Problem(tree, wanted, quality, costs=costs, constraints=tuple(rules), prior=prior)
+    first = [dict(config) for config in warm_start if isinstance(config, Mapping)]
     settings: dict[str, Any] = {
-        "quality": quality_of(wanted, costs, tree),
-        "costs": costs,
-        "constraints": rules,
         "budget": Budget(trials=trials, minutes=minutes),
         "seed": seed,
-        "sampler": sampler,
-        "warm_start": [dict(config) for config in warm_start if isinstance(config, Mapping)],
-        "prior": load_prior(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)]),
+        "strategy": Strategy(sampler=sampler, warm_start=first),
     }
     if folder is None:
-        engine = Engine(tree, wanted, **settings)
+        engine = Engine(problem, **settings)
         with TemporaryDirectory(prefix="autoreg-") as shared:  # for `trial.cached`, as long as the search lasts
             cache = shared if executor == "local" else None
             _drive(engine, objective, None, executor=executor, workers=workers, progress=progress, cache=cache)
@@ -117,15 +118,15 @@ def search(
         "budget": {"trials": trials, "minutes": minutes},
         "seed": seed,
         "sampler": sampler,
-        "quality": settings["quality"],
+        "quality": quality,
     }
     with ExitStack() as stack:
         stack.enter_context(single_writer(folder))
         view = open_view(url or str(folder / "optuna.journal"), str(config["name"]), wanted, tree)
         open_folder(folder, config, resume=resume)
-        save_prior(folder, settings["prior"])
+        save_prior(folder, prior)
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
-        engine = Engine(tree, wanted, log=log, **settings)
+        engine = Engine(problem, log=log, **settings)
         options = {"executor": executor, "workers": workers, "cache": folder / "cache"}
         _drive(engine, objective, view, progress=progress, **options)
         write_posterior(folder, engine)

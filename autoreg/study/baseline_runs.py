@@ -13,6 +13,7 @@ import numpy as np
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.trial import Result
+from autoreg.engine.settings import Strategy
 from autoreg.errors import InputError
 from autoreg.execution import run
 from autoreg.study.baselines import baseline_recipes, full_recipes, small_dense_recipes
@@ -97,7 +98,7 @@ def random_search(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
             on_step("random search", summary["asked"] - summary["running"], summary["trials"] or summary["asked"])
 
     with EventLog(study.options.folder / "random.jsonl") as log:
-        engine = study.engine(log, sampler="random", prune=False, screen=False, starters=())
+        engine = study.engine(log, strategy=Strategy(sampler="random", prune=False, screen=False))
         run(engine, objective, **study.execution(), on_event=show)
     shutil.rmtree(apart, ignore_errors=True)
     rows = [row for row in engine.trials() if row["state"] == "COMPLETE"]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog, read_events
 from autoreg.engine.pareto.front import Normalizer
+from autoreg.engine.problem import Problem
+from autoreg.engine.settings import Strategy
 from autoreg.engine.transfer.prior import load_prior
 from autoreg.errors import InputError, NoTrialError
 from autoreg.lazy import lazy_module
@@ -54,16 +56,19 @@ class Study:
         log.events.extend(read_events(path / "events.jsonl"))
         scale = config.get("normalizer")
         space = Space.from_dict(config["space"])
-        engine = Engine(
+        problem = Problem(
             space,
             config["objectives"],
-            quality=config["quality"],
-            constraints=[Expression.parse(text, "constraints") for text in config["constraints"]],
-            reference_metrics={f"dense.{name}": value for name, value in config.get("dense", {}).items()},
+            config["quality"],
+            constraints=tuple(Expression.parse(text, "constraints") for text in config["constraints"]),
+            reference={f"dense.{name}": value for name, value in config.get("dense", {}).items()},
+            prior=load_prior(path, space, ()),
+        )
+        engine = Engine(
+            problem,
             normalizer=None if scale is None else Normalizer.from_dict(scale),
             seed=config["seed"],
-            sampler=config["sampler"],
-            prior=load_prior(path, space, ()),
+            strategy=Strategy(sampler=config["sampler"]),
             log=log,
         )
         return cls(engine, path)

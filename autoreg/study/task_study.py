@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
@@ -16,8 +17,9 @@ from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.pareto.front import Normalizer
-from autoreg.engine.problem import Interval
+from autoreg.engine.problem import Interval, Prior, Problem
 from autoreg.engine.pruning.halving import Halving
+from autoreg.engine.settings import SharedWork, Strategy
 from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
 from autoreg.execution import run
@@ -264,33 +266,54 @@ class TaskStudy:
         known: dict[str, float | Interval] = dict(costs)
         return known if latency is None else {**known, "latency_ms": Interval(latency.low, latency.ms, latency.high)}
 
-    def engine(self, log: EventLog, **changes: Any) -> Engine:
-        """An engine for this study over an event log.
+    @property
+    def strategy(self) -> Strategy:
+        """How recipes are chosen and stopped, as the study file and the options say."""
+        return Strategy(
+            sampler=self.spec.sampler,
+            starters=self.starters(),
+            prune=Halving(every=True) if self.options.rungs else False,
+            screen=None if self.options.screen else False,
+        )
+
+    def engine(
+        self,
+        log: EventLog,
+        *,
+        strategy: Strategy | None = None,
+        prior: Prior | None = None,
+        budget: Budget | None = None,
+        normalizer: Normalizer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Engine:
+        """An engine for this study over an event log; what is not given is the study's own, but for the prior.
 
         The reference that costs are resolved on is made ready here: while trials run, the process that answers their
         reports must never wait for an entry of the store that one of them holds.
         """
         spec = self.spec
         self.prepare()
-        settings: dict[str, Any] = {
-            "quality": self.quality,
-            "costs": self.costs,
-            "constraints": (*self.space.constraints, *spec.constraints),
-            "reference_metrics": {f"dense.{name}": value for name, value in self.dense.items()},
-            "normalizer": self.normalizer,
-            "budget": spec.budget,
-            "seed": spec.seed,
-            "sampler": spec.sampler,
-            "starters": self.starters(),
-            "identity": self.objective.identity,
-            "prune": Halving(every=True) if self.options.rungs else False,
-            "screen": None if self.options.screen else False,
-            "group": self.objective.prefix,
-            "price": self.objective.price if self.options.cache else None,
-            "uncompressed": self.uncompressed,
-            "log": log,
-        }
-        return Engine(self.space, dict(spec.objectives), **{**settings, **changes})
+        problem = Problem(
+            self.space,
+            dict(spec.objectives),
+            self.quality,
+            self.objective.identity,
+            costs=self.costs,
+            constraints=tuple(spec.constraints),
+            reference={f"dense.{name}": value for name, value in self.dense.items()},
+            prior=prior,
+        )
+        phase_costs = self.objective.price if self.options.cache else None
+        return Engine(
+            problem,
+            budget=budget or spec.budget,
+            seed=spec.seed,
+            strategy=strategy or self.strategy,
+            shared_work=SharedWork(phase_costs, self.objective.prefix, self.uncompressed),
+            normalizer=normalizer or self.normalizer,
+            log=log,
+            clock=clock,
+        )
 
     def run(self, *, progress: bool = False) -> Study:
         """Search until the budget is spent, writing the folder as it goes."""

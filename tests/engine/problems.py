@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from autoreg.engine import Engine, Result
+from autoreg.engine import Engine, Problem, Result, SharedWork, Strategy
 from autoreg.space import Space, digest
 from autoreg.trial_info import TrialInfo
 
@@ -52,6 +53,22 @@ def toy_curve(config: dict[str, Any], steps: int = 9) -> list[float]:
     """Error after each of the steps; the last is the final error."""
     final = toy_error(config)
     return [final + (0.9 - final) * 0.5**k * (k < steps - 1) for k in range(1, steps)] + [final]
+
+
+def flat_settings(space: Space, objectives: Mapping[str, str], **settings: Any) -> dict[str, Any]:
+    """Arguments of an engine from flat settings: each goes to the part that has a field of its name."""
+
+    def take(kind: type[Problem] | type[Strategy] | type[SharedWork]) -> dict[str, Any]:
+        return {f.name: settings.pop(f.name) for f in fields(kind) if f.name in settings}
+
+    problem = Problem(space, objectives, settings.pop("quality", "error"), **take(Problem))
+    parts = {"strategy": Strategy(**take(Strategy)), "shared_work": SharedWork(**take(SharedWork))}
+    return {"problem": problem, **parts, **settings}
+
+
+def build_engine(space: Space, objectives: Mapping[str, str], **settings: Any) -> Engine:
+    """An engine from flat settings."""
+    return Engine(**flat_settings(space, objectives, **settings))
 
 
 def run(

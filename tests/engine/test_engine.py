@@ -27,7 +27,18 @@ from autoreg.engine.acquisition.attained_front import AttainedFront
 from autoreg.errors import AutoregError, InputError, StudyError
 from autoreg.space import Expression, Space, digest
 from autoreg.trial_info import TrialInfo
-from tests.engine.problems import DENSE, OBJECTIVES, evaluate, keys, run, small_space, toy_costs, toy_error, toy_space
+from tests.engine.problems import (
+    DENSE,
+    OBJECTIVES,
+    build_engine,
+    evaluate,
+    keys,
+    run,
+    small_space,
+    toy_costs,
+    toy_error,
+    toy_space,
+)
 
 SCALE = Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9)
 
@@ -38,16 +49,16 @@ def toy(trials: int | None = 30, *, constraints: tuple[str, ...] = (), **more: A
         "costs": toy_costs,
         "normalizer": SCALE,
         "budget": Budget(trials=trials),
-        "reference_metrics": {"dense.flops": DENSE["flops"]},
+        "reference": {"dense.flops": DENSE["flops"]},
         "identity": digest,
         "constraints": tuple(Expression.parse(c, "test") for c in constraints),
     }
-    return Engine(more.pop("space", None) or toy_space(), OBJECTIVES, **(given | more))
+    return build_engine(more.pop("space", None) or toy_space(), OBJECTIVES, **(given | more))
 
 
 def small(trials: int | None = 30, **more: Any) -> Engine:
     given: dict[str, Any] = {"quality": "error", "budget": Budget(trials=trials), "identity": digest}
-    return Engine(more.pop("space", None) or small_space(), {"error": "min"}, **(given | more))
+    return build_engine(more.pop("space", None) or small_space(), {"error": "min"}, **(given | more))
 
 
 def finish(engine: Engine, error: float = 0.5) -> dict[str, Any] | None:
@@ -149,7 +160,7 @@ def test_wrong_arguments_are_refused_at_once() -> None:
     with pytest.raises(InputError, match="trials = -1"):
         toy(-1)
     with pytest.raises(InputError, match="direction 'down'"):
-        Engine(toy_space(), {"error": "down"}, quality="error", identity=digest)  # type: ignore[dict-item]
+        build_engine(toy_space(), {"error": "down"}, quality="error", identity=digest)  # type: ignore[dict-item]
     with pytest.raises(InputError, match="a grid needs at most"):
         toy(sampler="grid")
 
@@ -253,7 +264,7 @@ def test_where_only_a_given_config_is_possible_it_is_asked_and_the_study_ends(ho
 
     def engine(configs: list[dict[str, Any]], sampler: str = "auto") -> Engine:
         given: Any = [("baseline", c) for c in configs] if how == "starters" else configs
-        return Engine(
+        return build_engine(
             space,
             {"error": "min", "flops": "min"},
             quality="error",
@@ -373,7 +384,7 @@ def test_what_is_sought_is_improvement_per_epoch_to_be_paid() -> None:
     """All with one of two widths have their training paid for: they are preferred, the other width is not starved."""
     share = {}
     for name, price in (("even", None), ("paid", lambda c: [(digest(c), 0.0 if c["width"] == 2 else 50.0)])):
-        engine = toy(60, seed=2, price=price)
+        engine = toy(60, seed=2, phase_costs=price)
         run(engine)
         widths = [r["config"]["width"] for r in engine.trials() if r["source"] == "screened"]
         assert len(widths) >= 8
@@ -409,7 +420,7 @@ def test_with_shuffled_labels_the_search_is_no_worse_than_random() -> None:
 
 def test_engine_without_known_costs_or_scale_still_searches() -> None:
     """A custom objective with two unknown objectives: the scale is fixed by ten complete trials."""
-    engine = Engine(
+    engine = build_engine(
         toy_space(), {"accuracy": "max", "time": "min"}, quality="accuracy", budget=Budget(trials=40), identity=digest
     )
     while (ask := engine.ask()) is not None:
@@ -574,7 +585,7 @@ def test_a_full_disk_loses_one_event_and_nothing_else(tmp_path: Path, monkeypatc
 
 def test_trials_that_all_end_alike_do_no_harm() -> None:
     """One error for all, one cost for all: nothing to learn, nothing to divide by."""
-    engine = toy(32, costs=lambda c: {"flops": 100.0}, replicate=False)
+    engine = toy(32, costs=lambda c: {"flops": 100.0}, reevaluate=False)
     while (ask := engine.ask()) is not None:
         engine.tell(ask.number, Result("COMPLETE", {"error": 0.5}))
     assert math.isfinite(engine.predictor()["log_score"])

@@ -13,6 +13,7 @@ from typing import Any
 
 from autoreg.engine import Budget, Engine, EventLog, Halving, Result
 from autoreg.space import Space
+from tests.engine.problems import flat_settings
 
 OBJECTIVES = {"error": "min", "cost": "min"}
 SPACE = {
@@ -47,9 +48,8 @@ class Recorded(Engine):
 def make_engine(trials: int, path: Path | None = None, **settings: Any) -> Recorded:
     settings = {"prune": False, "seed": 3, "costs": cost, **settings}
     log = EventLog(path) if path is not None else None
-    return Recorded(
-        Space.from_dict(SPACE), OBJECTIVES, quality="error", budget=Budget(trials=trials), log=log, **settings
-    )
+    settings |= {"budget": Budget(trials=trials), "log": log}
+    return Recorded(**flat_settings(Space.from_dict(SPACE), OBJECTIVES, **settings))
 
 
 def halving() -> Halving:

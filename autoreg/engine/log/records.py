@@ -13,6 +13,9 @@ from autoreg.engine.pareto.front import Normalizer
 from autoreg.errors import StudyError
 from autoreg.trial_info import TrialInfo
 
+LOG_VERSION = 2
+"""Version of the log that is written; 1 had flat predictions and other keys, and is read."""
+
 RecordState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 
@@ -146,6 +149,12 @@ class StudyState:
         return [r for r in self.ended() if r.state == "COMPLETE"]
 
     def _on_start(self, event: Event) -> None:
+        version = event.get("version", 1)
+        if not isinstance(version, int) or version > LOG_VERSION:
+            raise StudyError(
+                f"the log is of version {version!r}; this autoreg reads versions up to {LOG_VERSION}. Read it with the "
+                "autoreg that wrote it, or a later one."
+            )
         self.start = event
         if event.get("normalizer"):
             self.normalizer = Normalizer.from_dict(event["normalizer"])

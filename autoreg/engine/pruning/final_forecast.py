@@ -9,9 +9,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 from autoreg.engine.pareto.front import Floats
+from autoreg.lazy import lazy_module
+
+special = lazy_module("scipy.special")
 
 RELATION_TOLERANCE = 1.5
 """A relation is as good as the best if it errs no more than this many times as much."""
@@ -114,7 +116,7 @@ class _Pool:
         free = self.count - used
         mean = self.mean(values)
         spread = math.sqrt(self.mean((values - mean) ** 2) * self.count / free) if free > 0 else abs(float(values[0]))
-        hoped = mean + float(stdtrit(max(free, 1), share)) * spread * math.sqrt(1 + 1 / self.count + extra)
+        hoped = mean + float(special.stdtrit(max(free, 1), share)) * spread * math.sqrt(1 + 1 / self.count + extra)
         order = np.argsort(values, kind="stable")
         below = np.cumsum(self.weights[order]) * self.count / (self.count + 1) <= share + 1e-12
         place = int(below.sum())

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from autoreg.engine.pareto import front
 from autoreg.engine.pareto.front import Floats
+from autoreg.engine.pruning.final_forecast import optimistic_final
 from autoreg.errors import InputError
 
 
@@ -33,7 +34,7 @@ class Halving:
 
     The bound: a trial is stopped when even the optimistic end of its forecast is dominated at its
     known costs by a complete trial. The forecast is learned from finished trials after whose rungs the same was trained
-    (fine-tuning, learned bits), and one training counts once, however many variants share it and its luck.
+    (fine-tuning, learned bits), and one training counts once, however many variants share it and the noise of its seed.
 
     The rank, multi-objective successive halving within a recent window: a trial is compared with the
     last `window` other trials that reached the rung, by non-dominated rank of (quality at the rung, known
@@ -82,6 +83,11 @@ class Halving:
                     "window >= peers >= 1, audit in [0, 1], optimism in [0.5, 1))"
                 )
 
+    @property
+    def ranks(self) -> bool:
+        """Whether the second rule stops trials."""
+        return not self.every if self.rank is None else self.rank
+
     def is_rung(self, step: int, earlier: Sequence[int] = ()) -> bool:
         """Whether `step` is a rung for a trial that has reported at the `earlier` steps, ascending."""
         if self.every:
@@ -113,7 +119,7 @@ class Halving:
             quality: Index of the quality among the objectives.
             finished: Quality at this rung and at the end of complete trials that are like it [j][2].
             finals: Objectives of complete trials that count, at their end [k][m].
-            groups: Label of the luck that each of `finished` shares [j]; None: each has its own.
+            groups: Label of what shares the noise of a seed, for each of `finished` [j]; None: each has its own.
             wrong: Stops that audits have shown to be wrong.
             reference: Point below which hypervolume is taken [m].
         """
@@ -123,7 +129,7 @@ class Halving:
         if bound is not None and len(ended) and bool(np.any(_dominates(ended, bound))):
             return Decision(True, f"at its known cost even the optimistic bound {bound[quality]:.4g} is dominated")
         recent = np.asarray(others, dtype=float).reshape(-1, len(me))[-self.window :]
-        if len(recent) < self.peers or not (not self.every if self.rank is None else self.rank):
+        if len(recent) < self.peers or not self.ranks:
             return Decision(False)
         points = np.vstack([recent, me])
         level = front.ranks(points)
@@ -138,8 +144,6 @@ class Halving:
     def _bound(
         self, own: Floats, quality: int, finished: Floats, groups: Sequence[str] | None, wrong: int
     ) -> Floats | None:
-        from autoreg.engine.pruning.final_forecast import optimistic_final
-
         if len(finished) < self.peers:
             return None
         bound, share = own.copy(), 1 - self.optimism

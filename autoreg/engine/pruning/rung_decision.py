@@ -7,74 +7,91 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.engine import summary
 from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.problem import Problem
 from autoreg.engine.pruning.halving import Decision, Halving
 
 MIN_REMAINING_SHARE = 0.1
-"""A trial of whose bill others have paid all but less than this share is never stopped."""
+"""A trial of whose work others have done all but less than this share is never stopped."""
 
 
-def decide_at(
-    halving: Halving,
-    problem: Problem,
-    state: StudyState,
-    record: Record,
-    step: int,
-    metrics: Mapping[str, float],
-    seed: int,
-    *,
-    group: Callable[[Record], str] | None = None,
-    ledger: SharedWorkLedger | None = None,
-) -> Decision:
-    """Decide about a trial that reports `metrics` after `step`.
-
-    Nothing is decided between rungs, for a trial that is audited, and for one of which nearly all is paid by others:
-    a stop would save nothing, and a result would be lost. Objectives that are neither reported nor known in advance
-    are left out of the comparison; without the quality there is none.
+class RungDecider:
+    """Decides at rungs, for one study.
 
     Args:
         halving: The rules.
         problem: The study.
-        state: What happened so far.
-        record: The trial.
-        step: Where it is.
-        metrics: What it reports there.
         seed: Seed of the study, which draws the audits.
-        group: Label of what shares luck, its training; None: every trial has its own.
-        ledger: What has been paid; None where trials share no work.
+        group: Label of what shares the noise of a seed, such as a training; None: every trial has its own.
+        ledger: Which work has been done; None where trials share none.
     """
-    earlier = [r.step for r in record.reports]
-    if record.audited or not halving.is_rung(step, earlier) or not _worthwhile(ledger, state, record):
-        return Decision(False)
-    names = _comparable(problem, record, metrics)
-    if problem.quality not in names:
-        return Decision(False)
-    columns = [problem.names.index(name) for name in names]
-    signs = problem.signs[columns]
-    own = _point(names, problem, record, metrics)
-    counted = problem.front_candidates(state)
-    sign = problem.signs[problem.names.index(problem.quality)]
-    alike = [
-        (r, report.metrics[problem.quality])
-        for r in state.complete()
-        if (report := r.at(step)) is not None
-        and problem.quality in report.metrics
-        and trained_after(r.config) == trained_after(record.config)
-    ]
-    decision = halving.decide(
-        np.array(own) * signs,
-        np.array(_others(names, problem, state, record, step)).reshape(-1, len(names)) * signs,
-        quality=names.index(problem.quality),
-        finished=[(sign * at, sign * r.metrics[problem.quality]) for r, at in alike],
-        groups=None if group is None else [f"{r.seed} {group(r)}" for r, _ in alike],
-        finals=problem.pessimistic_table(counted)[:, columns] * signs,
-        wrong=_wrong(problem, state),
-    )
-    if decision.stop and halving.audits(seed, record.number):
-        return Decision(False, decision.reason, audit=True)
-    return decision
+
+    def __init__(
+        self,
+        halving: Halving,
+        problem: Problem,
+        seed: int,
+        *,
+        group: Callable[[Record], str] | None = None,
+        ledger: SharedWorkLedger | None = None,
+    ) -> None:
+        self._halving, self._problem, self._seed = halving, problem, seed
+        self._group, self._ledger = group, ledger
+
+    def decide(self, state: StudyState, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
+        """Decide about a trial that reports `metrics` after `step`.
+
+        Nothing is decided between rungs, for a trial that is audited, and for one of which others have done nearly all:
+        a stop would save nothing, and a result would be lost. Objectives that are neither reported nor known in advance
+        are left out of the comparison; without the quality there is none.
+
+        Args:
+            state: What happened so far.
+            record: The trial.
+            step: Where it is.
+            metrics: What it reports there.
+        """
+        earlier = [r.step for r in record.reports]
+        if record.audited or not self._halving.is_rung(step, earlier) or not self._saves_work(state, record):
+            return Decision(False)
+        problem = self._problem
+        names = _comparable(problem, record, metrics)
+        if problem.quality not in names:
+            return Decision(False)
+        columns = [problem.names.index(name) for name in names]
+        signs = problem.signs[columns]
+        own = _point(names, problem, record, metrics)
+        counted = problem.front_candidates(state)
+        sign = problem.signs[problem.names.index(problem.quality)]
+        alike = [
+            (r, report.metrics[problem.quality])
+            for r in state.complete()
+            if (report := r.at(step)) is not None
+            and problem.quality in report.metrics
+            and trained_after(r.config) == trained_after(record.config)
+        ]
+        decision = self._halving.decide(
+            np.array(own) * signs,
+            np.array(_others(names, problem, state, record, step)).reshape(-1, len(names)) * signs,
+            quality=names.index(problem.quality),
+            finished=[(sign * at, sign * r.metrics[problem.quality]) for r, at in alike],
+            groups=None if self._group is None else [f"{r.seed} {self._group(r)}" for r, _ in alike],
+            finals=problem.pessimistic_table(counted)[:, columns] * signs,
+            wrong=_wrong(problem, state),
+        )
+        if decision.stop and self._halving.audits(self._seed, record.number):
+            return Decision(False, decision.reason, audit=True)
+        return decision
+
+    def _saves_work(self, state: StudyState, record: Record) -> bool:
+        """Whether enough of a trial's work remains for a stop to save something."""
+        if self._ledger is None:
+            return True
+        costs = self._ledger.phase_costs(record.config)
+        remaining = self._ledger.update(state).remaining(record.config, record.seed)
+        return sum(epochs for _, epochs in remaining) >= MIN_REMAINING_SHARE * sum(epochs for _, epochs in costs)
 
 
 def trained_after(config: Mapping[str, Any]) -> tuple[bool, str]:
@@ -94,21 +111,10 @@ def trained_after(config: Mapping[str, Any]) -> tuple[bool, str]:
 _PARTS = ("training", "quantization")
 
 
-def _worthwhile(ledger: SharedWorkLedger | None, state: StudyState, record: Record) -> bool:
-    """Whether others have left enough of a trial to be paid for a stop to save something."""
-    if ledger is None:
-        return True
-    phase_costs = ledger.phase_costs(record.config)
-    left = ledger.update(state).remaining(record.config, record.seed)
-    return sum(epochs for _, epochs in left) >= MIN_REMAINING_SHARE * sum(epochs for _, epochs in phase_costs)
-
-
 def _wrong(problem: Problem, state: StudyState) -> int:
     """How many stops audits have shown to be wrong."""
     if not any(r.audited for r in state.records):
         return 0
-    from autoreg.engine import summary
-
     return summary.audit(problem, state)["wrong"]
 
 

@@ -153,7 +153,7 @@ class SurrogateFitter:
         prior = self._problem.prior
         if prior is None or not prior.active:
             return
-        prior.update(record.config, self._sign * record.metrics[self._problem.quality])
+        prior.update(len(self._observations), record.config, self._sign * record.metrics[self._problem.quality])
         if not prior.active:
             self._forget_encodings()
 

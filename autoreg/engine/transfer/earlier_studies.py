@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import read_state
 from autoreg.engine.pareto.front import Floats
 from autoreg.errors import InputError, StudyError
 from autoreg.files import write_whole
+from autoreg.lazy import lazy_module
 from autoreg.space.encoding import encode
 from autoreg.space.transfer import shared
+
+stats = lazy_module("scipy.stats")
 
 if TYPE_CHECKING:
     from autoreg.engine.surrogate.ensemble import Ensemble
@@ -145,7 +147,7 @@ def rank_correlation(one: Floats, other: Floats) -> float:
     """Spearman's rank correlation; 0 where one of the two is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
-    return float(spearmanr(one, other).statistic)
+    return float(stats.spearmanr(one, other).statistic)
 
 
 def save_sources(folder: Path, sources: Sequence[Source]) -> None:

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from autoreg.engine.pareto.front import Floats
-from autoreg.engine.samplers.history import Domain, Value
-from autoreg.engine.samplers.mutation import mutate, quasi_random, uniform
+from autoreg.engine.problem import Prior, Problem
+from autoreg.engine.samplers.mutation import mutate, quasi_random
+from autoreg.lazy import lazy_module
 
-if TYPE_CHECKING:
-    from autoreg.engine.problem import Problem
-    from autoreg.engine.transfer.prior import Prior
-    from autoreg.space import Space
+special = lazy_module("scipy.special")
 
 DESIGN_SIZE = 5
 """Configs that are tried first."""
 DESIGN_CANDIDATES = 512
-"""Even draws among which they are sought."""
+"""Quasi-random draws among which they are sought."""
 
 
 def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = DESIGN_SIZE) -> list[dict[str, Any]]:
     """The configs to try first: the best by mean rank over the range of known cost.
 
-    Candidates are even draws and the best trials of the earlier studies; the best are varied a few times. Of those
-    within the constraints, `count` are taken one by one so that the area that they dominate, in (mean rank, mean of
-    the scaled logarithms of known costs), grows most.
+    Candidates are quasi-random draws and the best trials of the earlier studies; the best are varied a few times. Of
+    those within the constraints, `count` are taken one by one so that the area that they dominate, in (mean rank, mean
+    of the scaled logarithms of known costs), grows most. They follow from the earlier studies alone, not from what
+    trials of this one say of the prior: a resumed study seeks the same.
     """
-    if not prior.active:
+    if not prior.informative:
         return []
     rng = np.random.default_rng([seed, 0x3A23])
     space = problem.space
@@ -42,40 +41,22 @@ def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = DESIGN_S
             if key not in held and space.allowed(config) and problem.excess(config) <= 0:
                 held[key] = (config, problem.known_costs(config))
 
-    take([*quasi_random(space, DESIGN_CANDIDATES, rng), *_best(prior, space, rng)])
+    take([*quasi_random(space, DESIGN_CANDIDATES, rng), *prior.best_configs(rng)])
     for _ in range(3):
         configs = [c for c, _ in held.values()]
         if not configs:
             return []
         places = _places(prior, problem, list(held.values()))
-        shares = rng.random(len(places))
-        worth = np.argsort(places[:, 0] * shares + places[:, 1] * (1 - shares))[:16]
-        take([mutate(space, space.flatten(configs[k]), rng, int(rng.integers(1, 3))) for k in worth for _ in range(8)])
+        weights = rng.random(len(places))
+        best = np.argsort(places[:, 0] * weights + places[:, 1] * (1 - weights))[:16]
+        take([mutate(space, space.flatten(configs[k]), rng, int(rng.integers(1, 3))) for k in best for _ in range(8)])
     places = _places(prior, problem, list(held.values()))
     return [list(held.values())[k][0] for k in _spread(places, count)]
 
 
-def _best(prior: Prior, space: Space, rng: np.random.Generator, count: int = 16) -> list[dict[str, Any]]:
-    """The best trials of each study as configs of the new space; what they do not say is drawn."""
-    found = []
-    for source in prior.sources:
-        for k in np.argsort(source.quality, kind="stable")[: count if source.predictive else 0]:
-            found.append(_filled(space, source.flats[k], rng))
-    return found
-
-
-def _filled(space: Space, flat: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    def choose(path: str, domain: Domain) -> Value:
-        return flat[path] if path in flat else uniform(domain, rng)
-
-    return space.build(choose)
-
-
 def _places(prior: Prior, problem: Problem, held: Sequence[tuple[dict[str, Any], Mapping[str, float]]]) -> Floats:
     """Mean rank and mean scaled log cost [n, 2], both in [0, 1]."""
-    from scipy.special import ndtr
-
-    ranks = ndtr(prior.scores([c for c, _ in held]))
+    ranks = special.ndtr(prior.scores([c for c, _ in held]))
     names = [n for n in problem.names if n != problem.quality and all(n in costs for _, costs in held)]
     signs = dict(zip(problem.names, problem.signs, strict=True))
     table = np.array([[signs[n] * math.log(max(costs[n], 1e-12)) for n in names] for _, costs in held])

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from autoreg.engine.pareto.front import Floats
-from autoreg.engine.samplers.mutation import quasi_random
+from autoreg.engine.samplers.history import Domain, Value
+from autoreg.engine.samplers.mutation import quasi_random, uniform
 from autoreg.engine.transfer.earlier_studies import (
     SOURCES_FILE,
     Source,
@@ -30,7 +30,10 @@ from autoreg.engine.transfer.earlier_studies import (
     save_sources,
 )
 from autoreg.errors import InputError
+from autoreg.lazy import lazy_module
 from autoreg.space.encoding import encode
+
+special = lazy_module("scipy.special")
 
 if TYPE_CHECKING:
     from autoreg.engine.surrogate.ensemble import Ensemble
@@ -63,9 +66,14 @@ class Prior:
         self._values: list[float] = []
 
     @property
+    def informative(self) -> bool:
+        """Whether some earlier study predicts its own trials; it does not change."""
+        return any(s.predictive for s in self.sources)
+
+    @property
     def active(self) -> bool:
-        """Whether anything is known, and believed so far."""
-        return self.dropped_at is None and any(s.predictive for s in self.sources)
+        """Whether it is informative and the trials of this study do not contradict it so far."""
+        return self.dropped_at is None and self.informative
 
     def scores(self, configs: Sequence[dict[str, Any]]) -> Floats:
         """Mean over studies of the normal score of a config's rank among even draws [n]; small is good."""
@@ -75,9 +83,17 @@ class Prior:
         """What encoded configs [n, p] gain: one column [n, 1] of `scores` while active, none [n, 0] otherwise."""
         return self._ranked(encoded)[:, None] if self.active else np.zeros((len(encoded), 0))
 
-    def update(self, config: dict[str, Any], quality: float) -> None:
-        """Take in a complete trial of the new study, its quality to be minimized; drops the prior if it misleads."""
-        if not self.active or len(self._values) >= MAX_CHECKED_TRIALS:
+    def update(self, count: int, config: dict[str, Any], quality: float) -> None:
+        """Take in the `count`-th complete trial of the new study; drops the prior if it misleads.
+
+        A trial that was taken in before changes nothing, so that any number of readers may tell of the same trials.
+
+        Args:
+            count: Its place among the complete trials, from 1.
+            config: Its config.
+            quality: Its quality, to be minimized.
+        """
+        if not self.active or count <= len(self._values) or len(self._values) >= MAX_CHECKED_TRIALS:
             return
         self._scores.append(float(self.scores([config])[0]))
         self._values.append(quality)
@@ -85,6 +101,21 @@ class Prior:
             self.correlation = rank_correlation(np.array(self._scores), np.array(self._values))
             if self.correlation < 0:
                 self.dropped_at = len(self._values)
+
+    def best_configs(self, rng: np.random.Generator, count: int = 16) -> list[dict[str, Any]]:
+        """The best `count` trials of each predictive study as configs of the new space; the rest of each is drawn."""
+        return [
+            self._completed(source.flats[k], rng)
+            for source in self.sources
+            if source.predictive
+            for k in np.argsort(source.quality, kind="stable")[:count]
+        ]
+
+    def _completed(self, flat: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        def choose(path: str, domain: Domain) -> Value:
+            return flat[path] if path in flat else uniform(domain, rng)
+
+        return self.space.build(choose)
 
     def notices(self) -> list[str]:
         """What was taken from each study, one sentence each."""
@@ -130,7 +161,7 @@ class Prior:
     def _ranked(self, encoded: Floats) -> Floats:
         from autoreg.engine.surrogate.threads import one_thread
 
-        steps = ndtri((np.arange(RANKING_POOL_SIZE) + 0.5) / RANKING_POOL_SIZE)
+        steps = special.ndtri((np.arange(RANKING_POOL_SIZE) + 0.5) / RANKING_POOL_SIZE)
         with one_thread():
             parts = [
                 np.interp(predicted_mean(panel, encoded[:, known]), at, steps) for panel, known, at in self._models

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from autoreg.engine import Budget, Engine, Halving, Normalizer, Result
+from autoreg.engine import Budget, Engine, Halving, Normalizer, Problem, Result, SharedWork, Strategy
 from autoreg.engine.pareto.front import Axis
 from autoreg.plan import rung_epochs
 from autoreg.trial_info import TrialInfo
@@ -18,10 +18,10 @@ from benchmarks.tables.table import Config, Key, key_of
 class Ours:
     """Our engine with sampler auto and the cost known; where trials share phases, also what each has yet to pay."""
 
-    sampler = "auto"
+    strategy = Strategy(prune=False, reevaluate=False)
     known = True
-    prune: bool | Halving = False
-    more: dict[str, Any] = {}  # noqa: RUF012
+    shares_work = True
+    shares_prefixes = True
 
     def __init__(self, task: Task) -> None:
         table = task.table
@@ -36,25 +36,19 @@ class Ours:
         def costs(config: Config) -> dict[str, float]:
             return {"cost": float(table.cost([config])[0])}
 
-        shared: dict[str, Any] = {}
-        if table.phases is not None:
-            shared["group"] = functools.partial(_luck, task)
-            shared |= {"price": task.bill} if task.meter.cache else {}
-        if table.prefixes is not None:
-            shared["uncompressed"] = table.prefix
+        shared = SharedWork(
+            phase_costs=task.bill if table.phases is not None and task.meter.cache and self.shares_work else None,
+            group=None if table.phases is None else functools.partial(_luck, task),
+            uncompressed=table.prefix if table.prefixes is not None and self.shares_prefixes else None,
+        )
+        objectives = {"error": "min", "cost": "min"}
         self.engine = Engine(
-            table.space,
-            {"error": "min", "cost": "min"},
-            quality="error",
-            costs=costs if self.known else None,
+            Problem(table.space, objectives, "error", costs=costs if self.known else None),
             normalizer=scale,
             budget=Budget(trials=task.trials),
             seed=task.seed,
-            sampler=self.sampler,
-            starters=[("start", config) for config in task.starts],
-            prune=self.prune,
-            replicate=False,
-            **{**shared, **self.more},
+            strategy=replace(self.strategy, starters=[("start", config) for config in task.starts]),
+            shared_work=shared,
         )
         self.task = task
         self.pending: dict[Key, int] = {}
@@ -108,26 +102,25 @@ class OursLearned(Ours):
 class OursUnpriced(Ours):
     """Our engine without the price of shared phases: all trials cost alike."""
 
-    more = {"price": None}  # noqa: RUF012
+    shares_work = False
 
 
 class OursUntold(Ours):
     """Our engine without the quality of uncompressed prefixes."""
 
-    more = {"uncompressed": None}  # noqa: RUF012
+    shares_prefixes = False
 
 
 class OursRandomFilter(Ours):
     """Even draws with our known-cost filter alone: no TPE, no predictor."""
 
-    sampler = "random"
-    more = {"known_cost_filter": True}  # noqa: RUF012
+    strategy = replace(Ours.strategy, sampler="random", known_cost_filter=True)
 
 
 class OursHalving(Ours):
     """Our engine with its stopping as it is by default: by the optimistic bound and by rank, at rungs 1, 3, 9, ..."""
 
-    prune: bool | Halving = True
+    strategy = replace(Ours.strategy, prune=True)
 
     def report(self, config: Config, step: int, steps: int, error: float) -> bool:
         """Report to the engine."""
@@ -144,7 +137,7 @@ class OursHalving(Ours):
 class OursBound(OursHalving):
     """Stopping as built-in tasks have it with `--stop-early`: by the optimistic bound alone, at their rungs."""
 
-    prune = Halving(every=True)
+    strategy = replace(Ours.strategy, prune=Halving(every=True))
 
     def report(self, config: Config, step: int, steps: int, error: float) -> bool:
         """Report to the engine after 1/9 and 1/3 of the training and its end, as tasks do."""

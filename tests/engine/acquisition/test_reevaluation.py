@@ -15,7 +15,7 @@ from autoreg.engine.acquisition.reevaluation import (
     MAX_REEVALUATED_SHARE,
     MAX_RUNS,
     best_reevaluation,
-    log_gains,
+    log_knowledge_gradient,
     realized_ratio,
     reevaluation_seed,
 )
@@ -35,7 +35,7 @@ from autoreg.errors import StudyError
 from autoreg.space import digest
 from autoreg.trial_info import TrialInfo
 from tests.engine.acquisition.test_shared_cost import toy_phase_costs
-from tests.engine.problems import DENSE, OBJECTIVES, keys, toy_costs, toy_error, toy_space
+from tests.engine.problems import DENSE, OBJECTIVES, build_engine, keys, toy_costs, toy_error, toy_space
 
 SCALE = Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9)
 
@@ -55,7 +55,7 @@ def engine_of(trials: int = 60, **more: Any) -> Engine:
         "identity": digest,
         "prune": False,
     }
-    return Engine(toy_space(), OBJECTIVES, **(given | more))
+    return build_engine(toy_space(), OBJECTIVES, **(given | more))
 
 
 def drive(engine: Engine, deviation: float = 0.03, limit: int = 10_000) -> None:
@@ -102,7 +102,7 @@ def test_another_run_is_worth_what_the_front_of_beliefs_gains_by_it() -> None:
     belief = Posterior(
         (0, 1, 2, 3, 4), np.array([e for e, _ in points]), spread, NoiseVariances(0.02, 0.0, 0.0), Straight()
     )
-    got = np.exp(log_gains(problem, state, belief))
+    got = np.exp(log_knowledge_gradient(problem, state, belief))
     rng = np.random.default_rng(0)
     before = scale.hypervolume(points)
     for k in range(5):
@@ -117,14 +117,14 @@ def test_another_run_is_worth_what_the_front_of_beliefs_gains_by_it() -> None:
     assert best is None, "one of five trials would be too large a share"
 
 
-def test_promises_are_held_against_what_came() -> None:
+def test_expected_improvements_are_compared_with_what_was_realized() -> None:
     scale = Normalizer((Axis("error", "min", 0.0, 1.0), Axis("flops", "min", 0.0, 1.0)))
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
     state = state_of([(0.5, 0.5), (0.5, 0.4), (0.6, 0.6)], scale)
     assert realized_ratio(problem, state) == 1.0
     for record in state.records[1:]:
         record.prediction = Prediction({}, expected_improvement=0.1)
-    came = 0.1 * 0.5  # the second trial gained this, the third nothing; four more are taken to have kept their word
+    came = 0.1 * 0.5  # the second trial gained this, the third nothing; four more count as having
     assert realized_ratio(problem, state) == pytest.approx((came + 0.4) / (0.2 + 0.4))
 
 
@@ -158,7 +158,7 @@ def test_recipes_are_run_again_with_other_seeds_and_stay_one_recipe(tmp_path: Pa
 
 
 def test_without_replicates_no_recipe_is_run_twice() -> None:
-    for more in ({"replicate": False}, {"sampler": "tpe"}):
+    for more in ({"reevaluate": False}, {"sampler": "tpe"}):
         engine = engine_of(40, **more)
         drive(engine, 0.05)
         assert all(r["reevaluation_of"] is None for r in engine.trials())
@@ -183,7 +183,7 @@ def test_beliefs_are_nearer_to_the_truth_than_what_was_observed() -> None:
         drive(engine, 0.05)
         rows, chances = engine.trials(), engine.probabilities()
         firsts = [r for r in rows if r["reevaluation_of"] is None]
-        qualities = PosteriorEstimator(engine.problem, engine._learner).qualities(engine.state)
+        qualities = PosteriorEstimator(engine.problem, engine._surrogate).qualities(engine.state)
         for n in engine.front():
             truth = toy_error(rows[n]["config"])
             observed.append(abs(rows[n]["metrics"]["error"] - truth))
@@ -223,7 +223,7 @@ def test_killed_and_resumed_equals_never_killed_with_price_and_replicates(tmp_pa
     path = tmp_path / "events.jsonl"
 
     def make(log: EventLog) -> Engine:
-        return engine_of(36, log=log, seed=3, price=toy_phase_costs, group=lambda c: toy_phase_costs(c)[0][0])
+        return engine_of(36, log=log, seed=3, phase_costs=toy_phase_costs, group=lambda c: toy_phase_costs(c)[0][0])
 
     with EventLog(path) as log:
         engine = make(log)

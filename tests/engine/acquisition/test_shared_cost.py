@@ -12,16 +12,16 @@ from autoreg.engine import Budget, Engine, Normalizer, Result
 from autoreg.engine.acquisition.shared_cost import (
     TRIAL_OVERHEAD,
     PhaseCosts,
-    SharedPrefixVariants,
     SharedWorkLedger,
     dominant_phase,
     log_acquisition,
 )
+from autoreg.engine.acquisition.variants import SharedPrefixVariants
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.engine.pareto.front import improvements
 from autoreg.space import digest
 from autoreg.trial_info import TrialInfo
-from tests.engine.problems import DENSE, OBJECTIVES, toy_costs, toy_error, toy_space
+from tests.engine.problems import DENSE, OBJECTIVES, build_engine, toy_costs, toy_error, toy_space
 
 TRAINED = 10.0
 TUNED = 2.0
@@ -41,9 +41,9 @@ def sharing_engine(trials: int, **more: Any) -> Engine:
         "normalizer": Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 0.9),
         "budget": Budget(trials=trials),
         "identity": digest,
-        "price": toy_phase_costs,
+        "phase_costs": toy_phase_costs,
     }
-    return Engine(toy_space(), OBJECTIVES, **(given | more))
+    return build_engine(toy_space(), OBJECTIVES, **(given | more))
 
 
 def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
@@ -143,7 +143,7 @@ def test_what_is_paid_follows_from_the_records() -> None:
         (config | {"amount": 0.4}, Result("COMPLETE", {"error": 0.3}), [0, TUNED, 0]),
         (config | {"bits": 3}, Result("COMPLETE", {"error": 0.3}), [0, 0, 0]),
     ):
-        engine._starters.append((str(len(engine.state.records)), known))
+        engine._initial._starters.append((str(len(engine.state.records)), known))
         ask = engine.ask()
         assert ask is not None
         assert ask.config == known
@@ -161,7 +161,9 @@ def test_siblings_share_the_phase_and_differ_beyond() -> None:
         config = space.sample(rng)
         phase = dominant_phase(toy_phase_costs(config))
         assert phase == (0, toy_phase_costs(config)[0][0])
-        found = siblings.of(space.flatten(config), [space.flatten(space.sample(rng)) for _ in range(6)], phase, 16, rng)
+        found = siblings.generate(
+            space.flatten(config), [space.flatten(space.sample(rng)) for _ in range(6)], phase, 16, rng
+        )
         assert len(found) == 16
         assert {toy_phase_costs(c)[0][0] for c in found} == {phase[1]}
         assert len({digest(c) for c in found}) > 8
@@ -173,7 +175,7 @@ def test_price_lets_more_be_found_for_the_same_epochs() -> None:
     """Hypervolume after 400 epochs with the bill and without, in a study where training is most of the work."""
     reached: dict[str, float] = {}
     for name, price in (("priced", toy_phase_costs), ("blind", None)):
-        engine = sharing_engine(200, price=price, prune=False)
+        engine = sharing_engine(200, phase_costs=price, prune=False)
         ledger, spent = SharedWorkLedger(toy_phase_costs), 0.0
         while spent < 400 and (ask := engine.ask()) is not None:
             spent += sum(e for _, e in ledger.update(engine.state).remaining(ask.config, 0)) + TRIAL_OVERHEAD

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from autoreg.engine import Budget, Engine, Normalizer, Result, StudyState, read_state
+from autoreg.engine import Budget, Normalizer, Result, StudyState, read_state
 from autoreg.engine.acquisition.attained_front import AttainedFront
 from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.pareto.front import Axis
 from autoreg.errors import StudyError
-from tests.engine.problems import toy_costs, toy_error, toy_space
+from tests.engine.problems import build_engine, toy_costs, toy_error, toy_space
 
 WHOLE = Prediction({"gain": 0.9}, 0.8, 0.95, 12, True, 10, {"gp": (0.1, 0.2)}, 0.003)
 
@@ -17,7 +17,7 @@ WHOLE = Prediction({"gain": 0.9}, 0.8, 0.95, 12, True, 10, {"gp": (0.1, 0.2)}, 0
 @pytest.mark.parametrize("name", ["gain", "low", "high", "trials", "trusted", "experts", "objectives", "version"])
 def test_an_objective_of_any_name_is_predicted_and_believed_while_it_runs(name: str) -> None:
     scale = Normalizer((Axis(name, "max", 1.0, 0.1), Axis("flops", "min", 1.0, 800.0, log=True)))
-    engine = Engine(
+    engine = build_engine(
         toy_space(),
         {name: "max", "flops": "min"},
         quality=name,
@@ -25,7 +25,7 @@ def test_an_objective_of_any_name_is_predicted_and_believed_while_it_runs(name: 
         normalizer=scale,
         budget=Budget(trials=24),
         prune=False,
-        replicate=False,
+        reevaluate=False,
     )
     while len(engine.state.records) < 23:
         ask = engine.ask()

@@ -10,7 +10,7 @@ from autoreg.engine.pruning.final_forecast import optimistic_final
 from autoreg.engine.pruning.rung_decision import trained_after
 from autoreg.errors import InputError
 from autoreg.space import digest
-from tests.engine.problems import toy_space
+from tests.engine.problems import build_engine, toy_space
 
 PEERS = [[0.1 * k, 10.0 - k] for k in range(1, 9)]  # a front of eight: better error, higher cost
 BOTH = {"error": "min", "flops": "min"}
@@ -184,7 +184,7 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def engine_of(halving: Halving, **more: object) -> Engine:
-    return Engine(
+    return build_engine(
         toy_space(),
         BOTH,
         quality="error",
@@ -223,7 +223,7 @@ def test_a_trial_whose_work_is_paid_is_never_stopped(shared: bool, answer: str) 
         own = config in bad and not shared
         return [("own" if own else "common", 10.0), (digest(config), 0.0)]
 
-    engine = engine_of(Halving(audit=0.0), price=price)
+    engine = engine_of(Halving(audit=0.0), phase_costs=price)
     for k in range(9):
         ask = engine.ask()
         assert ask is not None
@@ -237,7 +237,7 @@ def test_a_trial_whose_work_is_paid_is_never_stopped(shared: bool, answer: str) 
 
 @pytest.mark.parametrize(("reported", "stops"), [({"error"}, True), ({"speed"}, False)])
 def test_objectives_unknown_at_the_rung_are_left_out_but_never_the_quality(reported: set[str], stops: bool) -> None:
-    engine = Engine(
+    engine = build_engine(
         toy_space(),
         BOTH,
         quality="error",

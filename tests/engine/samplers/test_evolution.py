@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoreg.engine import Budget, Engine, Normalizer
+from autoreg.engine import Budget, Normalizer
 from autoreg.engine.pareto.front import Axis
 from autoreg.engine.samplers.base import make_sampler
 from autoreg.engine.samplers.evolution import (
@@ -20,7 +20,7 @@ from autoreg.engine.samplers.evolution import (
 from autoreg.engine.samplers.history import Observation
 from autoreg.space import Expression, Space
 from autoreg.space.nodes import Range
-from tests.engine.problems import DENSE, OBJECTIVES, run, toy_costs, toy_error, toy_space
+from tests.engine.problems import DENSE, OBJECTIVES, build_engine, run, toy_costs, toy_error, toy_space
 
 
 def seen_of(space: Space, configs: list[dict[str, Any]]) -> list[Observation]:
@@ -114,13 +114,13 @@ def test_it_beats_even_draws_by_far() -> None:
     whole = scale.hypervolume(np.array([[toy_error(c), toy_costs(c)["flops"]] for c in front]))
 
     def reached(sampler: str, seed: int) -> float:
-        engine = Engine(
+        engine = build_engine(
             toy_space(),
             OBJECTIVES,
             quality="error",
             costs=toy_costs,
             constraints=[Expression.parse("flops <= 0.5 * dense.flops", "test")],
-            reference_metrics={f"dense.{n}": v for n, v in DENSE.items()},
+            reference={f"dense.{n}": v for n, v in DENSE.items()},
             normalizer=scale,
             budget=Budget(trials=120),
             seed=seed,

@@ -11,7 +11,7 @@ from autoreg.engine import Budget, Engine, EventLog, Normalizer
 from autoreg.engine.surrogate.auxiliary_points import AuxiliaryPoints
 from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.space import digest
-from tests.engine.problems import DENSE, OBJECTIVES, keys, run, toy_costs, toy_error, toy_space
+from tests.engine.problems import DENSE, OBJECTIVES, build_engine, keys, run, toy_costs, toy_error, toy_space
 
 SCALE = Normalizer.from_dense(OBJECTIVES, DENSE, "error", 0.9)
 
@@ -23,8 +23,8 @@ def plain(config: dict[str, Any]) -> dict[str, Any]:
 
 def engine_of(trials: int, **more: Any) -> Engine:
     given: dict[str, Any] = {"costs": toy_costs, "normalizer": SCALE, "budget": Budget(trials=trials)}
-    given |= {"identity": digest, "prune": False, "replicate": False, "uncompressed": plain}
-    return Engine(toy_space(), OBJECTIVES, quality="error", **(given | more))
+    given |= {"identity": digest, "prune": False, "reevaluate": False, "uncompressed": plain}
+    return build_engine(toy_space(), OBJECTIVES, quality="error", **(given | more))
 
 
 def drive(engine: Engine, limit: int = 10_000) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from autoreg.engine.transfer.prior import Prior, load_prior, save_prior
 from autoreg.errors import InputError, StudyError
 from autoreg.space import Expression, Space
 from autoreg.space.transfer import shared
-from tests.engine.problems import DENSE, OBJECTIVES, keys, run, toy_costs, toy_error, toy_space
+from tests.engine.problems import DENSE, OBJECTIVES, build_engine, keys, run, toy_costs, toy_error, toy_space
 
 SCALE = Normalizer((Axis("error", "min", 0.0, 0.6), Axis("flops", "min", 5.0, 3200.0, log=True)))
 
@@ -43,12 +43,12 @@ def source(seed: int, count: int = 60, how: str = "right") -> Source:
 
 
 def engine_of(prior: Prior | None, *, seed: int = 0, trials: int = 30, **more: Any) -> Engine:
-    return Engine(
+    return build_engine(
         toy_space(),
         OBJECTIVES,
         quality="error",
         costs=toy_costs,
-        reference_metrics={f"dense.{n}": v for n, v in DENSE.items()},
+        reference={f"dense.{n}": v for n, v in DENSE.items()},
         normalizer=SCALE,
         budget=Budget(trials=trials),
         seed=seed,

@@ -1,0 +1,102 @@
+"""A recipe to ask for, and what it must meet before it may be asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoreg.engine.log.prediction import Prediction
+from autoreg.engine.log.records import StudyState
+from autoreg.engine.problem import Interval, Problem
+from autoreg.errors import AutoregError
+
+MAX_CACHED_CANDIDATES = 100_000
+"""Candidates whose known costs are held before the cache is emptied."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A recipe to ask for.
+
+    Attributes:
+        config: The recipe's config.
+        source: Who proposed it.
+        key: Its identity.
+        costs: Its known costs; the low end of those that are known with an error.
+        prediction: What the surrogate predicts of it.
+        intervals: Costs that are known with an error.
+        reevaluation_of: Number of the recipe's first trial, where it is run again.
+        seed: Of the trial; None: the study's own.
+        expected_improvement: Hypervolume in the unit cube that it was chosen for.
+    """
+
+    config: dict[str, Any]
+    source: str
+    key: str
+    costs: dict[str, float]
+    prediction: Prediction | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    reevaluation_of: int | None = None
+    seed: int | None = None
+    expected_improvement: float | None = None
+
+    @property
+    def expected_costs(self) -> dict[str, float]:
+        """Known costs, with the middle of those that are known with an error."""
+        return {**self.costs, **{n: i.middle for n, i in self.intervals.items()}}
+
+
+class CandidateFilter:
+    """Decides which candidates may be asked: new, allowed by the space, within the constraints at their known cost.
+
+    Args:
+        problem: The study.
+
+    Attributes:
+        rejected: How many candidates were refused for each reason since it was last emptied.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._taken: set[str] = set()
+        self._read = 0
+        self._costs: dict[str, tuple[dict[str, float], dict[str, Interval]]] = {}
+        self.rejected: Counter[str] = Counter()
+
+    def taken(self, state: StudyState) -> set[str]:
+        """Keys of all recipes that were asked."""
+        for record in state.records[self._read :]:
+            self._taken.add(self._problem.identity(record.config))
+        self._read = len(state.records)
+        return self._taken
+
+    def check(self, config: dict[str, Any], source: str, taken: set[str]) -> Proposal | None:
+        """Return the proposal of a candidate, or None, with the reason counted, if it may not be asked."""
+        if not self._problem.space.allowed(config):
+            self.rejected["forbidden by the space"] += 1
+            return None
+        try:
+            key = self._problem.identity(config)
+            if key in taken:
+                self.rejected["asked before"] += 1
+                return None
+            proposal = self.unchecked(config, source, key)
+        except AutoregError as error:
+            self.rejected[str(error)] += 1
+            return None
+        broken = self._problem.violated(proposal.costs)
+        if broken:
+            self.rejected.update(f"constraint {text!r} broken at known cost" for text in broken)
+            return None
+        return proposal
+
+    def unchecked(self, config: dict[str, Any], source: str, key: str) -> Proposal:
+        """The proposal of a config that is asked whatever its costs are: a baseline."""
+        if key not in self._costs:
+            if len(self._costs) >= MAX_CACHED_CANDIDATES:
+                self._costs.clear()
+            self._costs[key] = self._problem.known_costs_and_intervals(config)
+        costs, intervals = self._costs[key]
+        return Proposal(config, source, key, costs, intervals=intervals)
