@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.files import write_whole
-from autoreg.report.plots.style import MUTED, SERIES, heading, new_axes, new_figure, save
+from autoreg.report.plots.style import MUTED_COLOR, SERIES_COLORS, heading, new_axes, new_figure, save
 from benchmarks.runs import read
 from benchmarks.tables.measures import half_width, holm, paired
 
@@ -186,8 +186,8 @@ def figure(runs: Runs, sizes: Sequence[int], path: Path) -> None:
         for place, arm in enumerate(arms):
             found = list(losses(runs, arm, bits).values())
             spread = np.linspace(-0.18, 0.18, len(found))
-            ax.plot(found, place + spread, "o", color=MUTED, markersize=2.5, alpha=0.6)
-            colour = SERIES[0] if arm == "ours" else SERIES[1]
+            ax.plot(found, place + spread, "o", color=MUTED_COLOR, markersize=2.5, alpha=0.6)
+            colour = SERIES_COLORS[0] if arm == "ours" else SERIES_COLORS[1]
             ax.errorbar(np.mean(found), place, xerr=half_width(found), fmt="o", color=colour, capsize=4, markersize=6)
         ax.set_yticks(range(len(arms)), [SHOWN[arm] for arm in arms] if k == 0 else [""] * len(arms))
         ax.invert_yaxis()

@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from autoreg.files import write_whole
-from autoreg.report.plots.style import MUTED, SERIES, heading, legend_below, new_axes, new_figure, save, scale_axis
+from autoreg.report.plots.style import (
+    MUTED_COLOR,
+    SERIES_COLORS,
+    heading,
+    legend_below,
+    new_axes,
+    new_figure,
+    save,
+    scale_axis,
+)
 from benchmarks.premise_measures import Point, Scale, compared, error_at, fronts_of, measures, scale_of
 from benchmarks.premise_tasks import Case
 from benchmarks.tables.measures import half_width
@@ -134,7 +143,7 @@ def attained(by_seed: Mapping[int, Sequence[Point]], grid: Sequence[float]) -> n
 def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -> None:
     """Test error reached at each cost: the median over seeds and the middle half, by bytes and by flops."""
     figure = new_figure(10.0, 4.6)
-    colors = dict(zip(SHOWN, SERIES, strict=False))
+    colors = dict(zip(SHOWN, SERIES_COLORS, strict=False))
     for place, (cost, part) in enumerate(judged.items(), 1):
         ax = new_axes(figure, 1, 2, place)
         scale: Scale = part["scale"]
@@ -153,7 +162,7 @@ def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -
             ax.step(x, middle, where="post", color=color, linewidth=1.8, label=SHOWN[arm])
             ax.fill_between(x, low, np.minimum(high, 1.0), step="post", color=color, alpha=0.13, linewidth=0)
         ax.plot([scale.cost], [scale.error], "o", color=colors["dense"], label=SHOWN["dense"], zorder=5)
-        ax.axhline(scale.error + scale.tolerance, color=MUTED, linewidth=0.8, linestyle=":")
+        ax.axhline(scale.error + scale.tolerance, color=MUTED_COLOR, linewidth=0.8, linestyle=":")
         ax.set_ylim(min(bottom) - 0.1 * scale.tolerance, scale.error + 1.6 * scale.tolerance)
         scale_axis(ax, "x", cost, list(grid), log=True)
         scale_axis(ax, "y", "error", [scale.error], log=False)

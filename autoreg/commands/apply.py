@@ -84,11 +84,11 @@ def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None, Mapping[str
         records = data.state.records
         if int(number) >= len(records):
             raise NoTrialError(f"{folder}: has no trial {number}; it has {len(records)}, counted from 0")
-        task = data.study.get("task")
+        task = data.config.content.get("task")
         if not isinstance(task, Mapping):
             raise InputError(f"{folder}: is the study of a Python objective; its recipes belong to no task")
-        ref = TaskRef.recorded(data.study)
-        return dict(records[int(number)].config), ref, data.study
+        ref = TaskRef.recorded(data.config.content)
+        return dict(records[int(number)].config), ref, data.config.content
     return load_recipe(Path(where)), None, {}
 
 

@@ -137,8 +137,8 @@ def run(
 
 def _search(study: Any) -> None:
     from autoreg.execution import session
-    from autoreg.report.data.front import format_front
     from autoreg.report.data.load import StudyData
+    from autoreg.report.text.front import format_front
     from autoreg.report.text.progress import SearchProgress
     from autoreg.report.write import write_report
     from autoreg.study.final_evaluation import finish, is_final
@@ -229,8 +229,8 @@ def front(
     format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",
 ) -> None:
     """Print the front of a study."""
-    from autoreg.report.data.front import format_front
     from autoreg.report.data.load import StudyData
+    from autoreg.report.text.front import format_front
 
     data = StudyData.load(folder)
     print(format_front(data, format))

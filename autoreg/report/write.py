@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from autoreg.report.data.front import format_front
+from autoreg.files import write_whole
 from autoreg.report.data.load import StudyData
-
-if TYPE_CHECKING:
-    import pandas as pd
+from autoreg.report.page.render import render_html
+from autoreg.report.plots.write import write_plots
+from autoreg.report.text.front import format_front
 
 
 def write_report(folder: str | Path) -> Path:
@@ -29,26 +28,13 @@ def write_report(folder: str | Path) -> Path:
         InputError: when the folder holds no study.
         StudyError: when its log is damaged.
     """
-    from autoreg.report.page.render import render_html
-    from autoreg.report.plots.write import write_plots
-
     folder = Path(folder)
     data = StudyData.load(folder)
-    _replace(folder / "front.csv", format_front(data, "csv").encode())
-    _write_parquet(data.trials, folder / "trials.parquet")
+    write_whole(folder / "front.csv", format_front(data, "csv").encode())
+    table = io.BytesIO()
+    data.trials.to_parquet(table, index=False)
+    write_whole(folder / "trials.parquet", table.getvalue())
     plots = write_plots(data, folder / "plots")
     page = folder / "report.html"
-    _replace(page, render_html(data, plots).encode())
+    write_whole(page, render_html(data, plots).encode())
     return page
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
-def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    part = path.with_name(f".{path.name}.part")
-    table.to_parquet(part, index=False)
-    os.replace(part, path)

@@ -62,8 +62,8 @@ def _looks(runs: Sequence[Played]) -> dict[str, dict[str, Any]]:
     arms.sort(key=lambda item: not item[1].startswith("ours"))
     return {
         arm: {
-            "color": style.SERIES[k % len(style.SERIES)],
-            "linestyle": LINES[k // len(style.SERIES) % len(LINES)],
+            "color": style.SERIES_COLORS[k % len(style.SERIES_COLORS)],
+            "linestyle": LINES[k // len(style.SERIES_COLORS) % len(LINES)],
             "linewidth": 2.2 if arm == "ours" else 1.3,
             "zorder": 4 if arm == "ours" else 3,
         }

@@ -57,7 +57,7 @@ def random_recipe(rng: np.random.Generator) -> dict[str, Any]:
     if regularizer != "none":
         recipe["regularizer"] = {regularizer: params | ({"group": "filter"} if regularizer == "group_lasso" else {})}
     structure = str(rng.choice(["none", "weight", "channel", "2:4"]))
-    criterion = {str(rng.choice(["magnitude", "wanda", "taylor"])): {}}
+    criterion: dict[str, Any] = {str(rng.choice(["magnitude", "wanda", "taylor"])): {}}
     if structure == "2:4":
         recipe["sparsity"] = {"2:4": {"criterion": criterion, "schedule": {"one_shot": {}}}}
     elif structure != "none":
@@ -325,7 +325,11 @@ def python_study(tmp_path: Path) -> Path:
     rng = np.random.default_rng(3)
     events: list[dict[str, Any]] = []
     for number in range(24):
-        config = {"x": float(rng.uniform(0, 1)), "kind": str(rng.choice(["a", "b"])), "depth": int(rng.integers(1, 6))}
+        config: dict[str, Any] = {
+            "x": float(rng.uniform(0, 1)),
+            "kind": str(rng.choice(["a", "b"])),
+            "depth": int(rng.integers(1, 6)),
+        }
         metrics = {"score": 1 - (config["x"] - 0.3) ** 2, "price": config["depth"] * (1 + config["x"])}
         events.append(
             {

@@ -1,1 +1,1 @@
-"""A study read from its folder, as tables."""
+"""A study read from its folder, as tables and dataclasses."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-SLOTS = frozenset(
+METHOD_SLOTS = frozenset(
     (
         "regularizer",
         "noise",
@@ -67,7 +67,7 @@ def _items(node: Mapping[str, Any], path: str, choices: set[str]) -> Iterable[tu
         here = f"{path}.{key}" if path else str(key)
         if not isinstance(value, Mapping):
             yield here, json.dumps(value) if isinstance(value, list | tuple) else value
-        elif _is_method(value) and (here in choices or key in SLOTS or not next(iter(value.values()))):
+        elif _is_method(value) and (here in choices or key in METHOD_SLOTS or not next(iter(value.values()))):
             label = str(next(iter(value)))
             yield here, label
             yield from _items(value[label], f"{here}.{label}", choices)

@@ -1,22 +1,27 @@
-"""A study's folder as tables: what the report, the front and the plots are made of."""
+"""A study's folder as tables and dataclasses: what text, plots and page are made of."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import Record, StudyState
-from autoreg.errors import InputError
-from autoreg.report.data.files import mapping
-from autoreg.report.data.table import COSTS, RESERVED, numbers, trial_table
+from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
+from autoreg.report.data.final_results import FinalResults
+from autoreg.report.data.json_values import numbers
+from autoreg.report.data.posterior import EarlierStudy, Posterior, WarmStart
+from autoreg.report.data.study_config import StudyConfig, read_json_object
+from autoreg.report.data.trial_table import COST_METRICS, trial_table
+from autoreg.report.data.trial_values import costs_of, predictions_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+POSTERIOR_FILE = "posterior.json"
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,12 @@ class StudyData:
 
     Attributes:
         folder: where it lies.
-        study: study.json, what was asked.
-        final: final.json, or an empty mapping while there is none.
-        posterior: posterior.json (beliefs.json in studies of older versions), likewise.
+        config: study.json.
+        final: final.json; empty before the final evaluation.
+        posterior: posterior.json; empty before the search has ended once.
         state: the folded log.
-        random: the folded log of the random-search arm (random.jsonl), None where there is none.
-        trials: one row a trial: `table.BOOKKEEPING`, every metric, every parameter by its path.
+        random_state: the folded log of random search (random.jsonl), None where it was not run.
+        trials: one row a trial: `trial_table.BOOKKEEPING_COLUMNS`, every metric, every parameter by its path.
         reports: one row a report: trial, step, decision, and one column a metric.
         predictions: one row a prediction: trial, metric, mean, lower, upper, observed, trusted.
         metrics: columns of `trials` that are metrics.
@@ -38,41 +43,40 @@ class StudyData:
     """
 
     folder: Path
-    study: Mapping[str, Any]
-    final: Mapping[str, Any]
+    config: StudyConfig
+    final: FinalResults
+    posterior: Posterior
     state: StudyState
-    random: StudyState | None
+    random_state: StudyState | None
     trials: pd.DataFrame
     reports: pd.DataFrame
     predictions: pd.DataFrame
     metrics: tuple[str, ...]
     parameters: tuple[str, ...]
-    posterior: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> StudyData:
         """Read study.json, events.jsonl, final.json, posterior.json, random.jsonl; all but the first may be missing.
 
         Raises:
-            InputError: when the folder holds no study, or study.json or final.json cannot be read.
+            InputError: when the folder holds no study, or study.json, final.json or posterior.json cannot be read.
             StudyError: when a line in the middle of the log is no event, or events do not fit together.
         """
         folder = Path(folder)
-        study = _read_json(folder / "study.json", required=True)
-        new = (folder / "posterior.json").exists()
-        events, arm = folder / "events.jsonl", folder / "random.jsonl"
+        config = StudyConfig.from_json(read_json_object(folder / "study.json", required=True), folder)
+        events, random_events = folder / "events.jsonl", folder / "random.jsonl"
         state = StudyState(read_events(events) if events.exists() else ())
-        table = trial_table(state.records, objectives_of(study), dense_of(study), study.get("constraints") or ())
+        table = trial_table(state.records, config.objectives, config.dense, config.constraints)
         return cls(
             folder=folder,
-            study=study,
-            final=_read_json(folder / "final.json", required=False),
-            posterior=_read_json(folder / ("posterior.json" if new else "beliefs.json"), required=False),
+            config=config,
+            final=FinalResults.from_json(read_json_object(folder / "final.json", required=False)),
+            posterior=Posterior.from_json(read_json_object(_posterior_file(folder), required=False)),
             state=state,
-            random=StudyState(read_events(arm)) if arm.exists() else None,
+            random_state=StudyState(read_events(random_events)) if random_events.exists() else None,
             trials=table.frame,
-            reports=_reports(state.records),
-            predictions=_predictions(state.records),
+            reports=_report_table(state.records),
+            predictions=_prediction_table(state.records),
             metrics=table.metrics,
             parameters=table.parameters,
         )
@@ -80,35 +84,38 @@ class StudyData:
     @property
     def name(self) -> str:
         """The study's name."""
-        return str(self.study.get("name") or self.folder.name)
+        return self.config.name
 
     @property
     def objectives(self) -> dict[str, str]:
         """Objective names and their directions, `min` or `max`."""
-        return objectives_of(self.study)
+        return dict(self.config.objectives)
 
     @property
     def quality(self) -> tuple[str, ...]:
-        """The objectives that are no costs, the one that is learned first."""
-        learned = self.study.get("quality")
-        names = [o for o in self.objectives if o not in COSTS]
-        return tuple(sorted(names, key=lambda o: o != learned))
+        """The objectives that are no costs, the one that the surrogate predicts first."""
+        return self.config.quality
 
     @property
-    def main(self) -> str:
+    def main_objective(self) -> str:
         """The objective by which members are sorted: the first quality, or the first objective of all."""
         return next(iter(self.quality or self.objectives))
 
     @property
     def cost_metrics(self) -> tuple[str, ...]:
         """The recorded costs, in a fixed order."""
-        return tuple(c for c in COSTS if c in self.metrics)
+        return tuple(c for c in COST_METRICS if c in self.metrics)
+
+    @property
+    def dense_record(self) -> Record | None:
+        """The first complete trial of the dense recipe, None where there is none."""
+        return next((r for r in self.state.complete() if r.source == "dense"), None)
 
     @property
     def dense(self) -> dict[str, float]:
         """Metrics of the dense recipe: from study.json, completed by the trial that measured it."""
-        record = next((r for r in self.state.complete() if r.source == "dense"), None)
-        return (numbers(record.costs) | numbers(record.metrics) if record else {}) | dense_of(self.study)
+        record = self.dense_record
+        return (costs_of(record) if record else {}) | dict(self.config.dense)
 
     @property
     def complete(self) -> pd.DataFrame:
@@ -119,27 +126,26 @@ class StudyData:
     @property
     def front(self) -> pd.DataFrame:
         """The rows of the trials on the front, best quality first."""
-        rows = self.trials[self.trials["on_front"]]
-        ascending = [self.objectives[self.main] == "min", True]
-        return rows.sort_values([self.main, "number"], ascending=ascending, kind="stable")
+        return self._sorted(self.trials[self.trials["on_front"]])
 
     @property
-    def shown_front(self) -> pd.DataFrame:
-        """The front, and the trials that were re-measured because they were believed to be on it, in the same order."""
-        rows = self.trials[self.trials["on_front"] | self.trials["number"].isin([m.get("trial") for m in self.members])]
-        ascending = [self.objectives[self.main] == "min", True]
-        return rows.sort_values([self.main, "number"], ascending=ascending, kind="stable")
+    def reported_front(self) -> pd.DataFrame:
+        """The front, and the trials that were re-evaluated since the posterior had them on it, in the same order."""
+        members = [member.trial for member in self.final.members]
+        return self._sorted(self.trials[self.trials["on_front"] | self.trials["number"].isin(members)])
+
+    def _sorted(self, rows: pd.DataFrame) -> pd.DataFrame:
+        ascending = [self.objectives[self.main_objective] == "min", True]
+        return rows.sort_values([self.main_objective, "number"], ascending=ascending, kind="stable")
 
     @property
     def epochs_run(self) -> float:
-        """Passes over the training data that the study paid, those of the dense recipe before it among them."""
-        prepared = self.study.get("prepared") or {}
-        before = prepared.get("epochs_run", prepared.get("epochs_paid", 0.0))  # its name in older folders
-        return float(self.spent("epochs_run").sum()) + float(before)
+        """Passes over the training data that the study made, those of the dense reference before it among them."""
+        return float(self.effort("epochs_run").sum()) + self.config.epochs_before
 
-    def spent(self, what: str) -> pd.Series[float]:
-        """What each trial says it spent: `epochs_requested`, `epochs_run` or `seconds`; NaN where it says nothing."""
-        return self.trials[f"trial.{what}" if f"trial.{what}" in self.trials.columns else what]
+    def effort(self, name: str) -> pd.Series[float]:
+        """What each trial took: `epochs_requested`, `epochs_run` or `seconds`; NaN where it says nothing."""
+        return self.trials[f"trial.{name}" if f"trial.{name}" in self.trials.columns else name]
 
     @property
     def ended(self) -> pd.DataFrame:
@@ -147,80 +153,33 @@ class StudyData:
         return self.trials.set_index("number", drop=False).loc[self.state.ended_numbers]
 
     @property
-    def members(self) -> list[Mapping[str, Any]]:
-        """The re-measured members in final.json."""
-        return [m for m in self.final.get("members") or () if isinstance(m, Mapping)]
+    def front_probabilities(self) -> dict[int, float]:
+        """Probability of each trial to be on the front with other seeds; empty while the search has gone on since."""
+        return dict(self.posterior.front_probabilities) if self._posterior_is_current else {}
 
     @property
-    def chances(self) -> dict[int, float]:
-        """Probability of trials to be on the front with other seeds, as the search believed when it last ended."""
-        if self.posterior.get("ended") != len(self.state.ended_numbers):
-            return {}
-        return {int(n): p for n, p in numbers(self.posterior.get("probabilities") or {}).items()}
-
-    @property
-    def prior(self) -> Mapping[str, Any]:
-        """What became of a warm start (`Prior.to_dict`) when the search last ended; before that, what it took.
-
-        Empty where the study had none.
+    def warm_start(self) -> WarmStart:
+        """The prior of a warm start when the search last ended; before that, the earlier studies that were read.
 
         Raises:
-            StudyError: what it took is damaged.
+            StudyError: the file of the earlier studies is damaged.
         """
-        if self.posterior.get("ended") == len(self.state.ended_numbers) and "prior" in self.posterior:
-            return mapping(self.posterior["prior"])
-        from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
-
+        if self._posterior_is_current and self.posterior.warm_start is not None:
+            return self.posterior.warm_start
         sources = load_sources(self.folder) if (self.folder / SOURCES_FILE).exists() else []
-        return {"sources": [source.summary() for source in sources]} if sources else {}
+        return WarmStart(tuple(EarlierStudy.from_json(source.summary()) for source in sources))
 
     @property
-    def baselines(self) -> list[Mapping[str, Any]]:
-        """The baselines in final.json."""
-        return [b for b in self.final.get("baselines") or () if isinstance(b, Mapping)]
+    def _posterior_is_current(self) -> bool:
+        return self.posterior.completed == len(self.state.ended_numbers)
 
 
-def objectives_of(study: Mapping[str, Any]) -> dict[str, str]:
-    """The objectives that study.json names.
-
-    Raises:
-        InputError: when there are none, or a direction is neither `min` nor `max`.
-    """
-    objectives = study.get("objectives")
-    if not isinstance(objectives, Mapping) or not objectives:
-        raise InputError(f"study.json: objectives: found {objectives!r}; needed is {{name: min or max, ...}}")
-    for name, direction in objectives.items():
-        if name in RESERVED:
-            raise InputError(
-                f"study.json: objectives.{name}: a trial's {name} has that name; call the objective otherwise"
-            )
-        if direction not in ("min", "max"):
-            raise InputError(f"study.json: objectives.{name}: found {direction!r}; allowed are min and max")
-    return {str(k): str(v) for k, v in objectives.items()}
+def _posterior_file(folder: Path) -> Path:
+    older = folder / "beliefs.json"
+    return older if older.exists() and not (folder / POSTERIOR_FILE).exists() else folder / POSTERIOR_FILE
 
 
-def dense_of(study: Mapping[str, Any]) -> dict[str, float]:
-    """The dense metrics in study.json."""
-    return numbers(study.get("dense") or {})
-
-
-def _read_json(path: Path, required: bool) -> dict[str, Any]:
-    if not path.exists():
-        if not required:
-            return {}
-        raise InputError(
-            f"{path.parent}: no study here ({path.name} is missing); give the folder that `autoreg run` wrote"
-        )
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found a {type(value).__name__}; it must be one JSON object")
-    return value
-
-
-def _reports(records: Iterable[Record]) -> pd.DataFrame:
+def _report_table(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd
 
     found = [(record.number, report) for record in records for report in record.reports]
@@ -236,22 +195,8 @@ def _reports(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _predictions(records: Iterable[Record]) -> pd.DataFrame:
+def _prediction_table(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [row for record in records for row in _predicted(record)]
+    rows = [row for record in records for row in predictions_of(record)]
     return pd.DataFrame(rows, columns=["trial", "metric", "mean", "lower", "upper", "observed", "trusted"])
-
-
-def _predicted(record: Record) -> Iterable[tuple[Any, ...]]:
-    """Metric, predicted median, bounds, observed value and trust of what was predicted for a trial before it ran.
-
-    Only complete trials have an observed value: a stopped trial's last one is of another fidelity.
-    """
-    prediction = record.prediction
-    if prediction is None:
-        return
-    observed = numbers(record.metrics) if record.state == "COMPLETE" else {}
-    bounds = [math.nan if end is None else end for end in (prediction.low, prediction.high)]
-    for metric, value in prediction.objectives.items():
-        yield (record.number, metric, value, *bounds, observed.get(metric, math.nan), prediction.trusted)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autoreg.report.data.front import front_rows, title
-from autoreg.report.data.pareto import front_mask
-from autoreg.report.data.table import COSTS, numbers
+from autoreg.report.data.front import baseline_points, front_rows, metric_direction
+from autoreg.report.data.hypervolume import front_mask
+from autoreg.report.data.load import StudyData
+from autoreg.report.data.trial_table import COST_METRICS
 from autoreg.report.plots.style import (
-    AGAIN,
-    BASELINE,
-    FAINT,
-    FRONT,
-    STOPPED,
+    BASELINE_COLOR,
+    DOMINATED_COLOR,
+    FRESH_SEEDS_COLOR,
+    FRONT_COLOR,
+    PRUNED_COLOR,
     heading,
     legend_below,
     new_axes,
@@ -24,41 +25,27 @@ from autoreg.report.plots.style import (
     place_labels,
     scale_axis,
 )
+from autoreg.report.text.metrics import metric_title
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from autoreg.report.data.load import StudyData
 
-FAINT_LIMIT = 1500
-DRAWN_COSTS = ("flops", "effective_flops", "bops", "bytes", "latency_ms")
+MAX_DOMINATED_POINTS = 1500
+PLOTTED_COSTS = ("flops", "effective_flops", "bops", "bytes", "latency_ms")
 
 
 def metric_pairs(data: StudyData) -> list[tuple[str, str]]:
-    """The pairs (x, y) worth a picture: all objectives against each other, and recorded costs against quality."""
+    """The pairs (x, y) that are plotted: all objectives against each other, and recorded costs against quality."""
     names = list(data.objectives)
     pairs = [(b, a) if a in data.quality else (a, b) for a, b in itertools.combinations(names, 2)]
-    pairs += [(cost, quality) for quality in data.quality for cost in DRAWN_COSTS if cost in data.metrics]
+    pairs += [(cost, quality) for quality in data.quality for cost in PLOTTED_COSTS if cost in data.metrics]
     return list(dict.fromkeys(p for p in pairs if data.trials[list(p)].notna().all(axis=1).any()))
 
 
-def direction(data: StudyData, name: str) -> str:
-    """Whether a metric is better low or high; every recorded cost is better low."""
-    return data.objectives.get(name, "min")
-
-
-def baselines_of(data: StudyData) -> list[tuple[str, dict[str, float]]]:
-    """Baselines by name: those of final.json, else the trials that the search itself began with."""
-    found = [(str(b.get("name")), numbers(b["metrics"])) for b in data.baselines if b.get("metrics")]
-    if found:
-        return found
-    began = [r for r in data.state.complete() if r.source in ("dense", "int8") or r.source.startswith("uniform")]
-    return [(r.source, numbers(r.costs) | numbers(r.metrics)) for r in began]
-
-
-def thin(rows: pd.DataFrame, limit: int = FAINT_LIMIT) -> pd.DataFrame:
+def thin(rows: pd.DataFrame, limit: int = MAX_DOMINATED_POINTS) -> pd.DataFrame:
     """Every n-th row, so that at most `limit` are left."""
     return rows if len(rows) <= limit else rows.iloc[:: -(-len(rows) // limit)]
 
@@ -70,15 +57,15 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
     known = data.trials.dropna(subset=[x, y])
     good = known[(known["state"] == "COMPLETE") & known["feasible"]]
     rest = known[(known["state"] == "COMPLETE") & ~known["feasible"]]
-    mask = front_mask(good[[x, y]].to_numpy(dtype=float), (direction(data, x), direction(data, y)))
+    mask = front_mask(good[[x, y]].to_numpy(dtype=float), (metric_direction(data, x), metric_direction(data, y)))
     best = good[mask].drop_duplicates([x, y]).sort_values(x)
     members = good[good["on_front"]]
-    baselines = [(n, float(m[x]), float(m[y])) for n, m in baselines_of(data) if x in m and y in m]
-    again = _again(data, x, y)
+    baselines = [(n, float(m[x]), float(m[y])) for n, m in baseline_points(data) if x in m and y in m]
+    fresh = _reevaluated(data, x, y)
     xs = [*known[x].tolist(), *(b[1] for b in baselines)]
-    limits = _limits(data, y, good, best, members, baselines, again)
+    limits = _limits(data, y, good, best, members, baselines, fresh)
     stopped = known[known["state"] == "PRUNED"]
-    above = _faint(ax, (good[~good["on_front"]], rest, stopped), x, y, limits)
+    above = _plot_dominated(ax, (good[~good["on_front"]], rest, stopped), x, y, limits)
     _staircase(ax, best, x, y, data, limits, max(xs, default=1.0))
     label = "on the front of all objectives" if len(data.objectives) > 2 else "front"
     only = best[~best["on_front"]]
@@ -89,48 +76,48 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
             "o",
             ms=5,
             mfc="white",
-            mec=FRONT,
+            mec=FRONT_COLOR,
             mew=1.1,
             label="on the front of this pair only",
             zorder=4,
         )
-    ax.plot(members[x], members[y], "o", ms=6, color=FRONT, mec="white", mew=0.8, label=label, zorder=5)
-    _fresh_seeds(ax, again)
+    ax.plot(members[x], members[y], "o", ms=6, color=FRONT_COLOR, mec="white", mew=0.8, label=label, zorder=5)
+    _fresh_seeds(ax, fresh)
     if baselines:
         ax.plot(
             [b[1] for b in baselines],
             [b[2] for b in baselines],
             "D",
             ms=6.5,
-            color=BASELINE,
+            color=BASELINE_COLOR,
             mec="white",
             mew=0.8,
             label="baseline",
             zorder=6,
         )
-    scale_axis(ax, "x", x, xs, log=x in COSTS)
-    scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COSTS else limits, log=y in COSTS)
-    ax.set_ylim(*_padded(limits, y in COSTS and ax.get_yscale() == "log"))
+    scale_axis(ax, "x", x, xs, log=x in COST_METRICS)
+    scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COST_METRICS else limits, log=y in COST_METRICS)
+    ax.set_ylim(*_padded(limits, y in COST_METRICS and ax.get_yscale() == "log"))
     below = f"{len(best)} {'trial' if len(best) == 1 else 'trials'} on the front of this pair"
     if len(data.objectives) > 2:
         below += f", {len(members)} on that of all {len(data.objectives)} objectives"
     if above:
-        below += f"; {above} far from it lie beyond the edge (▲▼)"
-    heading(ax, f"{title(y)} against {title(x)}", below)
+        below += f"; {above} far from it are outside the axes (▲▼)"
+    heading(ax, f"{metric_title(y)} against {metric_title(x)}", below)
     legend_below(figure, ax)
-    named = [(b[1], b[2], b[0], BASELINE) for b in baselines if limits[0] <= b[2] <= limits[1]]
-    named += [(float(r[x]), float(r[y]), str(int(r["number"])), FRONT) for _, r in best.iterrows()]
+    named = [(b[1], b[2], b[0], BASELINE_COLOR) for b in baselines if limits[0] <= b[2] <= limits[1]]
+    named += [(float(r[x]), float(r[y]), str(int(r["number"])), FRONT_COLOR) for _, r in best.iterrows()]
     place_labels(ax, named, [(float(r[x]), float(r[y])) for _, r in members.iterrows()])
     return figure
 
 
-def _again(data: StudyData, x: str, y: str) -> list[tuple[float, float, float, float]]:
-    """(x, y of the search, mean, spread) of every member that was measured again."""
+def _reevaluated(data: StudyData, x: str, y: str) -> list[tuple[float, float, float, float]]:
+    """(x, y of the search, mean, standard deviation) of every member that was re-evaluated."""
     found = []
     for row in front_rows(data):
-        mean, std = (row.validation.get("mean") or {}).get(y), (row.validation.get("std") or {}).get(y)
-        if x in row.metrics and y in row.metrics and isinstance(mean, int | float):
-            found.append((row.metrics[x], row.metrics[y], float(mean), float(std or 0.0)))
+        fresh = row.validation
+        if fresh is not None and y in fresh.mean and x in row.metrics and y in row.metrics:
+            found.append((row.metrics[x], row.metrics[y], fresh.mean[y], fresh.std.get(y, 0.0)))
     return found
 
 
@@ -141,18 +128,18 @@ def _limits(
     best: pd.DataFrame,
     members: pd.DataFrame,
     baselines: Sequence[tuple[str, float, float]],
-    again: Sequence[tuple[float, float, float, float]],
+    fresh: Sequence[tuple[float, float, float, float]],
 ) -> list[float]:
-    """Lowest and highest y to show: what matters, the better half, and of the rest what leaves the front readable."""
-    matter = [*best[y].tolist(), *members[y].tolist(), *(b[2] for b in baselines)]
-    matter += [v for _, _, mean, std in again for v in (mean - std, mean + std)]
+    """Lowest and highest y of the axis: front, baselines and the better half of the trials, as far as readable."""
+    inside = [*best[y].tolist(), *members[y].tolist(), *(b[2] for b in baselines)]
+    inside += [v for _, _, mean, std in fresh for v in (mean - std, mean + std)]
     values = good[y].to_numpy(dtype=float)
-    if y in COSTS or not len(values):
-        everything = [*matter, *data.trials[y].dropna().tolist()]
+    if y in COST_METRICS or not len(values):
+        everything = [*inside, *data.trials[y].dropna().tolist()]
         return [min(everything), max(everything)] if everything else [0.0, 1.0]
-    span = (max(matter) - min(matter)) or float(np.ptp(values)) or abs(max(matter)) or 1.0
-    low, high = min(matter), max(matter)
-    if direction(data, y) == "min":
+    span = (max(inside) - min(inside)) or float(np.ptp(values)) or abs(max(inside)) or 1.0
+    low, high = min(inside), max(inside)
+    if metric_direction(data, y) == "min":
         high = max(high, min(float(values.max()), max(high + 0.6 * span, float(np.median(values)))))
     else:
         low = min(low, max(float(values.min()), min(low - 0.6 * span, float(np.median(values)))))
@@ -168,22 +155,22 @@ def _padded(limits: Sequence[float], log: bool) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _faint(ax: Axes, groups: tuple[pd.DataFrame, ...], x: str, y: str, limits: Sequence[float]) -> int:
+def _plot_dominated(ax: Axes, groups: tuple[pd.DataFrame, ...], x: str, y: str, limits: Sequence[float]) -> int:
     """Draw what is not on the front; returns how many points lie beyond the limits and stand on the edge."""
-    names = ("complete, dominated", "breaks a constraint", "stopped early (last value)")
-    styles = (("o", FAINT, 0.55), ("s", FAINT, 0.4), ("x", STOPPED, 0.7))
+    names = ("dominated", "infeasible", "pruned (last value)")
+    styles = (("o", DOMINATED_COLOR, 0.55), ("s", DOMINATED_COLOR, 0.4), ("x", PRUNED_COLOR, 0.7))
     beyond = 0
     for rows, name, (marker, color, alpha) in zip(groups, names, styles, strict=True):
         if rows.empty:
             continue
         beyond += int(((rows[y] < limits[0]) | (rows[y] > limits[1])).sum())
-        shown = thin(rows)
-        values = shown[y].to_numpy(dtype=float)
-        inside = (values >= limits[0]) & (values <= limits[1])
-        label = name if len(shown) == len(rows) else f"{name} (1 in {-(-len(rows) // FAINT_LIMIT)})"
+        drawn = thin(rows)
+        values = drawn[y].to_numpy(dtype=float)
+        visible = (values >= limits[0]) & (values <= limits[1])
+        label = name if len(drawn) == len(rows) else f"{name} (1 in {-(-len(rows) // MAX_DOMINATED_POINTS)})"
         ax.plot(
-            shown[x][inside],
-            values[inside],
+            drawn[x][visible],
+            values[visible],
             marker,
             ms=4.5,
             color=color,
@@ -193,47 +180,47 @@ def _faint(ax: Axes, groups: tuple[pd.DataFrame, ...], x: str, y: str, limits: S
             zorder=2,
         )
         for out, edge, caret in ((values > limits[1], limits[1], "^"), (values < limits[0], limits[0], "v")):
-            ax.plot(shown[x][out], np.full(int(out.sum()), edge), caret, ms=4, color=color, alpha=alpha, zorder=2)
+            ax.plot(drawn[x][out], np.full(int(out.sum()), edge), caret, ms=4, color=color, alpha=alpha, zorder=2)
     return beyond
 
 
 def _staircase(
     ax: Axes, best: pd.DataFrame, x: str, y: str, data: StudyData, limits: Sequence[float], right: float
 ) -> None:
-    """The line that no trial crosses: horizontal until the next member is reached."""
+    """The attainment curve of the front: horizontal until the next member."""
     if best.empty:
         return
     xs, ys = best[x].to_numpy(dtype=float), best[y].to_numpy(dtype=float)
-    if direction(data, x) == "min":
-        worst = limits[1] if direction(data, y) == "min" else limits[0]
+    if metric_direction(data, x) == "min":
+        worst = limits[1] if metric_direction(data, y) == "min" else limits[0]
         ax.step(
             [xs[0], *xs, max(right, xs[-1])],
             [worst, *ys, ys[-1]],
             where="post",
-            color=FRONT,
+            color=FRONT_COLOR,
             lw=1.4,
             alpha=0.8,
             zorder=3,
         )
     else:
-        ax.step(xs, ys, where="pre", color=FRONT, lw=1.4, alpha=0.8, zorder=3)
+        ax.step(xs, ys, where="pre", color=FRONT_COLOR, lw=1.4, alpha=0.8, zorder=3)
 
 
-def _fresh_seeds(ax: Axes, again: Sequence[tuple[float, float, float, float]]) -> None:
-    if not again:
+def _fresh_seeds(ax: Axes, fresh: Sequence[tuple[float, float, float, float]]) -> None:
+    if not fresh:
         return
-    for x, before, mean, _ in again:
-        ax.plot([x, x], [before, mean], color=AGAIN, lw=0.8, alpha=0.5, zorder=4)
+    for x, before, mean, _ in fresh:
+        ax.plot([x, x], [before, mean], color=FRESH_SEEDS_COLOR, lw=0.8, alpha=0.5, zorder=4)
     ax.errorbar(
-        [a[0] for a in again],
-        [a[2] for a in again],
-        yerr=[a[3] for a in again],
+        [a[0] for a in fresh],
+        [a[2] for a in fresh],
+        yerr=[a[3] for a in fresh],
         fmt="_",
         ms=8,
         mew=1.8,
-        color=AGAIN,
+        color=FRESH_SEEDS_COLOR,
         elinewidth=1.2,
         capsize=2.5,
-        label="the same, new seeds (mean ± std)",
+        label="re-evaluated, fresh seeds (mean ± std)",
         zorder=4,
     )

@@ -6,28 +6,28 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.data.front import title
-from autoreg.report.plots.style import MUTED, SERIES, heading, new_axes, new_figure
+from autoreg.report.data.load import StudyData
+from autoreg.report.plots.style import MUTED_COLOR, SERIES_COLORS, heading, new_axes, new_figure
+from autoreg.report.text.metrics import metric_title
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from autoreg.report.data.load import StudyData
 
-LEAST_TRIALS = 12
-MOST_TRIALS = 300  # a forest's marginals take seconds beyond that, and no longer change
-SHOWN = 12
+MIN_IMPORTANCE_TRIALS = 12
+MAX_IMPORTANCE_TRIALS = 300  # a forest's marginals take seconds beyond that, and no longer change
+MAX_IMPORTANCE_BARS = 12
 
 
 def importances(data: StudyData) -> dict[str, dict[str, float]]:
     """Share of each parameter alone in the variance of each objective's ranks; every objective's shares sum to 1.
 
-    Inactive parameters take their lowest or first value, so that whether a method is taken is credited to the
-    choice and how strongly to its parameter. Functional ANOVA rather than Optuna's default PED-ANOVA, which looks
+    Inactive parameters take their lowest or first value, so that the choice of a method is credited to the
+    choice and its strength to the parameter. Functional ANOVA rather than Optuna's default PED-ANOVA, which looks
     at the top tenth alone: with 60 trials that is six, and on known functions it named parameters without effect.
-    Objectives whose importance cannot be told (too few trials, no varying parameter) are left out.
+    Objectives without importances (too few trials, no varying parameter) are left out.
 
     Reference: Hutter, Hoos, Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance",
     ICML 2014.
@@ -35,9 +35,9 @@ def importances(data: StudyData) -> dict[str, dict[str, float]]:
     from scipy.stats import rankdata
 
     rows = data.complete
-    rows = rows.iloc[:: -(-len(rows) // MOST_TRIALS)] if len(rows) > MOST_TRIALS else rows
+    rows = rows.iloc[:: -(-len(rows) // MAX_IMPORTANCE_TRIALS)] if len(rows) > MAX_IMPORTANCE_TRIALS else rows
     distributions = _distributions(rows, data.parameters)
-    if len(rows) < LEAST_TRIALS or not distributions:
+    if len(rows) < MIN_IMPORTANCE_TRIALS or not distributions:
         return {}
     found = {}
     for objective in data.objectives:
@@ -63,7 +63,7 @@ def _shares(study: optuna.Study) -> dict[str, float]:
 
 
 def _distributions(rows: pd.DataFrame, parameters: tuple[str, ...]) -> dict[str, Any]:
-    """Optuna's distributions over what was seen; parameters that did not vary are left out."""
+    """Optuna's distributions over the observed values; parameters that did not vary are left out."""
     import pandas as pd
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -116,17 +116,17 @@ def _value(value: Any, distribution: Any) -> Any:
 
 def plot_importance(data: StudyData) -> Figure | str:
     """Bars: the parameters that matter most, for each objective side by side."""
-    if len(data.complete) < LEAST_TRIALS:
+    if len(data.complete) < MIN_IMPORTANCE_TRIALS:
         count = len(data.complete)
-        return f"Importance of parameters: {LEAST_TRIALS} complete trials are needed, there are {count}."
+        return f"Importance of parameters: {MIN_IMPORTANCE_TRIALS} complete trials are needed, there are {count}."
     found = importances(data)
     if not found:
-        return "Importance of parameters: no parameter varied enough to tell."
+        return "Importance of parameters: no parameter varied."
     weight: dict[str, float] = {}
     for shares in found.values():
         for name, share in shares.items():
             weight[name] = max(weight.get(name, 0.0), share)
-    names = sorted(weight, key=lambda n: -weight[n])[:SHOWN][::-1]
+    names = sorted(weight, key=lambda n: -weight[n])[:MAX_IMPORTANCE_BARS][::-1]
     figure = new_figure(9.0, 1.5 + 0.3 * len(names))
     first = None
     for i, (objective, shares) in enumerate(found.items(), start=1):
@@ -136,9 +136,11 @@ def plot_importance(data: StudyData) -> Figure | str:
         else:
             ax.sharey(first)
             ax.tick_params(labelleft=False)
-        ax.barh(names, [shares.get(n, 0.0) for n in names], color=SERIES[(i - 1) % len(SERIES)], height=0.65)
+        ax.barh(
+            names, [shares.get(n, 0.0) for n in names], color=SERIES_COLORS[(i - 1) % len(SERIES_COLORS)], height=0.65
+        )
         ax.grid(False, axis="y")
         ax.set_xlim(0, max(1e-9, *shares.values()) * 1.08)
-        ax.set_xlabel("share of the explained variance", color=MUTED)
-        heading(ax, title(objective))
+        ax.set_xlabel("share of variance", color=MUTED_COLOR)
+        heading(ax, metric_title(objective))
     return figure

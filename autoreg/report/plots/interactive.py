@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import html
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.data.front import FrontRow, title
-from autoreg.report.data.table import COSTS
-from autoreg.report.plots.front import baselines_of, direction, thin
-from autoreg.report.plots.style import AGAIN, BASELINE, FAINT, FRONT, STOPPED
+from autoreg.report.data.final_results import SeedSpread
+from autoreg.report.data.front import FrontRow, baseline_points, metric_direction
+from autoreg.report.data.load import StudyData
+from autoreg.report.data.trial_table import COST_METRICS
+from autoreg.report.plots.front import thin
+from autoreg.report.plots.style import BASELINE_COLOR, DOMINATED_COLOR, FRESH_SEEDS_COLOR, FRONT_COLOR, PRUNED_COLOR
+from autoreg.report.text.metrics import metric_title
 from autoreg.report.text.phrase import recipe_phrase
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from autoreg.report.data.load import StudyData
 
 
 def plotly_source() -> str:
@@ -32,42 +32,46 @@ def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any
     """What the page's script draws: metrics to choose from and groups of points."""
     complete = data.trials[(data.trials["state"] == "COMPLETE") & ~data.trials["on_front"]]
     groups = [
-        _group("dominated", FAINT, "circle", 6, 0.6, _points(data, thin(complete[complete["feasible"]]))),
-        _group("breaks a constraint", FAINT, "square", 6, 0.4, _points(data, thin(complete[~complete["feasible"]]))),
+        _group("dominated", DOMINATED_COLOR, "circle", 6, 0.6, _points(data, thin(complete[complete["feasible"]]))),
+        _group("infeasible", DOMINATED_COLOR, "square", 6, 0.4, _points(data, thin(complete[~complete["feasible"]]))),
         _group(
-            "stopped early (last value)",
-            STOPPED,
+            "pruned (last value)",
+            PRUNED_COLOR,
             "x-thin-open",
             6,
             0.6,
             _points(data, thin(data.trials[data.trials["state"] == "PRUNED"])),
         ),
-        _group("front", FRONT, "circle", 9, 1.0, _points(data, data.front)),
+        _group("front", FRONT_COLOR, "circle", 9, 1.0, _points(data, data.front)),
         _group(
-            "front, new seeds (mean ± std)",
-            AGAIN,
+            "front, fresh seeds (mean ± std)",
+            FRESH_SEEDS_COLOR,
             "line-ew-open",
             10,
             1.0,
-            [_again(r) for r in rows if r.validation.get("mean")],
+            [_fresh_point(r, r.validation) for r in rows if r.validation is not None],
         ),
-        _group("baseline", BASELINE, "diamond", 10, 1.0, [_baseline(n, m) for n, m in baselines_of(data)]),
+        _group(
+            "baseline", BASELINE_COLOR, "diamond", 10, 1.0, [_baseline_point(n, m) for n, m in baseline_points(data)]
+        ),
     ]
     names = [*data.objectives, *(m for m in data.metrics if m not in data.objectives)]
-    x = next((o for o in data.objectives if o in COSTS), names[-1] if len(names) == 1 else names[1])
+    x = next((o for o in data.objectives if o in COST_METRICS), names[-1] if len(names) == 1 else names[1])
     y = next(iter(data.quality), names[0])
     return {
-        "metrics": [{"name": n, "title": title(n), "log": n in COSTS, "direction": direction(data, n)} for n in names],
+        "metrics": [
+            {"name": n, "title": metric_title(n), "log": n in COST_METRICS, "direction": metric_direction(data, n)}
+            for n in names
+        ],
         "groups": [g for g in groups if g["points"]],
         "x": x,
         "y": y if y != x else names[0],
     }
 
 
-def script_json(value: Any) -> str:
-    """JSON that can stand inside a script element whatever the strings hold."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _axis(data: StudyData, name: str) -> dict[str, Any]:
+    direction = metric_direction(data, name)
+    return {"name": name, "title": metric_title(name), "log": name in COST_METRICS, "direction": direction}
 
 
 def _group(
@@ -86,17 +90,14 @@ def _points(data: StudyData, rows: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _again(row: FrontRow) -> dict[str, Any]:
-    mean = {k: v for k, v in row.validation["mean"].items() if isinstance(v, int | float)}
-    std = {k: v for k, v in (row.validation.get("std") or {}).items() if isinstance(v, int | float)}
+def _fresh_point(row: FrontRow, fresh: SeedSpread) -> dict[str, Any]:
     return {
-        "label": f"trial {row.trial}, new seeds",
-        "text": html.escape(row.phrase),
-        "values": dict(row.metrics) | mean,
-        "spread": std,
+        "label": f"trial {row.trial}, fresh seeds",
+        "text": html.escape(recipe_phrase(row.recipe)),
+        "values": {**row.metrics, **fresh.mean},
+        "spread": dict(fresh.std),
     }
 
 
-def _baseline(name: str, metrics: dict[str, Any]) -> dict[str, Any]:
-    values = {k: float(v) for k, v in metrics.items() if isinstance(v, int | float) and math.isfinite(v)}
-    return {"label": html.escape(name), "text": "baseline", "values": values}
+def _baseline_point(name: str, metrics: Mapping[str, float]) -> dict[str, Any]:
+    return {"label": html.escape(name), "text": "baseline", "values": dict(metrics)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoreg.report.data.predicted_latency import error_quantiles, foretold
+from autoreg.report.data.load import StudyData
+from autoreg.report.data.predicted_latency import error_quantiles, latency_predictions
 from autoreg.report.plots.style import (
-    AGAIN,
-    FRONT,
-    MUTED,
-    STOPPED,
+    FRONT_COLOR,
+    MUTED_COLOR,
+    PRUNED_COLOR,
+    SERIES_COLORS,
     heading,
     legend_below,
     log_ticks,
@@ -22,25 +23,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from autoreg.report.data.load import StudyData
 
-BAND, ROOM = 0.1, 1.25  # of the measured time; factor between the outermost points and the frame
+ERROR_BAND = 0.1  # of the measured time
+AXIS_MARGIN = 1.25  # factor between the outermost points and the frame
 
 
 def plot_latency(data: StudyData) -> Figure | str:
     """One point a measured network; the diagonal, and a band of ± 10 % about it."""
-    pairs = foretold(data)
+    pairs = latency_predictions(data)
     if not pairs:
         return "Predicted latency: no trial has both a predicted and a measured one."
     values = [value for pair in pairs for value in (pair.measured, pair.predicted)]
-    ends = (min(values) / ROOM, max(values) * ROOM)
+    ends = (min(values) / AXIS_MARGIN, max(values) * AXIS_MARGIN)
     figure = new_figure(5.6, 5.0)
     ax = new_axes(figure)
     ax.fill_between(
-        ends, [e * (1 - BAND) for e in ends], [e * (1 + BAND) for e in ends], color=STOPPED, alpha=0.18, lw=0
+        ends,
+        [e * (1 - ERROR_BAND) for e in ends],
+        [e * (1 + ERROR_BAND) for e in ends],
+        color=PRUNED_COLOR,
+        alpha=0.18,
+        lw=0,
     )
-    ax.plot(ends, ends, color=MUTED, lw=1)
-    for color, integers, label in ((FRONT, False, "fp32"), (AGAIN, True, "with 8-bit layers")):
+    ax.plot(ends, ends, color=MUTED_COLOR, lw=1)
+    for color, integers, label in ((FRONT_COLOR, False, "fp32"), (SERIES_COLORS[2], True, "with 8-bit layers")):
         own = [pair for pair in pairs if pair.integers is integers]
         if own:
             x, y = [pair.measured for pair in own], [pair.predicted for pair in own]
@@ -48,8 +54,8 @@ def plot_latency(data: StudyData) -> Figure | str:
             ax.errorbar(x, y, yerr=spread, fmt="none", ecolor=color, alpha=0.3, lw=1)
             ax.plot(x, y, "o", color=color, ms=5, mec="white", mew=0.6, ls="none", label=label)
     _square(ax, ends)
-    median, ninth = error_quantiles(pairs)
-    heading(ax, "Latency, predicted and measured", f"error: median {median:.1%}, 90th percentile {ninth:.1%}")
+    median, p90 = error_quantiles(pairs)
+    heading(ax, "Predicted against measured latency", f"error: median {median:.1%}, 90th percentile {p90:.1%}")
     legend_below(figure, ax)
     return figure
 

@@ -1,4 +1,4 @@
-"""What was done to each layer: one row a member of the front, one column a layer."""
+"""Compression layer by layer: one row a member of the front, one column a layer."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.data.front import format_metric, front_rows
-from autoreg.report.plots.style import INK, MUTED, heading, new_axes, new_figure
+from autoreg.engine.log.records import Record
+from autoreg.report.data.front import front_rows
+from autoreg.report.data.load import StudyData
+from autoreg.report.data.network_comparison import FULL_PRECISION_BITS
+from autoreg.report.plots.style import MUTED_COLOR, TEXT_COLOR, heading, new_axes, new_figure
+from autoreg.report.text.metrics import format_metric
+from autoreg.trial_info import LayerRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from autoreg.engine.log.records import Record
-    from autoreg.report.data.load import StudyData
-    from autoreg.trial_info import LayerRecord
-
-ROWS, TEXT_COLUMNS = 20, 26
+MAX_LAYER_ROWS, MAX_TEXT_COLUMNS = 20, 26
 
 
 @dataclass(frozen=True)
-class Cell:
+class LayerCell:
     """One layer of one member.
 
     Attributes:
-        kept: share of the dense layer's weights that are left and not zero, in [0, 1]; 0 for a dropped layer.
+        retained: share of the dense layer's weights that remain and are not zero, in [0, 1]; 0 for a dropped layer.
         bits: `8/8` for weights and activations, empty at 32/32.
-        channels: `10/16` outputs left or `rank 4`, empty when nothing was removed.
-        dropped: the layer is gone.
-        trained: the layer was trained.
+        channels: `10/16` outputs that remain or `rank 4`, empty when nothing was removed.
+        dropped: whether the layer was dropped.
+        trained: whether the layer was trained.
     """
 
-    kept: float
+    retained: float
     bits: str
     channels: str
     dropped: bool
@@ -42,58 +43,59 @@ class Cell:
 
 def layer_names(data: StudyData) -> tuple[str, ...]:
     """Layers in the order of the network: those of the trial that names the most, then any others."""
-    lists = [list(_whole_layers(record)) for record in data.state.records]
+    lists = [[layer.name for layer, _ in _whole_layers(record)] for record in data.state.records]
     longest = max(lists, key=len, default=[])
     return tuple(dict.fromkeys([*longest, *(name for names in lists for name in names)]))
 
 
-def layer_cells(data: StudyData, trial: int) -> dict[str, Cell]:
+def layer_cells(data: StudyData, trial: int) -> dict[str, LayerCell]:
     """What trial `trial` did to each layer, against the largest shape that the layer has in any trial."""
     full = _full_shapes(data)
     layers = _whole_layers(data.state.records[trial])
-    return {name: _cell(layer, rank, full.get(name, ())) for name, (layer, rank) in layers.items()}
+    return {layer.name: _cell(layer, rank, full.get(layer.name, ())) for layer, rank in layers}
 
 
-def _whole_layers(record: Record) -> dict[str, tuple[LayerRecord, int | None]]:
-    """A trial's layers by name and the rank of those that were factorized, whose two factors are one again."""
-    whole: dict[str, tuple[LayerRecord, int | None]] = {}
+def _whole_layers(record: Record) -> list[tuple[LayerRecord, int | None]]:
+    """The layers of a trial and their ranks (None: full); two low-rank factors stand as the layer they replace."""
+    whole: list[tuple[LayerRecord, int | None]] = []
     first: LayerRecord | None = None
     for layer in record.info.layers:
         if layer.factor_of is None:
-            whole[layer.name] = layer, None
+            whole.append((layer, None))
         elif first is None:
             first = layer
         else:
-            whole[layer.factor_of] = _rejoined(first, layer), first.shape[0]
+            whole.append((_replaced_layer(first, layer), first.shape[0]))
             first = None
     return whole
 
 
-def _rejoined(first: LayerRecord, second: LayerRecord) -> LayerRecord:
-    """The layer in whose place two stand, with the share of its weights that they hold as density."""
+def _replaced_layer(first: LayerRecord, second: LayerRecord) -> LayerRecord:
+    """The layer that two factors replace, with the share of its weights that they hold as its density."""
     shape = (second.shape[0], *first.shape[1:])
     weights = sum(math.prod(layer.shape) * layer.density for layer in (first, second))
-    return replace(second, name=str(first.factor_of), shape=shape, density=weights / math.prod(shape))
+    return replace(second, name=first.factor_of or "", shape=shape, density=weights / math.prod(shape), factor_of=None)
 
 
 def _full_shapes(data: StudyData) -> dict[str, tuple[int, ...]]:
     full: dict[str, tuple[int, ...]] = {}
     for record in data.state.records:
-        for name, (layer, _) in _whole_layers(record).items():
-            if math.prod(layer.shape) > math.prod(full.get(name, (0,))):
-                full[name] = layer.shape
+        for layer, _ in _whole_layers(record):
+            if math.prod(layer.shape) > math.prod(full.get(layer.name, (0,))):
+                full[layer.name] = layer.shape
     return full
 
 
-def _cell(layer: LayerRecord, rank: int | None, full: tuple[int, ...]) -> Cell:
+def _cell(layer: LayerRecord, rank: int | None, full: tuple[int, ...]) -> LayerCell:
     if layer.dropped:
-        return Cell(0.0, "", "", True, layer.trained)
-    shape, weights, activations = layer.shape, layer.weight_bits, layer.activation_bits
+        return LayerCell(0.0, "", "", True, layer.trained)
+    shape = layer.shape
     share = math.prod(shape) / math.prod(full) if shape and full else 1.0
     removed = bool(shape and full and shape[0] < full[0])
-    return Cell(
-        kept=min(1.0, share * layer.density),
-        bits="" if weights == activations == 32 else f"{weights}/{activations}",
+    full_precision = layer.weight_bits == layer.activation_bits == FULL_PRECISION_BITS
+    return LayerCell(
+        retained=min(1.0, share * layer.density),
+        bits="" if full_precision else f"{layer.weight_bits}/{layer.activation_bits}",
         channels=f"rank {rank}" if rank is not None else f"{shape[0]}/{full[0]}" if removed else "",
         dropped=False,
         trained=layer.trained,
@@ -101,40 +103,38 @@ def _cell(layer: LayerRecord, rank: int | None, full: tuple[int, ...]) -> Cell:
 
 
 def plot_layers(data: StudyData) -> Figure | str:
-    """Colour: share of weights kept. Text: channels left or rank, bits of weights and activations. Hatched: dropped."""
+    """Colour: share of weights retained. Text: channels or rank, bits of weights and activations. Hatched: dropped."""
     names = layer_names(data)
     members = front_rows(data)
     if not names or not members:
-        return "Layers: no member of the front says what was done to each layer."
-    shown = members if len(members) <= ROWS else sorted(members, key=lambda r: -(r.hv_contribution or 0.0))[:ROWS]
-    shown = [m for m in members if m in shown]
-    write = len(names) <= TEXT_COLUMNS
+        return "Layers: no member of the front recorded its layers."
+    ranked = sorted(members, key=lambda r: -(r.hv_contribution or 0.0))[:MAX_LAYER_ROWS]
+    rows = [m for m in members if m in ranked]
+    write = len(names) <= MAX_TEXT_COLUMNS
     column = 0.62 if write else max(0.12, 12.0 / len(names))
-    figure = new_figure(min(24.0, max(6.0, 2.4 + column * len(names))), 1.9 + 0.42 * len(shown))
+    figure = new_figure(min(24.0, max(6.0, 2.4 + column * len(names))), 1.9 + 0.42 * len(rows))
     ax = new_axes(figure)
     ax.grid(False)
-    for y, member in enumerate(shown):
+    for y, member in enumerate(rows):
         cells = layer_cells(data, member.trial)
         for x, name in enumerate(names):
             _draw(ax, x, y, cells.get(name), write)
-    labels = [_row_label(data, m.trial, m.metrics) for m in shown]
+    labels = [_row_label(data, m.trial, m.metrics) for m in rows]
     _frame(ax, names, labels)
-    _colour_bar(figure, ax)
+    _color_bar(figure, ax)
     rest = (
         ""
-        if len(shown) == len(members)
-        else f" ({len(shown)} of {len(members)} members, those that bring most hypervolume)"
+        if len(rows) == len(members)
+        else f" ({len(rows)} of {len(members)} members, those with the largest hypervolume contribution)"
     )
-    below = (
-        "text: output channels left or rank, bits of weights/activations; hatched: dropped; grey corner: not trained"
-    )
-    heading(ax, f"What was done to each layer{rest}", below)
+    below = "text: output channels or rank, bits of weights/activations; hatched: dropped; grey corner: not trained"
+    heading(ax, f"Compression layer by layer{rest}", below)
     return figure
 
 
 def _row_label(data: StudyData, trial: int, metrics: Mapping[str, float]) -> str:
-    first = next(iter(data.quality or data.objectives))
-    return f"{trial}  ({format_metric(first, metrics.get(first))})"
+    main = data.main_objective
+    return f"{trial}  ({format_metric(main, metrics.get(main))})"
 
 
 def _frame(ax: Axes, names: Sequence[str], labels: Sequence[str]) -> None:
@@ -150,39 +150,39 @@ def _frame(ax: Axes, names: Sequence[str], labels: Sequence[str]) -> None:
     )
     ax.set_yticks(range(len(labels)), labels)
     ax.tick_params(length=0, labelsize=8.5)
-    ax.set_ylabel("trial (quality)", color=MUTED)
+    ax.set_ylabel("trial (quality)", color=MUTED_COLOR)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
 
 
-def _colours() -> Any:
+def _color_map() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("kept", ["#fef3c7", "#93c5fd", "#1e3a8a"])
+    return LinearSegmentedColormap.from_list("retained", ["#fef3c7", "#93c5fd", "#1e3a8a"])
 
 
-def _colour_bar(figure: Figure, ax: Axes) -> None:
+def _color_bar(figure: Figure, ax: Axes) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _colours()), ax=ax, fraction=0.025, pad=0.01, aspect=18)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _color_map()), ax=ax, fraction=0.025, pad=0.01, aspect=18)
     bar.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
     bar.ax.tick_params(labelsize=8, length=0)
-    bar.set_label("weights kept", fontsize=8.5, color=MUTED)
+    bar.set_label("weights retained", fontsize=8.5, color=MUTED_COLOR)
     bar.outline.set_visible(False)
 
 
-def _draw(ax: Axes, x: int, y: int, cell: Cell | None, write: bool) -> None:
+def _draw(ax: Axes, x: int, y: int, cell: LayerCell | None, write: bool) -> None:
     from matplotlib.patches import Polygon, Rectangle
 
     corner, size = (x - 0.47, y - 0.45), (0.94, 0.9)
     if cell is None or cell.dropped:
         ax.add_patch(Rectangle(corner, *size, facecolor="#f3f4f6", edgecolor="#c4c8cf", hatch="////", lw=0))
         return
-    ax.add_patch(Rectangle(corner, *size, facecolor=_colours()(cell.kept), lw=0))
+    ax.add_patch(Rectangle(corner, *size, facecolor=_color_map()(cell.retained), lw=0))
     if not cell.trained:
         ax.add_patch(Polygon([(x + 0.47, y - 0.45), (x + 0.47, y - 0.1), (x + 0.25, y - 0.45)], color="#9ca3af", lw=0))
     text = "\n".join(t for t in (cell.channels, cell.bits) if t)
     if write and text:
-        ink = "white" if cell.kept > 0.55 else INK
+        ink = "white" if cell.retained > 0.55 else TEXT_COLOR
         ax.text(x, y, text, ha="center", va="center", fontsize=7, color=ink, linespacing=1.15)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.data.front import short_number, title
+from autoreg.files import write_whole
+from autoreg.report.text.metrics import metric_title, short_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 150
-INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
-FRONT, FAINT, STOPPED, BASELINE, AGAIN = "#1d4ed8", "#9db4dd", "#9ca3af", "#b45309", "#047857"
-SERIES = ("#1d4ed8", "#b45309", "#047857", "#7c3aed", "#be123c", "#0891b2", "#4d7c0f", "#6b7280")
+FIGURE_DPI = 150
+TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#1f2430", "#6b7280", "#e5e7eb"
+FRONT_COLOR, DOMINATED_COLOR, PRUNED_COLOR, BASELINE_COLOR, FRESH_SEEDS_COLOR = (
+    "#1d4ed8",
+    "#9db4dd",
+    "#9ca3af",
+    "#b45309",
+    "#047857",
+)
+SERIES_COLORS = ("#1d4ed8", "#b45309", "#047857", "#7c3aed", "#be123c", "#0891b2", "#4d7c0f", "#6b7280")
 
 
 def new_figure(width: float = 7.0, height: float = 4.4) -> Figure:
-    """A figure of its own, in inches, that no other code knows of; `save` writes it."""
+    """A figure in inches that pyplot does not know of; `save` writes it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=FIGURE_DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -35,9 +43,9 @@ def new_axes(figure: Figure, *position: int) -> Axes:
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        ax.spines[side].set_color(MUTED)
-    ax.tick_params(colors=INK, labelsize=9, which="both")
-    ax.grid(True, color=GRID, linewidth=0.7)
+        ax.spines[side].set_color(MUTED_COLOR)
+    ax.tick_params(colors=TEXT_COLOR, labelsize=9, which="both")
+    ax.grid(True, color=GRID_COLOR, linewidth=0.7)
     ax.set_axisbelow(True)
     ax.xaxis.label.set_fontsize(10)
     ax.yaxis.label.set_fontsize(10)
@@ -46,21 +54,19 @@ def new_axes(figure: Figure, *position: int) -> Axes:
 
 def heading(ax: Axes, text: str, below: str = "") -> None:
     """A bold heading above the axes, and a muted line under it."""
-    ax.set_title(text + ("\n" if below else ""), loc="left", fontsize=11, fontweight="bold", color=INK, pad=8)
+    ax.set_title(text + ("\n" if below else ""), loc="left", fontsize=11, fontweight="bold", color=TEXT_COLOR, pad=8)
     if below:
         ax.annotate(
-            below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=MUTED
+            below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=MUTED_COLOR
         )
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG in one step (`os.replace`) and let the figure go."""
-    import os
-
-    part = path.with_name(f".{path.name}.part")
-    figure.savefig(part, format="png", metadata={"Software": "autoreg"})
+    """Write a PNG in one step and empty the figure."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": "autoreg"})
     figure.clear()
-    os.replace(part, path)
+    write_whole(path, content.getvalue())
     return path
 
 
@@ -73,7 +79,7 @@ def scale_axis(ax: Axes, which: str, name: str, values: Sequence[float], log: bo
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis = ax.xaxis if which == "x" else ax.yaxis
-    axis.set_label_text(title(name) + (", log scale" if log and _wide(values) else ""))
+    axis.set_label_text(metric_title(name) + (", log scale" if log and _wide(values) else ""))
     write: Callable[[float, Any], str] = lambda v, _: tick_text(v)  # noqa: E731
     if log and _wide(values):
         (ax.set_xscale if which == "x" else ax.set_yscale)("log")
@@ -112,7 +118,7 @@ def legend_below(figure: Figure, ax: Axes, columns: int = 3) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         figure.legend(
-            handles, labels, loc="outside lower left", ncols=columns, fontsize=8, frameon=False, labelcolor=INK
+            handles, labels, loc="outside lower left", ncols=columns, fontsize=8, frameon=False, labelcolor=TEXT_COLOR
         )
 
 
@@ -127,7 +133,7 @@ def place_labels(
         avoid: further points that labels should not cover.
 
     Returns:
-        How many labels were written.
+        How many labels were placed.
     """
     figure: Any = ax.figure
     figure.draw_without_rendering()
@@ -135,7 +141,7 @@ def place_labels(
     frame = ax.get_window_extent(renderer)
     markers = [tuple(ax.transData.transform(p)) for p in [*((x, y) for x, y, _, _ in points), *avoid]]
     taken: list[Any] = []
-    written = 0
+    placed = 0
     offsets = (
         (6, 4, "left", "bottom"),
         (6, -4, "left", "top"),
@@ -161,7 +167,7 @@ def place_labels(
             covers = any(box.x0 - 2 < mx < box.x1 + 2 and box.y0 - 2 < my < box.y1 + 2 for mx, my in markers)
             if inside and not covers and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
-                written += 1
+                placed += 1
                 break
             label.remove()
-    return written
+    return placed

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoreg.report.data.predicted_latency import foretold
+from autoreg.report.data.load import StudyData
+from autoreg.report.data.predicted_latency import latency_predictions
 from autoreg.report.plots.front import metric_pairs, plot_pair
 from autoreg.report.plots.importance import plot_importance
 from autoreg.report.plots.latency import plot_latency
@@ -20,14 +21,12 @@ from autoreg.report.plots.style import save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from autoreg.report.data.load import StudyData
-
     Draw = Callable[[StudyData], Figure | str]
 
 
 @dataclass(frozen=True)
 class Plots:
-    """The pictures that were drawn, by name, and for the others a sentence that says why there is none."""
+    """The pictures that were drawn, by name, and for each other one a sentence that says why there is none."""
 
     files: Mapping[str, Path]
     sentences: Mapping[str, str]
@@ -37,7 +36,7 @@ def write_plots(data: StudyData, folder: Path) -> Plots:
     """Draw what can be drawn of a study into `folder`.
 
     Names: `front_Y_X` for each pair of metrics, `hypervolume`, `cost`, `importance`, `predictor`, `latency` where
-    trials have both a predicted and a measured one, and `layers` where they recorded what was done to each layer.
+    trials have both a predicted and a measured one, and `layers` where they recorded their layers.
     Pictures of an earlier report that are not drawn this time are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +47,7 @@ def write_plots(data: StudyData, folder: Path) -> Plots:
     draws |= {"hypervolume": plot_hypervolume, "cost": plot_cost, "importance": plot_importance}
     if not data.predictions.empty:
         draws["predictor"] = plot_predictor
-    if foretold(data):
+    if latency_predictions(data):
         draws["latency"] = plot_latency
     if layer_names(data):
         draws["layers"] = plot_layers

@@ -1,60 +1,50 @@
-"""What a warm start brought, in words: from which earlier studies, how well they fit, and whether they were dropped."""
+"""A warm start in sentences: the earlier studies, how well they fit, and whether the prior was dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from autoreg.report.data.files import mapping
-from autoreg.report.data.table import is_number
-
-if TYPE_CHECKING:
-    from autoreg.report.data.load import StudyData
+from autoreg.report.data.load import StudyData
+from autoreg.report.data.posterior import EarlierStudy, WarmStart
+from autoreg.report.text.metrics import plural
 
 
-def warm_sentences(data: StudyData) -> list[str]:
-    """One sentence for each earlier study, and one of what new trials say of them; empty without a warm start.
+def warm_start_sentences(data: StudyData) -> list[str]:
+    """One sentence for each earlier study, and one on how the trials agreed with them; empty for a cold start.
 
     Raises:
-        StudyError: what the study took cannot be read.
+        StudyError: the file of the earlier studies is damaged.
     """
-    prior = data.prior
-    listed = prior.get("sources")
-    sources = [mapping(source) for source in listed] if isinstance(listed, list) else []
-    return [*map(_source, sources), _became(prior, any(s.get("used") for s in sources))] if sources else []
+    warm_start = data.warm_start
+    studies = warm_start.studies
+    return [*map(_study_sentence, studies), _outcome_sentence(warm_start)] if studies else []
 
 
-def _source(source: Mapping[str, Any]) -> str:
-    matched = source.get("matched")
-    names = f" ({', '.join(map(str, matched))})" if isinstance(matched, list) and matched else ""
-    count = len(matched) if isinstance(matched, list) else 0
-    taken = (
-        f"Warm start from {source.get('name')}: {source.get('trials')} trials, {count} "
-        f"parameter{'' if count == 1 else 's'} in common{names}; "
+def _study_sentence(study: EarlierStudy) -> str:
+    names = f" ({', '.join(study.parameters)})" if study.parameters else ""
+    common = f"{plural(len(study.parameters), 'parameter')} in common{names}"
+    verdict = "used: it predicts" if study.used else "not used: it does not predict"
+    return (
+        f"Warm start from {study.name}: {plural(study.trials, 'trial')}, {common}; {verdict} its own held-out trials "
+        f"(rank correlation {_two_digits(study.correlation)})."
     )
-    fit = f"rank correlation {_two(source.get('correlation'))}"
-    if source.get("used"):
-        return f"{taken}used, since it foretells its own held-out trials ({fit})."
-    return f"{taken}not used, since it does not foretell its own held-out trials ({fit})."
 
 
-def _became(prior: Mapping[str, Any], used: bool) -> str:
-    if not used:
-        return "So the search began as if there were no earlier study."
-    head = "The search began with the mean rank of a recipe in the studies that are used"
-    heard, correlation, dropped = (prior.get(name) for name in ("heard", "correlation", "dropped_at"))
-    if is_number(dropped):
+def _outcome_sentence(warm_start: WarmStart) -> str:
+    if not any(study.used for study in warm_start.studies):
+        return "No earlier study is used: the search started cold."
+    head = "The prior is the mean rank of a recipe in the earlier studies that are used"
+    correlation = _two_digits(warm_start.correlation)
+    if warm_start.dropped_at is not None:
         return (
-            f"{head}. It was dropped after {dropped} complete trials of this study, since it misled: its rank "
-            f"correlation with them was {_two(correlation)}."
+            f"{head}. It was dropped after {warm_start.dropped_at} complete trials of this study: its rank correlation "
+            f"with them was {correlation}."
         )
-    if is_number(correlation):
+    if warm_start.correlation is not None:
         return (
-            f"{head}. Its rank correlation with the first {heard} complete trials of this study is "
-            f"{_two(correlation)}, so it was kept: every expert of the predictor sees it beside the recipe."
+            f"{head}. Its rank correlation with the first {warm_start.checked_on} complete trials of this study is "
+            f"{correlation}, so it stays: every base model of the surrogate has it as a feature beside the recipe."
         )
-    return f"{head}; it has not been checked against trials of this study yet."
+    return f"{head}; it has not been compared with trials of this study yet."
 
 
-def _two(value: Any) -> str:
-    return f"{value:.2f}" if is_number(value) else "unknown"
+def _two_digits(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"

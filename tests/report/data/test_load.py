@@ -13,7 +13,7 @@ import pytest
 from autoreg.errors import InputError, StudyError
 from autoreg.report.data.flatten import flatten_configs
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.table import BOOKKEEPING
+from autoreg.report.data.trial_table import BOOKKEEPING_COLUMNS
 
 MakeStudy = Callable[..., Path]
 
@@ -46,7 +46,7 @@ def test_a_slot_of_the_users_own_is_known_by_what_other_configs_hold() -> None:
 def test_the_table_has_one_row_a_trial_with_states_metrics_and_parameters(make_study: MakeStudy) -> None:
     """Every trial is there, whatever became of it, with bookkeeping first."""
     data = StudyData.load(make_study(30))
-    assert list(data.trials.columns[: len(BOOKKEEPING)]) == list(BOOKKEEPING)
+    assert list(data.trials.columns[: len(BOOKKEEPING_COLUMNS)]) == list(BOOKKEEPING_COLUMNS)
     assert data.trials["number"].tolist() == list(range(30))
     assert data.trials["state"].value_counts().to_dict() == {"COMPLETE": 22, "PRUNED": 5, "FAIL": 3}
     dense = data.trials.iloc[0]
@@ -148,9 +148,9 @@ def test_a_direction_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_objective_with_a_reserved_name_is_refused(tmp_path: Path) -> None:
-    """An objective called `state` could not be told from the trial's own."""
+    """An objective called `state` could not be kept apart from the trial's own."""
     (tmp_path / "study.json").write_text(json.dumps({"objectives": {"state": "min"}}))
-    with pytest.raises(InputError, match="call the objective otherwise"):
+    with pytest.raises(InputError, match="choose another"):
         StudyData.load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The front's column `on the front with`: what it says is what the search, and then the fresh seeds, found."""
+"""The front's column `P(on front)`: the posterior of the search, and then the draws of fresh seeds."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ import numpy as np
 import pytest
 
 import autoreg
-from autoreg.report.data.front import format_front
 from autoreg.report.data.load import StudyData
+from autoreg.report.text.front import format_front
 from autoreg.report.write import write_report
 from autoreg.space import digest
 from autoreg.study.seed_statistics import SeedFront, spread
 from tests.engine.problems import OBJECTIVES, toy_costs, toy_error, toy_space
 
-COLUMN = "on the front with"
-LUCK = 0.03
+COLUMN = "P(on front)"
+NOISE = 0.03
 
 
-def lucky(config: dict[str, Any], trial: Any) -> dict[str, float]:
-    """An error by formula, with luck that depends on config and seed alone."""
+def noisy_error(config: dict[str, Any], trial: Any) -> dict[str, float]:
+    """An error by formula, with noise that depends on config and seed alone."""
     rng = np.random.default_rng([trial.seed, int(digest(config)[:12], 16)])
-    return {"error": float(np.clip(toy_error(config) + LUCK * rng.standard_normal(), 0.001, 0.9))}
+    return {"error": float(np.clip(toy_error(config) + NOISE * rng.standard_normal(), 0.001, 0.9))}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> autoreg.Study:
-    """A study of formulas with luck, on disk."""
-    folder = tmp_path_factory.mktemp("chances") / "study"
-    return autoreg.search(lucky, toy_space(), OBJECTIVES, costs=toy_costs, trials=30, storage=folder)
+    """A study of formulas with noise, on disk."""
+    folder = tmp_path_factory.mktemp("probabilities") / "study"
+    return autoreg.search(noisy_error, toy_space(), OBJECTIVES, costs=toy_costs, trials=30, storage=folder)
 
 
 def on_page(folder: Path) -> dict[int, str]:
@@ -59,11 +59,11 @@ def in_terminal(folder: Path) -> str:
     return format_front(StudyData.load(folder), width=200)
 
 
-def test_the_column_says_what_the_search_believes_of_each_member(study: autoreg.Study) -> None:
+def test_the_column_holds_the_posterior_probability_of_each_member(study: autoreg.Study) -> None:
     assert study.folder is not None
-    chances = study.engine.probabilities()
-    expected = {n: chances[n] for n in study.engine.front()}
-    assert min(expected.values()) < 0.95, "with this luck no front is sure"
+    probabilities = study.engine.probabilities()
+    expected = {n: probabilities[n] for n in study.engine.front()}
+    assert min(expected.values()) < 0.95, "with this noise no front is sure"
     assert all(0 <= p <= 1 for p in expected.values())
     assert in_file(study.folder) == pytest.approx(expected)
     assert on_page(study.folder) == {n: f"{p:.0%}" for n, p in expected.items()}
@@ -74,7 +74,7 @@ def test_the_column_says_what_the_search_believes_of_each_member(study: autoreg.
 
 
 def test_a_search_that_went_on_since_has_no_column(study: autoreg.Study, tmp_path: Path) -> None:
-    """What was believed at an earlier end is not shown beside trials that it did not know."""
+    """A posterior of an earlier end is not shown beside trials that it did not know."""
     assert study.folder is not None
     for file in ("study.json", "events.jsonl", "posterior.json"):
         (tmp_path / file).write_bytes((study.folder / file).read_bytes())
@@ -82,19 +82,20 @@ def test_a_search_that_went_on_since_has_no_column(study: autoreg.Study, tmp_pat
     (tmp_path / "posterior.json").write_text(json.dumps({**posterior, "ended": posterior["ended"] - 1}))
     assert on_page(tmp_path) == {}
     assert in_file(tmp_path) == {}
-    assert "with" not in in_terminal(tmp_path).splitlines()[2]
+    assert "P(front)" in in_terminal(study.folder)
+    assert "P(front)" not in in_terminal(tmp_path)
 
 
-def test_fresh_seeds_take_the_place_of_posterior_where_there_are_some(study: autoreg.Study, tmp_path: Path) -> None:
-    """A member that was not trained again keeps what the search believes."""
+def test_fresh_seeds_replace_the_posterior_where_there_are_some(study: autoreg.Study, tmp_path: Path) -> None:
+    """A member that was not re-evaluated has the posterior of the search."""
     assert study.folder is not None
     for file in ("study.json", "events.jsonl", "posterior.json"):
         (tmp_path / file).write_bytes((study.folder / file).read_bytes())
     first, second, *rest = study.engine.front()
     members = [{"trial": first, "front_probability": 0.625}, {"trial": second, "front_probability": None}]
     (tmp_path / "final.json").write_text(json.dumps({"members": members}))
-    chances = study.engine.probabilities()
-    expected = {first: 0.625} | {n: chances[n] for n in (second, *rest)}
+    probabilities = study.engine.probabilities()
+    expected = {first: 0.625} | {n: probabilities[n] for n in (second, *rest)}
     assert in_file(tmp_path) == pytest.approx(expected)
     assert on_page(tmp_path)[first] == "62%"
 

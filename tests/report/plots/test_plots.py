@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoreg.report.data.hypervolume import front_mask, normalizer_of, random_curve, search_curve
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.pareto import front_mask, normalizer_of, random_trace, search_trace
+from autoreg.report.data.predictor_scores import PredictorScore, predictor_scores
 from autoreg.report.plots.front import metric_pairs, plot_pair, thin
 from autoreg.report.plots.importance import importances
 from autoreg.report.plots.layers import layer_cells, layer_names, plot_layers
-from autoreg.report.plots.search import predictor_scores
 from autoreg.report.plots.style import log_ticks, tick_text
 from tests.report.conftest import LAYERS, write_study
 
@@ -49,9 +49,9 @@ def test_a_pair_shows_every_trial_that_has_both_numbers(make_study: MakeStudy) -
     counts: dict[str, int] = {}
     lines = figure.axes[0].lines
     for line in lines:
-        counts[str(line.get_marker())] = counts.get(str(line.get_marker()), 0) + len(line.get_xdata())
+        counts[str(line.get_marker())] = counts.get(str(line.get_marker()), 0) + np.size(line.get_xdata())
     assert counts["x"] + counts.get("^", 0) + counts["o"] >= len(data.trials) - 3  # all but the failed ones
-    assert sum(len(x.get_xdata()) for x in lines if x.get_label() == "on the front of all objectives") == len(
+    assert sum(np.size(x.get_xdata()) for x in lines if x.get_label() == "on the front of all objectives") == len(
         data.front
     )
     assert figure.axes[0].get_xscale() == "log"
@@ -62,14 +62,14 @@ def test_hypervolume_never_falls_and_ends_at_that_of_the_front(make_study: MakeS
     data = StudyData.load(make_study(30, final=True))
     scale = normalizer_of(data)
     assert scale is not None
-    trace = search_trace(data, scale)
-    assert (np.diff(trace.hypervolume) >= 0).all()
-    assert trace.hypervolume[-1] == pytest.approx(
+    curve = search_curve(data, scale)
+    assert (np.diff(curve.hypervolume) >= 0).all()
+    assert curve.hypervolume[-1] == pytest.approx(
         scale.hypervolume(data.front[["error", "flops", "latency_ms"]].to_numpy())
     )
-    assert trace.epochs is not None
-    assert trace.epochs[-1] == data.trials["epochs_run"].sum()
-    arm = random_trace(data, scale)
+    assert curve.epochs is not None
+    assert curve.epochs[-1] == data.trials["epochs_run"].sum()
+    arm = random_curve(data, scale)
     assert arm is not None
     assert len(arm.hypervolume) == 30
 
@@ -88,7 +88,7 @@ def test_importance_finds_the_parameter_that_decides(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     events = []
     for n in range(60):
-        config = {
+        config: dict[str, Any] = {
             "a": rng.uniform(),
             "b": rng.uniform(),
             "c": str(rng.choice(["p", "q"])),
@@ -109,17 +109,17 @@ def test_importance_says_nothing_of_few_trials(make_study: MakeStudy) -> None:
     assert importances(StudyData.load(make_study(8))) == {}
 
 
-def test_layers_show_what_is_kept_against_the_full_shape(make_study: MakeStudy) -> None:
-    """Kept weights are shape ratio times density; dropped layers keep nothing; the dense trial keeps all."""
+def test_layers_show_the_retained_share_of_the_full_shape(make_study: MakeStudy) -> None:
+    """Retained weights are shape ratio times density; of dropped layers none, of the dense trial all."""
     data = StudyData.load(make_study(30))
     assert layer_names(data) == tuple(name for name, *_ in LAYERS)
-    assert all(c.kept == 1 and not c.bits and not c.channels for c in layer_cells(data, 0).values())
+    assert all(c.retained == 1 and not c.bits and not c.channels for c in layer_cells(data, 0).values())
     full = {name: shape for name, _, shape, _ in LAYERS}
     for record in data.state.complete():
         for layer in record.info.layers:
             cell = layer_cells(data, record.number)[layer.name]
             share = np.prod(layer.shape) / np.prod(full[layer.name]) * layer.density
-            assert cell.kept == pytest.approx(0.0 if layer.dropped else share)
+            assert cell.retained == pytest.approx(0.0 if layer.dropped else share)
             assert cell.dropped == layer.dropped
             if not layer.dropped and layer.shape[0] < full[layer.name][0]:
                 assert cell.channels == f"{layer.shape[0]}/{full[layer.name][0]}"
@@ -144,9 +144,9 @@ def test_two_layers_of_low_rank_are_shown_as_the_layer_in_whose_place_they_stand
         data = StudyData.load(write_study(folder, events, {"objectives": {"loss": "min", "size": "min"}}))
         assert layer_names(data) == ("c", "fc")
         cell = layer_cells(data, 0)["c"]
-        assert cell.kept == pytest.approx((4 * 72 + 4 * 16 * 0.5) / 1152)
+        assert cell.retained == pytest.approx((4 * 72 + 4 * 16 * 0.5) / 1152)
         assert (cell.channels, cell.bits) == ("rank 4", "8/8")
-        assert layer_cells(data, 0)["fc"].kept == 1.0
+        assert layer_cells(data, 0)["fc"].retained == 1.0
         assert not isinstance(plot_layers(data), str)
 
 
@@ -154,7 +154,7 @@ def test_predictions_are_judged_by_rank_and_coverage(tmp_path: Path) -> None:
     """Of four predictions in perfect order, three within their bounds: tau 1, coverage 75 %, two trusted."""
     events = []
     for n, (seen, low, high) in enumerate([(0.1, 0.0, 0.2), (0.2, 0.1, 0.3), (0.3, 0.2, 0.4), (0.9, 0.3, 0.5)]):
-        foretold = {"error": 0.1 * (n + 1), "low": low, "high": high, "trials": 9, "trusted": n >= 2}
+        prediction = {"error": 0.1 * (n + 1), "low": low, "high": high, "trials": 9, "trusted": n >= 2}
         events.append(
             {
                 "event": "ask",
@@ -163,14 +163,14 @@ def test_predictions_are_judged_by_rank_and_coverage(tmp_path: Path) -> None:
                 "source": "tpe",
                 "seed": 0,
                 "costs": {},
-                "predicted": foretold,
+                "predicted": prediction,
             }
         )
         events.append({"event": "tell", "trial": n, "state": "COMPLETE", "metrics": {"error": seen}, "info": {}})
     data = StudyData.load(write_study(tmp_path, events, {"objectives": {"error": "min"}}))
-    assert predictor_scores(data) == [
-        {"metric": "error", "count": 4, "tau": pytest.approx(1.0), "coverage": 0.75, "trusted": 2}
-    ]
+    (score,) = predictor_scores(data)
+    assert score == PredictorScore("error", 4, score.tau, 0.75, 2)
+    assert score.tau == pytest.approx(1.0)
 
 
 def test_a_study_with_one_objective_is_drawn_too(tmp_path: Path) -> None:

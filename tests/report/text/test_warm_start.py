@@ -1,4 +1,4 @@
-"""What the page says of a warm start: studies that ran, by the figures that their engine gives."""
+"""A warm start on the page: studies that ran, by the figures that their engine gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import autoreg
 from autoreg.report.data.load import StudyData
-from autoreg.report.text.warm_start import warm_sentences
+from autoreg.report.text.warm_start import warm_start_sentences
 from tests.engine.problems import OBJECTIVES, toy_costs, toy_error, toy_space
 from tests.report.page.test_page import EVIL, page_of
 
@@ -51,65 +51,62 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_the_page_names_the_studies_and_what_new_trials_say_of_them(earlier: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "warm"
-    told = study(folder, toy_error, (earlier["alike"], earlier["chance"])).engine.predictor()["prior"]
+    prior = study(folder, toy_error, (earlier["alike"], earlier["chance"])).engine.predictor()["prior"]
     words = page_of(folder).words
-    first, second = told["sources"]
+    first, second = prior["sources"]
     assert (first["used"], second["used"]) == (True, False)
     count = len(first["matched"])
     assert (
         f"Warm start from {earlier['alike']}: 40 trials, {count} parameters in common ({', '.join(first['matched'])})"
         in words
     )
-    assert f"used, since it foretells its own held-out trials (rank correlation {first['correlation']:.2f})" in words
+    assert f"used: it predicts its own held-out trials (rank correlation {first['correlation']:.2f})" in words
     assert (
-        f"not used, since it does not foretell its own held-out trials (rank correlation {second['correlation']:.2f})"
-        in words
+        f"not used: it does not predict its own held-out trials (rank correlation {second['correlation']:.2f})" in words
     )
-    assert told["heard"] == TRIALS
-    assert told["correlation"] > 0.3
-    assert (
-        f"with the first {TRIALS} complete trials of this study is {told['correlation']:.2f}, so it was kept" in words
-    )
+    assert prior["heard"] == TRIALS
+    assert prior["correlation"] > 0.3
+    assert f"with the first {TRIALS} complete trials of this study is {prior['correlation']:.2f}, so it stays" in words
 
 
 def test_the_page_says_when_and_why_the_prior_was_dropped(earlier: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "warm"
-    told = study(folder, toy_error, (earlier["reversed"],)).engine.predictor()["prior"]
-    assert told["correlation"] < 0
-    sentence = warm_sentences(StudyData.load(folder))[-1]
-    assert f"It was dropped after {told['dropped_at']} complete trials of this study, since it misled" in sentence
-    assert f"its rank correlation with them was {told['correlation']:.2f}." in sentence
+    prior = study(folder, toy_error, (earlier["reversed"],)).engine.predictor()["prior"]
+    assert prior["correlation"] < 0
+    sentence = warm_start_sentences(StudyData.load(folder))[-1]
+    assert f"It was dropped after {prior['dropped_at']} complete trials of this study" in sentence
+    assert f"its rank correlation with them was {prior['correlation']:.2f}." in sentence
 
 
-def test_earlier_studies_that_say_nothing_are_said_to_be_left_out(earlier: dict[str, Path], tmp_path: Path) -> None:
+def test_earlier_studies_that_do_not_predict_are_left_out(earlier: dict[str, Path], tmp_path: Path) -> None:
     study(tmp_path / "warm", toy_error, (earlier["chance"],), trials=4)
-    assert warm_sentences(StudyData.load(tmp_path / "warm"))[1:] == [
-        "So the search began as if there were no earlier study."
+    assert warm_start_sentences(StudyData.load(tmp_path / "warm"))[1:] == [
+        "No earlier study is used: the search started cold."
     ]
 
 
 def test_a_search_that_has_not_ended_tells_what_it_took(earlier: dict[str, Path], tmp_path: Path) -> None:
-    """Killed before its end it leaves no posterior, or those of an earlier end."""
+    """Killed before its end it leaves no posterior, or that of an earlier end."""
     folder = tmp_path / "warm"
     study(folder, toy_error, (earlier["alike"],), trials=4)
-    ended = warm_sentences(StudyData.load(folder))
-    assert ended[1].endswith("it has not been checked against trials of this study yet.")
+    ended = warm_start_sentences(StudyData.load(folder))
+    assert ended[1].endswith("it has not been compared with trials of this study yet.")
     posterior = json.loads((folder / "posterior.json").read_text())
     (folder / "posterior.json").write_text(json.dumps({**posterior, "ended": 3, "prior": {"sources": []}}))
-    assert warm_sentences(StudyData.load(folder)) == ended
+    assert warm_start_sentences(StudyData.load(folder)) == ended
     (folder / "posterior.json").unlink()
-    assert warm_sentences(StudyData.load(folder)) == ended
+    assert warm_start_sentences(StudyData.load(folder)) == ended
 
 
 def test_without_a_warm_start_nothing_is_said_and_what_a_file_says_is_text(tmp_path: Path) -> None:
     folder = tmp_path / "cold"
     study(folder, toy_error, trials=4)
-    assert warm_sentences(StudyData.load(folder)) == []
+    assert warm_start_sentences(StudyData.load(folder)) == []
     assert "arm start" not in page_of(folder).words
     posterior = json.loads((folder / "posterior.json").read_text())
-    for prior, count in (([], 0), ({}, 0), ({"sources": [3, None]}, 3), ({"sources": [{"name": EVIL, "used": 1}]}, 2)):
+    for prior, count in (([], 0), ({}, 0), ({"sources": [3, None]}, 0), ({"sources": [{"name": EVIL, "used": 1}]}, 2)):
         (folder / "posterior.json").write_text(json.dumps({**posterior, "prior": prior}))
-        assert len(warm_sentences(StudyData.load(folder))) == count
+        assert len(warm_start_sentences(StudyData.load(folder))) == count
     page = page_of(folder)
     assert EVIL in page.words
     assert not [script for script in page.scripts if script.startswith("alert")]

@@ -6,18 +6,20 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from autoreg.engine.constraints import satisfied
 from autoreg.engine.log.records import Record
 from autoreg.engine.pareto.front import Direction, minimized, nondominated
 from autoreg.report.data.flatten import flatten_configs
+from autoreg.report.data.trial_values import costs_of
+from autoreg.space import Expression
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "file_bytes", "latency_ms")
-BOOKKEEPING = (
+COST_METRICS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "file_bytes", "latency_ms")
+BOOKKEEPING_COLUMNS = (
     "number",
     "state",
     "source",
@@ -30,8 +32,8 @@ BOOKKEEPING = (
     "on_front",
     "reevaluation_of",
 )
-SPENT = ("epochs_requested", "epochs_run", "seconds")
-RESERVED = tuple(name for name in BOOKKEEPING if name not in SPENT)
+EFFORT_COLUMNS = ("epochs_requested", "epochs_run", "seconds")
+RESERVED_COLUMNS = tuple(name for name in BOOKKEEPING_COLUMNS if name not in EFFORT_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -43,24 +45,14 @@ class TrialTable:
     parameters: tuple[str, ...]
 
 
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers among the values of a mapping."""
-    return {str(k): float(v) for k, v in values.items() if is_number(v)}
-
-
 def trial_table(
     records: Sequence[Record], objectives: Mapping[str, str], dense: Mapping[str, float], constraints: Sequence[str]
 ) -> TrialTable:
     """Make the table of trials.
 
-    Columns: `BOOKKEEPING`, then metrics (known costs where a trial has not measured them), then parameters by
-    their path. A metric or parameter whose name is taken becomes `metrics.NAME` or `config.NAME`; what a trial
-    spent gives way to a metric of the same name and becomes `trial.NAME`.
+    Columns: `BOOKKEEPING_COLUMNS`, then metrics (known costs where a trial has not measured them), then parameters by
+    their path. A metric or parameter whose name is taken becomes `metrics.NAME` or `config.NAME`; an effort column
+    that has the name of a metric becomes `trial.NAME`.
 
     Args:
         records: the folded log.
@@ -70,11 +62,11 @@ def trial_table(
     """
     import pandas as pd
 
-    values = [numbers(r.costs) | numbers(r.metrics) for r in records]
+    values = [costs_of(r) for r in records]
     flat = flatten_configs([r.config for r in records])
     names = list(dict.fromkeys([*objectives, *(name for row in values for name in row)]))
-    metrics = {name: f"metrics.{name}" if name in RESERVED else name for name in names}
-    taken = {*BOOKKEEPING, *metrics.values()}
+    metrics = {name: f"metrics.{name}" if name in RESERVED_COLUMNS else name for name in names}
+    taken = {*BOOKKEEPING_COLUMNS, *metrics.values()}
     paths = list(dict.fromkeys(path for row in flat for path in row))
     parameters = {path: f"config.{path}" if path in taken else path for path in paths}
     feasible = _feasible(records, values, dense, constraints)
@@ -85,9 +77,9 @@ def trial_table(
         "seed": pd.array([r.seed for r in records], dtype="Int64"),
         "reason": pd.array([r.reason for r in records], dtype="string"),
     }
-    for key in SPENT:
+    for key in EFFORT_COLUMNS:
         table[f"trial.{key}" if key in metrics else key] = pd.array(
-            [math.nan if (spent := getattr(r.info, key)) is None else spent for r in records], dtype="float64"
+            [math.nan if (effort := getattr(r.info, key)) is None else effort for r in records], dtype="float64"
         )
     table["feasible"] = pd.array(feasible, dtype="bool")
     table["on_front"] = pd.array(_on_front(records, values, feasible, objectives), dtype="bool")
@@ -119,11 +111,9 @@ def _feasible(
     dense: Mapping[str, float],
     constraints: Sequence[str],
 ) -> list[bool]:
-    """Whether each trial keeps the constraints: as the log says, else by what is known of it."""
+    """Whether each trial meets the constraints: as the log says, else by its costs and metrics."""
     if not constraints:
         return [r.feasible is not False for r in records]
-    from autoreg.space import Expression
-
     rules = [Expression.parse(str(text), "study.json, constraints") for text in constraints]
     reference = {f"dense.{k}": v for k, v in dense.items()}
     return [

@@ -1,70 +1,3 @@
-"""The style sheet and the script of the page."""
-
-from __future__ import annotations
-
-CSS = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body {
-  margin: 0 auto; max-width: 1240px; padding: 24px 20px 64px; background: #fff; color: #1f2430;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
-}
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 1.3rem; margin: 44px 0 10px; padding-top: 12px; border-top: 1px solid #e5e7eb; }
-h3 { font-size: 1.02rem; margin: 26px 0 6px; }
-p { max-width: 76ch; }
-ul { padding-left: 1.2em; max-width: 84ch; }
-li { margin: 5px 0; }
-small, .muted { color: #6b7280; }
-nav { margin: 14px 0 22px; display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: .92rem; }
-nav a { color: #1d4ed8; text-decoration: none; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; }
-.card { border: 1px solid #e5e7eb; border-radius: 10px; padding: 12px 14px; background: #fafbfc; }
-.card b { display: block; font-size: 1.55rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.card span, .card small { display: block; line-height: 1.35; }
-.note, .warning { padding: 10px 14px; border-radius: 0 8px 8px 0; }
-.note { border-left: 4px solid #1d4ed8; background: #eff6ff; }
-.warning { border-left: 4px solid #b91c1c; background: #fef2f2; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 12px 0; }
-dt { color: #6b7280; }
-dd { margin: 0; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: 10px 0; border: 1px solid #e5e7eb; border-radius: 10px; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; }
-th { text-align: left; font-weight: 600; background: #f6f7f9; vertical-align: bottom; line-height: 1.3; }
-th, td { padding: 7px 9px; border-bottom: 1px solid #eef0f3; }
-tbody tr:last-child td { border-bottom: 0; }
-td { vertical-align: top; }
-.num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th.num { white-space: normal; }
-.recipe { min-width: 280px; }
-tr.baseline td { background: #fff8ec; }
-tr.gone td { color: #6b7280; }
-tbody.file tr:not(:last-child) td { border-bottom: 0; }
-tbody.file tr:last-child td { border-bottom: 1px solid #eef0f3; }
-tbody.file .num { white-space: normal; }
-.name { white-space: nowrap; }
-table.files { min-width: 1000px; }
-tr.why td { padding-top: 0; color: #4b5563; }
-summary { cursor: pointer; }
-pre {
-  overflow: auto; max-height: 420px; font-size: .8rem; line-height: 1.4; background: #f6f7f9; padding: 10px;
-  border-radius: 8px;
-}
-.axes { display: flex; flex-wrap: wrap; gap: 8px 20px; align-items: center; margin: 8px 0; }
-select { font: inherit; padding: 4px 8px; border: 1px solid #c7ccd4; border-radius: 6px; background: #fff; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 18px; }
-figure { margin: 8px 0; overflow-x: auto; }
-img { max-width: 100%; height: auto; display: block; }
-@media (max-width: 640px) {
-  body { padding: 16px 12px 48px; }
-  h1 { font-size: 1.5rem; }
-  dl { grid-template-columns: 1fr; gap: 0; }
-  dd { margin-bottom: 8px; }
-  figure.wide img { max-width: none; width: 640px; }
-}
-"""
-
-SCRIPT = """
 (function () {
   var data = JSON.parse(document.getElementById("front-data").textContent);
   var xs = document.getElementById("axis-x"), ys = document.getElementById("axis-y");
@@ -152,7 +85,7 @@ SCRIPT = """
     data.groups.forEach(function (g) {
       var found = pick(g.points.filter(function (p) { return usable(p, name); }), name);
       if (g.name === "dominated") { rest = rest.concat(found); }
-      else if (g.name.indexOf("stopped") < 0 && g.name.indexOf("breaks") < 0) { values = values.concat(found); }
+      else if (g.name.indexOf("pruned") < 0 && g.name !== "infeasible") { values = values.concat(found); }
     });
     if (!values.length) { return undefined; }
     var low = Math.min.apply(null, values), high = Math.max.apply(null, values), pad = high - low;
@@ -191,4 +124,3 @@ SCRIPT = """
   ys.addEventListener("change", draw);
   draw();
 })();
-"""
