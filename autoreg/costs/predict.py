@@ -96,8 +96,8 @@ def _united(profile: Profile, dropped: Collection[str]) -> list[tuple[ChannelGro
 
     for block in profile.blocks:
         if block.name in dropped:
-            for name in (*block.joins, _FIXED) if block.fixed else block.joins:
-                parent[find(name)] = find(block.joins[0] if block.joins else _FIXED)
+            for name in (*block.joined, _FIXED) if block.fixed else block.joined:
+                parent[find(name)] = find(block.joined[0] if block.joined else _FIXED)
     prefixes = tuple(f"{name}." for name in dropped)
     order = {layer.name: place for place, layer in enumerate(profile.layers)}
     classes: dict[str, list[ChannelGroup]] = {}

@@ -19,7 +19,7 @@ from autoreg.files import parse_json, write_whole
 from autoreg.latency.timing import MAX_ATTEMPTS, device_fingerprint, time_onnx
 from autoreg.locks import MeasureLock
 from autoreg.network.inputs import tensors
-from autoreg.network.source import code_digest, described
+from autoreg.network.source import code_digest, describe
 from autoreg.network.trace import type_name
 from autoreg.trial_info import Latency
 
@@ -46,7 +46,7 @@ def signature(model: nn.Module, example_input: Any) -> str:
     text: list[Any] = [[list(tensor.shape), str(tensor.dtype)] for tensor in tensors(example_input)]
     for name, module in model.named_modules():
         settings = {
-            key: value if _plain(value) else described(value)
+            key: value if _plain(value) else describe(value)
             for key, value in sorted(vars(module).items())
             if key not in _BOOKKEEPING and (_plain(value) or callable(value))
         }

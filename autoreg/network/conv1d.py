@@ -33,17 +33,17 @@ def conv1d_as_linear(model: nn.Module) -> nn.Module:
     Returns:
         The same model; where the model itself is a `Conv1D`, the linear layer.
     """
-    made: dict[int, nn.Linear] = {}
+    converted: dict[int, nn.Linear] = {}
     weights: dict[int, nn.Parameter] = {}
     for name, module in list(model.named_modules(remove_duplicate=False)):
         if not _is_conv1d(module):
             continue
-        if id(module) not in made:
-            made[id(module)] = _linear(module, weights)
+        if id(module) not in converted:
+            converted[id(module)] = _linear(module, weights)
         if not name:
-            return made[id(module)]
+            return converted[id(module)]
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, made[id(module)])
+        setattr(model.get_submodule(parent), child, converted[id(module)])
     return model
 
 

@@ -52,7 +52,7 @@ def profile(model: nn.Module, example_input: Any) -> Profile:
             name=name,
             layers=tuple(layer.name for layer in inside[name]),
             macs=sum(layer.macs for layer in inside[name]) + sum(f.macs for f in functional if f.block == name),
-            joins=joined.groups,
+            joined=joined.groups,
             fixed=joined.fixed,
         )
         for name, joined in analysis.blocks.items()

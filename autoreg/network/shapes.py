@@ -78,7 +78,7 @@ class LayerProfile:
 class OtherParams:
     """Parameters and statistics that no convolution or linear layer holds: norms, embeddings, recurrent weights.
 
-    `per_channel` lists (group id, parameters per channel, buffer numbers per channel): what leaves with a channel.
+    `per_channel` lists (group id, parameters per channel, buffer numbers per channel): what is removed with a channel.
     `buffers` counts running means and variances.
     """
 
@@ -94,7 +94,7 @@ class OtherParams:
 class Functional:
     """Multiply-accumulates per sample without a counted weight (attention, recurrent layers), by module.
 
-    `per_channel` lists (group id, multiply-accumulates per channel): what leaves with an attention head.
+    `per_channel` lists (group id, multiply-accumulates per channel): what is removed with an attention head.
     """
 
     name: str
@@ -146,14 +146,14 @@ class ChannelGroup:
 class Block:
     """A droppable block; `layers` are its weighted layers, `macs` its dense work per sample.
 
-    Where it is not a residual block, dropping it makes the channel groups `joins` one group. `fixed` says
+    Where it is not a residual block, dropping it makes the channel groups `joined` one group. `fixed` says
     that the united group then touches something that cannot shrink (the model's input, a concatenation).
     """
 
     name: str
     layers: tuple[str, ...]
     macs: int
-    joins: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
     fixed: bool = False
 
 

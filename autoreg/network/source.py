@@ -25,19 +25,19 @@ def code_digest(kind: type) -> str:
         digest.update(f"{one.__module__}.{one.__qualname__}\n".encode())
         for name, value in sorted(vars(one).items()):
             if not name.startswith("__") or callable(value):
-                digest.update(f"{name} = {_words(value)}\n".encode())
+                digest.update(f"{name} = {_text(value)}\n".encode())
     return digest.hexdigest()[:16] if own else ""
 
 
-def described(value: Any) -> str:
+def describe(value: Any) -> str:
     """A callable in words that are the same in every process: qualified name, and code where it is Python's.
 
-    >>> described(len)
+    >>> describe(len)
     'builtins.len'
     """
     if isinstance(value, functools.partial):
-        given = [*map(_words, value.args), *(f"{name}={_words(one)}" for name, one in value.keywords.items())]
-        return f"{described(value.func)}({', '.join(given)})"
+        given = [*map(_text, value.args), *(f"{name}={_text(one)}" for name, one in value.keywords.items())]
+        return f"{describe(value.func)}({', '.join(given)})"
     value = getattr(value, "__func__", value)
     named = value if hasattr(value, "__qualname__") else type(value)
     text = f"{named.__module__}.{named.__qualname__}"
@@ -49,17 +49,17 @@ def described(value: Any) -> str:
     return text
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     """A value as far as words for it are the same in every process; else its type."""
     if isinstance(value, property):
-        return ", ".join(described(one) for one in (value.fget, value.fset) if one is not None)
+        return ", ".join(describe(one) for one in (value.fget, value.fset) if one is not None)
     if callable(value) or isinstance(value, classmethod | staticmethod):
-        return described(value)
-    return repr(value) if _lasting(value) else type(value).__qualname__
+        return describe(value)
+    return repr(value) if _has_stable_repr(value) else type(value).__qualname__
 
 
 def _compiled(code: CodeType, function: Any = None) -> str:
-    constants = [_compiled(one) if isinstance(one, CodeType) else _words(one) for one in code.co_consts]
+    constants = [_compiled(one) if isinstance(one, CodeType) else _text(one) for one in code.co_consts]
     named = getattr(function, "__kwdefaults__", None) or {}
     bound = [*(getattr(function, "__defaults__", None) or ()), *named.values()]
     for cell in getattr(function, "__closure__", None) or ():
@@ -67,11 +67,11 @@ def _compiled(code: CodeType, function: Any = None) -> str:
             bound.append(cell.cell_contents)
         except ValueError:  # still empty
             continue
-    values = [repr(one) if _lasting(one) else "" for one in bound]
+    values = [repr(one) if _has_stable_repr(one) else "" for one in bound]
     return f"{code.co_code.hex()} {code.co_names} {constants} {values}"
 
 
-def _lasting(value: Any) -> bool:
+def _has_stable_repr(value: Any) -> bool:
     if isinstance(value, tuple | list):
-        return all(_lasting(one) for one in value)
+        return all(_has_stable_repr(one) for one in value)
     return value is None or isinstance(value, bool | int | float | complex | str | bytes)

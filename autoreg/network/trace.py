@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
+from autoreg.network.hooks import applied_hook, special_hooks, work_hooks
 from autoreg.network.inputs import batch_size, call
 from autoreg.network.operations import Work, is_attached
-from autoreg.network.watch import applied_hook, special_hooks, work_hooks
 
 WEIGHTED = (_ConvNd, nn.Linear)
 

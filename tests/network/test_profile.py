@@ -135,13 +135,13 @@ def test_blocks_of_a_residual_network() -> None:
     assert [block.name for block in found.blocks] == ["blocks.0", "blocks.1", "blocks.3"]
     assert found.blocks[0].layers == ("blocks.0.conv1", "blocks.0.conv2")
     assert found.blocks[0].macs == 2 * 4 * 4 * 9 * 64
-    assert not any(block.joins or block.fixed for block in found.blocks)
+    assert not any(block.joined or block.fixed for block in found.blocks)
 
 
 def test_a_block_without_residual_joins_the_channels_around_it() -> None:
     """Dropping the middle of an MLP hands the first hidden features to the third layer."""
     found = profile(MLP(), torch.randn(2, 7))
-    assert [(block.name, block.joins, block.fixed) for block in found.blocks] == [
+    assert [(block.name, block.joined, block.fixed) for block in found.blocks] == [
         ("blocks.1", ("blocks.0.0", "blocks.1.0"), False),
         ("blocks.2", ("blocks.1.0", "blocks.2.0"), False),
     ]

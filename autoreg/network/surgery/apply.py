@@ -17,7 +17,7 @@ from torch import nn
 
 from autoreg.errors import InputError
 from autoreg.network.shapes import ChannelGroup
-from autoreg.network.surgery.blocks import PassThrough, drop_blocks, find_blocks, unknown
+from autoreg.network.surgery.blocks import PassThrough, drop_blocks, find_blocks, unknown_name
 from autoreg.network.surgery.channel_groups import dependencies
 from autoreg.network.surgery.cut import cut
 from autoreg.network.surgery.joined_groups import Joined
@@ -71,20 +71,20 @@ def remove_channels(model: nn.Module, example_input: Any, removed: Mapping[str, 
     Raises:
         InputError: When a group does not exist or is not removable, or indices are wrong.
     """
-    asked = {name: list(indices) for name, indices in removed.items() if len(indices)}
-    if not asked:
+    requested = {name: list(indices) for name, indices in removed.items() if len(indices)}
+    if not requested:
         return
     found = dependencies(model, example_input, ())
     known = {group.id: group for group in found.groups}
-    for name in asked:
+    for name in requested:
         if name not in known:
-            raise InputError(unknown("channel group", name, known))
-    groups = probe(model, example_input, [known[name] for name in asked], found.readings)
+            raise InputError(unknown_name("channel group", name, known))
+    groups = probe(model, example_input, [known[name] for name in requested], found.readings)
     for group in groups:
-        _check_indices(group, asked[group.id])
+        _check_indices(group, requested[group.id])
         if not group.removable:
             raise InputError(f"channels of group {group.id!r} cannot be removed: {group.reason}")
-    cut(model, groups, asked)
+    cut(model, groups, requested)
 
 
 def _check_indices(group: ChannelGroup, indices: Sequence[int]) -> None:

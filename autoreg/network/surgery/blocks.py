@@ -73,7 +73,7 @@ def drop_blocks(model: nn.Module, names: Collection[str], example_input: Any = N
     known = dict(model.named_modules())
     for name in names:
         if name not in known or not name:
-            raise InputError(unknown("block", name, known))
+            raise InputError(unknown_name("block", name, known))
     runs = _watch(model, example_input, names) if names and example_input is not None else {}
     for name in names:
         parent, _, child = name.rpartition(".")
@@ -83,14 +83,14 @@ def drop_blocks(model: nn.Module, names: Collection[str], example_input: Any = N
         setattr(model.get_submodule(parent), child, stand_in.train(known[name].training))
 
 
-def unknown(what: str, name: str, known: Collection[str]) -> str:
+def unknown_name(what: str, name: str, known: Collection[str]) -> str:
     """What to say when a model lacks something of that name."""
     near = difflib.get_close_matches(name, [one for one in known if one], 1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
     return f"the model has no {what} called {name!r}{hint}"
 
 
-def passed_on(output: Any) -> Any:
+def first_output(output: Any) -> Any:
     """Of what a block gives back, what stands for its first argument."""
     return output[0] if isinstance(output, tuple) and output else output
 
@@ -111,7 +111,7 @@ def _watch(model: nn.Module, example_input: Any, names: Collection[str]) -> dict
 
 
 def _form(inputs: Sequence[Any], named: Any, output: Any) -> tuple[bool, Form] | None:
-    first = passed_on(output)
+    first = first_output(output)
     if not inputs or not isinstance(inputs[0], Tensor) or not isinstance(first, Tensor):
         return None
     if inputs[0].shape != first.shape or inputs[0].dtype != first.dtype:

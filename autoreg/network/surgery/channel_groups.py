@@ -17,9 +17,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from autoreg.network.inputs import tensors
 from autoreg.network.shapes import ChannelGroup
 from autoreg.network.surgery.cut import Role, axis_of, depthwise
-from autoreg.network.surgery.group_draft import Draft, check, check_overlap, finish, width
-from autoreg.network.surgery.heads import MIXED, gather, head_groups
-from autoreg.network.surgery.joined_groups import Ends, Joined, joins, watch
+from autoreg.network.surgery.heads import MIXED_REASON, head_groups, unite_cyclic
+from autoreg.network.surgery.joined_groups import BlockBoundary, Joined, boundary_hooks, groups_joined
+from autoreg.network.surgery.partial_group import PartialGroup, as_channel_group, note_obstacles, note_overlaps, width
 from autoreg.network.trace import WEIGHTED, hooked, type_name, weighted_layers
 
 PER_CHANNEL = (_BatchNorm, _InstanceNorm, nn.PReLU, nn.Embedding)
@@ -46,32 +46,32 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
     settings: Any = getattr(twin, "config", None)
     if getattr(settings, "use_cache", False):
         settings.use_cache = False  # of transformers: keys and values joined to an empty cache cannot be traced
-    watched: dict[str, Ends] = {}
+    watched: dict[str, BlockBoundary] = {}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch-pruning's own guesses: the probe finds out what they are worth
+            warnings.simplefilter("ignore")  # of torch-pruning: whether it guesses right, the probe finds out
             graph = _graph(twin, example_input, blocks, watched)
-            drafts = _drafts(twin, graph)
+            partials = _partial_groups(twin, graph)
     except Exception as error:  # torch-pruning raises anything on graphs it does not know
         return _untraced(model, f"torch-pruning cannot trace the model ({type(error).__name__}: {error})")
-    drafts = gather(drafts, twin)
-    for draft in drafts:
-        check(draft, twin)
-    check_overlap(drafts)
-    readings = {draft.id: _readings(draft, twin) for draft in drafts}
+    partials = unite_cyclic(partials, twin)
+    for partial in partials:
+        note_obstacles(partial, twin)
+    note_overlaps(partials)
+    readings = {partial.id: _readings(partial, twin) for partial in partials}
     groups = [*[found[0] for found in readings.values()], *_unreached(twin, set(graph.module2node))]
     order = {name: place for place, name in enumerate(weighted_layers(twin))}
     groups.sort(key=lambda group: order[group.id])
     others = {name: tuple(found[1:]) for name, found in readings.items() if len(found) > 1}
-    return Dependencies(tuple(groups), joins(twin, graph, groups, watched), others)
+    return Dependencies(tuple(groups), groups_joined(twin, graph, groups, watched), others)
 
 
-def _readings(draft: Draft, model: nn.Module) -> list[ChannelGroup]:
+def _readings(partial: PartialGroup, model: nn.Module) -> list[ChannelGroup]:
     """The ways to read a group, the likeliest first."""
-    if not draft.mixed:
-        return [finish(draft, model)]
-    heads, why = head_groups(draft, model)
-    return heads or [finish(draft, model, f"{MIXED}: {why}" if why else MIXED)]
+    if not partial.mixed:
+        return [as_channel_group(partial, model)]
+    heads, why = head_groups(partial, model)
+    return heads or [as_channel_group(partial, model, f"{MIXED_REASON}: {why}" if why else MIXED_REASON)]
 
 
 def _unreached(model: nn.Module, reached: Collection[nn.Module]) -> list[ChannelGroup]:
@@ -92,10 +92,10 @@ def _unreached(model: nn.Module, reached: Collection[nn.Module]) -> list[Channel
     ]
 
 
-def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched: dict[str, Ends]) -> Any:
+def _graph(model: nn.Module, example_input: Any, blocks: Sequence[str], watched: dict[str, BlockBoundary]) -> Any:
     import torch_pruning
 
-    with hooked(watch(model, blocks, watched)), torch.enable_grad():
+    with hooked(boundary_hooks(model, blocks, watched)), torch.enable_grad():
         return torch_pruning.DependencyGraph().build_dependency(
             model,
             example_inputs=dict(example_input) if isinstance(example_input, Mapping) else example_input,
@@ -120,39 +120,39 @@ def _fixed(name: str, layer: nn.Module, reason: str) -> ChannelGroup:
     )
 
 
-def _drafts(model: nn.Module, graph: Any) -> list[Draft]:
+def _partial_groups(model: nn.Module, graph: Any) -> list[PartialGroup]:
     layers = weighted_layers(model)
     names: dict[Any, str] = {module: name for name, module in model.named_modules()}
     names |= {parameter: name for name, parameter in model.named_parameters()}
-    drafts: list[Draft] = []
+    partials: list[PartialGroup] = []
     seen: set[str] = set()
-    circling: set[str] = set()
+    cyclic: set[str] = set()
     for name, layer in layers.items():
         if name in seen or layer not in graph.module2node:
             continue
-        draft = Draft(name, width(layer, "out"))
+        partial = PartialGroup(name, width(layer, "out"))
         pruner = graph.get_pruner_of_module(layer)
         try:
             with _bounded(8 * len(graph.module2node) + 200):
-                if name in circling:
+                if name in cyclic:
                     raise _EndlessError
-                group = graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(draft.size)))
+                group = graph.get_pruning_group(layer, pruner.prune_out_channels, list(range(partial.size)))
         except _EndlessError as endless:
             for dep, _ in endless.args[0] if endless.args else ():
                 if dep.target.module in names and graph.is_out_channel_pruning_fn(dep.handler):
-                    circling.add(names[dep.target.module])
-            draft.reasons.append("torch-pruning follows these channels in a circle (as through rotary embeddings)")
-            draft.circling = True
-            draft.positions[name, "out"] = [[channel] for channel in range(draft.size)]
-            drafts.append(draft)
+                    cyclic.add(names[dep.target.module])
+            partial.reasons.append("torch-pruning follows these channels in a circle (as through rotary embeddings)")
+            partial.cyclic = True
+            partial.positions[name, "out"] = [[channel] for channel in range(partial.size)]
+            partials.append(partial)
             continue
         for item in group:
-            _add(draft, item, names, graph)
-        for member, dim in draft.positions:
+            _add(partial, item, names, graph)
+        for member, dim in partial.positions:
             if member in layers and dim != "in":
                 seen.add(member)
-        drafts.append(draft)
-    return drafts
+        partials.append(partial)
+    return partials
 
 
 class _EndlessError(Exception):
@@ -178,20 +178,20 @@ def _bounded(most: int) -> Iterator[None]:
         Group.add_dep = add
 
 
-def _add(draft: Draft, item: Any, names: Mapping[Any, str], graph: Any) -> None:
-    """Take one entry of a torch-pruning group into the draft."""
+def _add(partial: PartialGroup, item: Any, names: Mapping[Any, str], graph: Any) -> None:
+    """Take one entry of a torch-pruning group into ours."""
     module, handler = item.dep.target.module, item.dep.handler
     name = names.get(module)
     if isinstance(module, nn.Parameter):
-        draft.plain.append(f"the bare parameter {name!r} of the model runs along these channels")
+        partial.channel_reasons.append(f"the bare parameter {name!r} of the model runs along these channels")
         return
     if name is None:  # an operation of the graph: it holds nothing to cut
         operation = str(getattr(module, "_grad_fn", "")).lower()
         if any(part in operation for part in ("scaleddotproduct", "bmm", "softmax")):
-            draft.mixed = True
+            partial.mixed = True
         return
     if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
-        draft.norms[name] = module
+        partial.norms[name] = module
         return
     if isinstance(module, WEIGHTED):
         pruner = graph.get_pruner_of_module(module)
@@ -203,11 +203,11 @@ def _add(draft: Draft, item: Any, names: Mapping[Any, str], graph: Any) -> None:
         dim = "channel"
     else:
         ties = ": it ties its width to its heads" if isinstance(module, nn.MultiheadAttention) else ""
-        draft.reasons.append(f"channels of {name!r} ({type_name(module)}) cannot be removed{ties}")
+        partial.reasons.append(f"channels of {name!r} ({type_name(module)}) cannot be removed{ties}")
         return
-    places = draft.positions.setdefault((name, dim), [[] for _ in range(draft.size)])
+    places = partial.positions.setdefault((name, dim), [[] for _ in range(partial.size)])
     for place, root in zip(item.idxs, item.root_idxs, strict=True):
-        if root is None or not 0 <= root < draft.size:
-            draft.plain.append(f"channels cannot be followed to {name!r}")
+        if root is None or not 0 <= root < partial.size:
+            partial.channel_reasons.append(f"channels cannot be followed to {name!r}")
             return
         places[root].append(place)

@@ -14,7 +14,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from autoreg.network.shapes import ChannelGroup
 from autoreg.network.trace import WEIGHTED
 
-Cuts = dict[tuple[str, int], set[int]]
+CutPositions = dict[tuple[str, int], set[int]]
 Role = Literal["out", "in", "channel"]
 
 
@@ -37,9 +37,9 @@ def axis_of(module: nn.Module, role: Role) -> int:
     return int(isinstance(module, _ConvTransposeNd) is (role == "out"))
 
 
-def cuts(groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> Cuts:
+def cut_positions(groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> CutPositions:
     """Positions to cut by (module, axis of its weight), when `removed` channels leave each group."""
-    found: Cuts = {}
+    found: CutPositions = {}
     for group in groups:
         for number, member in enumerate(group.members if group.id in removed else ()):
             places = found.setdefault(member, set())
@@ -53,7 +53,7 @@ def cut(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, 
 
     Attributes that count heads, or the width of all of them, go down.
     """
-    found = {key: (model.get_submodule(key[0]), places) for key, places in cuts(groups, removed).items()}
+    found = {key: (model.get_submodule(key[0]), places) for key, places in cut_positions(groups, removed).items()}
     roles = {key: role(module, key[1]) for key, (module, _) in found.items()}  # before the first cut changes a shape
     for key, (module, places) in found.items():
         if isinstance(module, _ConvNd):
@@ -70,7 +70,7 @@ def cut(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, 
 
 def silence(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]) -> None:
     """Make every consumer ignore channels, in place: what `cut` must equal."""
-    for (name, axis), places in cuts(groups, removed).items():
+    for (name, axis), places in cut_positions(groups, removed).items():
         module = model.get_submodule(name)
         if role(module, axis) == "in":
             weight = module.weight
@@ -79,62 +79,62 @@ def silence(model: nn.Module, groups: Sequence[ChannelGroup], removed: Mapping[s
                 weight.index_fill_(axis, torch.tensor(sorted(places), device=weight.device), 0.0)
 
 
-def _keep(size: int, places: set[int]) -> list[int]:
+def _remaining(size: int, places: set[int]) -> list[int]:
     return [place for place in range(size) if place not in places]
 
 
-def _select(module: nn.Module, name: str, axis: int, keep: list[int]) -> None:
-    """Keep the entries `keep` along `axis` of a parameter or buffer, if the module has it."""
+def _select(module: nn.Module, name: str, axis: int, remaining: list[int]) -> None:
+    """Keep the entries `remaining` along `axis` of a parameter or buffer, if the module has it."""
     old = getattr(module, name, None)
     if old is None:
         return
-    new = old.detach().index_select(axis, torch.tensor(keep, device=old.device)).clone()
+    new = old.detach().index_select(axis, torch.tensor(remaining, device=old.device)).clone()
     setattr(module, name, nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new)
 
 
 def _cut_conv(module: _ConvNd, dim: Role, places: set[int]) -> None:
     out_axis, in_axis = (1, 0) if isinstance(module, _ConvTransposeNd) else (0, 1)
     if dim == "channel":  # depthwise: one filter per channel along the first axis, in either storage order
-        keep = _keep(module.out_channels, places)
-        _select(module, "weight", 0, keep)
-        _select(module, "bias", 0, keep)
-        module.in_channels = module.out_channels = module.groups = len(keep)
+        remaining = _remaining(module.out_channels, places)
+        _select(module, "weight", 0, remaining)
+        _select(module, "bias", 0, remaining)
+        module.in_channels = module.out_channels = module.groups = len(remaining)
     elif dim == "out":
-        keep = _keep(module.out_channels, places)
-        _select(module, "weight", out_axis, keep)
-        _select(module, "bias", 0, keep)
-        module.out_channels = len(keep)
+        remaining = _remaining(module.out_channels, places)
+        _select(module, "weight", out_axis, remaining)
+        _select(module, "bias", 0, remaining)
+        module.out_channels = len(remaining)
     else:
-        keep = _keep(module.in_channels, places)
-        _select(module, "weight", in_axis, keep)
-        module.in_channels = len(keep)
+        remaining = _remaining(module.in_channels, places)
+        _select(module, "weight", in_axis, remaining)
+        module.in_channels = len(remaining)
 
 
 def _cut_linear(module: nn.Linear, dim: Role, places: set[int]) -> None:
     if dim == "out":
-        keep = _keep(module.out_features, places)
-        _select(module, "weight", 0, keep)
-        _select(module, "bias", 0, keep)
-        module.out_features = len(keep)
+        remaining = _remaining(module.out_features, places)
+        _select(module, "weight", 0, remaining)
+        _select(module, "bias", 0, remaining)
+        module.out_features = len(remaining)
     else:
-        keep = _keep(module.in_features, places)
-        _select(module, "weight", 1, keep)
-        module.in_features = len(keep)
+        remaining = _remaining(module.in_features, places)
+        _select(module, "weight", 1, remaining)
+        module.in_features = len(remaining)
 
 
 def _cut_other(module: nn.Module, places: set[int]) -> None:
     if isinstance(module, (_BatchNorm, _InstanceNorm)):
-        keep = _keep(module.num_features, places)
+        remaining = _remaining(module.num_features, places)
         for name in ("weight", "bias", "running_mean", "running_var"):
-            _select(module, name, 0, keep)
-        module.num_features = len(keep)
+            _select(module, name, 0, remaining)
+        module.num_features = len(remaining)
     elif isinstance(module, nn.PReLU):
-        keep = _keep(module.num_parameters, places)
-        _select(module, "weight", 0, keep)
-        module.num_parameters = len(keep)
+        remaining = _remaining(module.num_parameters, places)
+        _select(module, "weight", 0, remaining)
+        module.num_parameters = len(remaining)
     elif isinstance(module, nn.Embedding):
-        keep = _keep(module.embedding_dim, places)
-        _select(module, "weight", 1, keep)
-        module.embedding_dim = len(keep)
+        remaining = _remaining(module.embedding_dim, places)
+        _select(module, "weight", 1, remaining)
+        module.embedding_dim = len(remaining)
     else:  # the dependency analysis lets nothing else through
         raise TypeError(f"channels of a {type(module).__name__} cannot be cut")

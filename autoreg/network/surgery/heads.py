@@ -16,9 +16,9 @@ from torch import nn
 
 from autoreg.network.shapes import ChannelGroup
 from autoreg.network.surgery.cut import Role, axis_of
-from autoreg.network.surgery.group_draft import Draft, ordered, produces, width
+from autoreg.network.surgery.partial_group import PartialGroup, ordered_members, produces, width
 
-MIXED = "these channels pass through a matrix product or softmax (attention heads)"
+MIXED_REASON = "these channels pass through a matrix product or softmax (attention heads)"
 
 _COUNT = re.compile(r"^(?!dim_|d_|size_)\w*?(heads|n_?head|num_head|head_count|kv_head)$")
 _HEAD_WIDTH = {"head_dim", "attention_head_size", "head_size", "dim_head", "d_head", "head_width", "d_k", "d_kv"}
@@ -30,28 +30,28 @@ Attribute = tuple[str, str, int]  # module, name, how much it falls with each he
 Span = tuple[int, int]
 
 
-def head_groups(draft: Draft, model: nn.Module) -> tuple[list[ChannelGroup], str]:
+def head_groups(partial: PartialGroup, model: nn.Module) -> tuple[list[ChannelGroup], str]:
     """Read a group of channels that attention mixes as heads.
 
     Returns:
         The readings, the likeliest first, and why there is none.
     """
-    members = ordered(draft, model)
+    members = ordered_members(partial, model)
     widths = {member: width(model.get_submodule(member[0]), member[1]) for member in members}
     values = {widths[member] for member in members if member[1] == "in"}
-    if draft.reasons or len(values) != 1:
-        return [], ""  # the reasons of the draft say why
+    if partial.reasons or len(values) != 1:
+        return [], ""  # the reasons of the group say why
     value = values.pop()
     integers = _integers(members, model)
     found: list[ChannelGroup] = []
     for heads in _numbers(integers, value, set(widths.values())):
         if any(key not in _MAYBE_WIDTH | _WIDTH and n % heads for (_, key), n in integers.items() if _COUNT.match(key)):
             continue
-        norm = _normed(draft, {span[1] for spans in _first(widths, heads, value) for span in spans})
+        norm = _norm_obstacle(partial, {span[1] for spans in _first(widths, heads, value) for span in spans})
         if norm is not None:
             return [], norm
         for wide, spans in product((_WIDTH, _WIDTH | _MAYBE_WIDTH), _layouts(widths, heads, value)):
-            group = _group(draft, model, heads, value // heads, spans, _attributes(integers, heads, value, wide))
+            group = _group(partial, model, heads, value // heads, spans, _attributes(integers, heads, value, wide))
             if group not in found:
                 found.append(group)
     if found:
@@ -60,19 +60,19 @@ def head_groups(draft: Draft, model: nn.Module) -> tuple[list[ChannelGroup], str
     return [], f"no attribute of {where!r} says how many heads there are, or its layers do not divide into so many"
 
 
-def gather(drafts: Sequence[Draft], model: nn.Module) -> list[Draft]:
+def unite_cyclic(partials: Sequence[PartialGroup], model: nn.Module) -> list[PartialGroup]:
     """Unite groups that go in circles (rotary embeddings) with the output projection of the attention they are in.
 
     Where all layers of one module but one have no known reader and the inputs of that one no known source, it reads
     them: the probe finds out whether that is so.
     """
-    known = {member for draft in drafts for member in draft.positions}
+    known = {member for partial in partials for member in partial.positions}
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    lost: dict[str, list[Draft]] = {}
-    for draft in drafts:
-        if draft.circling:
-            lost.setdefault(draft.id.rpartition(".")[0], []).append(draft)
-    left = list(drafts)
+    lost: dict[str, list[PartialGroup]] = {}
+    for partial in partials:
+        if partial.cyclic:
+            lost.setdefault(partial.id.rpartition(".")[0], []).append(partial)
+    left = list(partials)
     for parent, parts in lost.items():
         orphans = [
             name for name in layers if name.startswith(f"{parent}." if parent else "") and (name, "in") not in known
@@ -85,7 +85,7 @@ def gather(drafts: Sequence[Draft], model: nn.Module) -> list[Draft]:
             left.remove(part)
         first.positions[reader, "in"] = [[place] for place in range(width(layers[reader], "in"))]
         first.mixed = True
-        first.plain += [reason for reason in first.reasons if reason not in first.plain]
+        first.channel_reasons += [reason for reason in first.reasons if reason not in first.channel_reasons]
         first.reasons.clear()
     return left
 
@@ -147,9 +147,9 @@ def _layouts(widths: Mapping[tuple[str, Role], int], heads: int, value: int) -> 
     return [blocks, plain]
 
 
-def _normed(draft: Draft, repeats: set[int]) -> str | None:
+def _norm_obstacle(partial: PartialGroup, repeats: set[int]) -> str | None:
     """Why a norm among the heads forbids their removal: one within each head does not."""
-    for name, norm in draft.norms.items():
+    for name, norm in partial.norms.items():
         shape: tuple[int, ...] = tuple(getattr(norm, "normalized_shape", ()))
         if len(shape) != 1 or shape[0] not in repeats:
             return f"{name!r} ({type(norm).__name__}) normalizes over all heads"
@@ -167,13 +167,18 @@ def _attributes(
 
 
 def _group(
-    draft: Draft, model: nn.Module, heads: int, each: int, spans: Sequence[Sequence[Span]], kept: tuple[Attribute, ...]
+    partial: PartialGroup,
+    model: nn.Module,
+    heads: int,
+    each: int,
+    spans: Sequence[Sequence[Span]],
+    attributes: tuple[Attribute, ...],
 ) -> ChannelGroup:
     modules = dict(model.named_modules())
-    members = ordered(draft, model)
+    members = ordered_members(partial, model)
     spread = [(member, one) for member, its in zip(members, spans, strict=True) for one in its]
     return ChannelGroup(
-        id=draft.id,
+        id=partial.id,
         size=heads,
         members=tuple((name, axis_of(modules[name], dim)) for (name, dim), _ in spread),
         produced=tuple(name for name, dim in members if produces(modules[name], dim)),
@@ -182,5 +187,5 @@ def _group(
         removable=heads > 1,
         reason="" if heads > 1 else "there is only one attention head",
         width=each,
-        attributes=kept,
+        attributes=attributes,
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from autoreg.network.inputs import tensors
 from autoreg.network.shapes import ChannelGroup
-from autoreg.network.surgery.blocks import passed_on
+from autoreg.network.surgery.blocks import first_output
 from autoreg.network.surgery.cut import role
 from autoreg.network.trace import WEIGHTED
 
@@ -24,7 +24,7 @@ class Joined:
 
 
 @dataclass
-class Ends:
+class BlockBoundary:
     """Where a block begins and ends in the graph of autograd; `others` are the origins of its further arguments."""
 
     before: Any = None
@@ -32,17 +32,17 @@ class Ends:
     others: list[Any] = field(default_factory=list)
 
 
-def watch(model: nn.Module, blocks: Sequence[str], seen: dict[str, Ends]) -> list[Any]:
+def boundary_hooks(model: nn.Module, blocks: Sequence[str], seen: dict[str, BlockBoundary]) -> list[Any]:
     """Hooks that write into `seen` where each block begins and ends when the model runs."""
     handles = []
     for name in blocks:
 
         def before(module: nn.Module, inputs: tuple[Any, ...], named: Any, name: str = name) -> None:
             others = [tensor.grad_fn for tensor in tensors((inputs[1:], named)) if tensor.grad_fn is not None]
-            seen[name] = Ends(before=inputs[0].grad_fn, others=others)
+            seen[name] = BlockBoundary(before=inputs[0].grad_fn, others=others)
 
         def after(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            end = passed_on(output)
+            end = first_output(output)
             assert isinstance(end, Tensor)
             seen[name].after = end.grad_fn
 
@@ -54,8 +54,8 @@ def watch(model: nn.Module, blocks: Sequence[str], seen: dict[str, Ends]) -> lis
     return handles
 
 
-def joins(
-    model: nn.Module, graph: Any, groups: Sequence[ChannelGroup], watched: Mapping[str, Ends]
+def groups_joined(
+    model: nn.Module, graph: Any, groups: Sequence[ChannelGroup], watched: Mapping[str, BlockBoundary]
 ) -> dict[str, Joined]:
     """Compare the channel groups before and behind each block.
 

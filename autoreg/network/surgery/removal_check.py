@@ -15,7 +15,7 @@ from autoreg.network.shapes import ChannelGroup
 from autoreg.network.surgery.cut import cut, silence
 from autoreg.network.trace import Trace, trace
 
-TOLERANCE = 1e-4  # of the largest output; a wrong removal on random weights is off by far more
+REMOVAL_TOLERANCE = 1e-4  # of the largest output; a wrong removal on random weights is off by far more
 
 
 def probe(
@@ -39,13 +39,13 @@ def probe(
     if whole and _fault(base, example_input, before, candidates, 2) is None:
         return tuple(first)
     ways = readings or {}
-    settled = [
-        _settle(base, example_input, before, [group, *ways.get(group.id, ())]) if group.heads else group
+    chosen = [
+        _first_sound_reading(base, example_input, before, [group, *ways.get(group.id, ())]) if group.heads else group
         for group in groups
     ]
-    candidates = [group for group in settled if group.removable]
+    candidates = [group for group in chosen if group.removable]
     if not candidates or _fault(base, example_input, before, candidates, 2) is None:
-        return tuple(settled)
+        return tuple(chosen)
     faults = {group.id: _fault(base, example_input, before, [group]) for group in candidates}
     sound = [group for group in candidates if faults[group.id] is None]
     together = _fault(base, example_input, before, sound) if sound else None
@@ -53,11 +53,13 @@ def probe(
         faults.update({group.id: together for group in sound})
     return tuple(
         group if not (reason := faults.get(group.id)) else replace(group, removable=False, reason=reason)
-        for group in settled
+        for group in chosen
     )
 
 
-def _settle(base: nn.Module, example_input: Any, before: Trace, ways: Sequence[ChannelGroup]) -> ChannelGroup:
+def _first_sound_reading(
+    base: nn.Module, example_input: Any, before: Trace, ways: Sequence[ChannelGroup]
+) -> ChannelGroup:
     """The first reading of attention heads that passes the probe; else why the first one does not."""
     reasons = []
     for way in ways:
@@ -89,7 +91,7 @@ def _work(base: nn.Module, example_input: Any, before: Trace, group: ChannelGrou
         cut(small, [group], {group.id: [group.size // 2]})
         after = trace(small, example_input)
     except Exception as error:
-        return _stopped(error)
+        return _cannot_run(error)
     names = dict.fromkeys([*before.functional, *after.functional])
     spent = {name: before.functional.get(name, 0) - after.functional.get(name, 0) for name in names}
     return tuple((name, macs) for name, macs in spent.items() if macs)
@@ -127,7 +129,7 @@ def _some(group: ChannelGroup, part: int) -> list[int]:
     return sorted(torch.randperm(group.size, generator=generator)[:count].tolist())
 
 
-def _stopped(error: Exception) -> str:
+def _cannot_run(error: Exception) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
     return f"the model does not run without some of these channels ({lines[0][:120]})"
 
@@ -148,12 +150,14 @@ def _fault(
         try:
             found = tensors(call(small, example_input))
         except Exception as error:
-            return _stopped(error)
+            return _cannot_run(error)
     if [value.shape for value in found] != [value.shape for value in expected]:
         return "these channels reach the model's output"
     for one, other in zip(found, expected, strict=True):
         scale = float(other.abs().max()) if other.numel() else 0.0
-        if other.is_floating_point() and not torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * max(scale, 1e-6)):
+        if other.is_floating_point() and not torch.allclose(
+            one, other, rtol=0.0, atol=REMOVAL_TOLERANCE * max(scale, 1e-6)
+        ):
             return "something mixes, normalizes or reshapes these channels: without them the others change"
     after = trace(small, example_input)
     functional = dict(before.functional)

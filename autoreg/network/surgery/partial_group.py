@@ -14,22 +14,22 @@ from autoreg.network.trace import WEIGHTED
 
 
 @dataclass
-class Draft:
+class PartialGroup:
     """A channel group that is being put together.
 
-    `positions` maps each member to [channel] -> its positions. `reasons` forbid removal in any case, `plain` ones
+    `positions` maps each member to [channel] -> its positions. `reasons` forbid removal in any case, `channel_reasons`
     only channel by channel: attention heads may still go. `mixed` says that a matrix product or softmax runs over the
-    channels, `circling` that they could not be followed to an end.
+    channels, `cyclic` that they could not be followed to an end.
     """
 
     id: str
     size: int
     positions: dict[tuple[str, Role], list[list[int]]] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
-    plain: list[str] = field(default_factory=list)
+    channel_reasons: list[str] = field(default_factory=list)
     norms: dict[str, nn.Module] = field(default_factory=dict)
     mixed: bool = False
-    circling: bool = False
+    cyclic: bool = False
 
 
 def width(module: nn.Module, dim: Role) -> int:
@@ -51,26 +51,32 @@ def produces(module: nn.Module, dim: Role) -> bool:
     return dim != "in" and isinstance(module, WEIGHTED)
 
 
-def check(draft: Draft, model: nn.Module) -> None:
+def note_obstacles(partial: PartialGroup, model: nn.Module) -> None:
     """Note why a group cannot be removed, as far as its structure shows."""
-    if draft.size == 1:
-        draft.plain.append("there is only one channel")
-    if not draft.reasons and not any(dim == "in" for _, dim in draft.positions):
-        draft.reasons.append("these channels are the model's output: no layer consumes them")
+    if partial.size == 1:
+        partial.channel_reasons.append("there is only one channel")
+    if not partial.reasons and not any(dim == "in" for _, dim in partial.positions):
+        partial.reasons.append("these channels are the model's output: no layer consumes them")
     tied = _shared(model)
-    for (name, dim), places in draft.positions.items():
+    for (name, dim), places in partial.positions.items():
         module = model.get_submodule(name)
         if isinstance(module, _ConvNd) and module.groups > 1 and not depthwise(module):
-            draft.reasons.append(
+            partial.reasons.append(
                 f"{name!r} is a grouped convolution ({module.groups} groups): its groups must stay equally large"
             )
         if tied & {id(p) for p in module.parameters(recurse=False)}:
-            draft.reasons.append(f"{name!r} shares its weight with another module")
+            partial.reasons.append(f"{name!r} shares its weight with another module")
         found, all_of_it = span(places), width(module, dim)
-        if found is None or found[0] + found[1] * draft.size > all_of_it or (produces(module, dim) and found != (0, 1)):
-            draft.plain.append(f"channels do not map one to one to {name!r} (sliced, padded or mixed)")
-        elif produces(module, dim) and all_of_it != draft.size:
-            draft.plain.append(f"only a part of the channels of {name!r} belongs here (sliced, padded or joined)")
+        if (
+            found is None
+            or found[0] + found[1] * partial.size > all_of_it
+            or (produces(module, dim) and found != (0, 1))
+        ):
+            partial.channel_reasons.append(f"channels do not map one to one to {name!r} (sliced, padded or mixed)")
+        elif produces(module, dim) and all_of_it != partial.size:
+            partial.channel_reasons.append(
+                f"only a part of the channels of {name!r} belongs here (sliced, padded or joined)"
+            )
 
 
 def _shared(model: nn.Module) -> set[int]:
@@ -99,35 +105,35 @@ def span(places: Sequence[Sequence[int]]) -> tuple[int, int] | None:
     return start, repeat
 
 
-def check_overlap(drafts: Sequence[Draft]) -> None:
+def note_overlaps(partials: Sequence[PartialGroup]) -> None:
     """Note which groups lie in the same places."""
-    owner: dict[tuple[str, str, int], Draft] = {}
-    for draft in drafts:
-        for (name, dim), places in draft.positions.items():
+    owner: dict[tuple[str, str, int], PartialGroup] = {}
+    for partial in partials:
+        for (name, dim), places in partial.positions.items():
             for place in {place for found in places for place in found}:
-                other = owner.setdefault((name, dim, place), draft)
-                if other is not draft:
-                    for one in (other, draft):
+                other = owner.setdefault((name, dim, place), partial)
+                if other is not partial:
+                    for one in (other, partial):
                         one.reasons.append(f"two groups of channels meet in {name!r}")
 
 
-def ordered(draft: Draft, model: nn.Module) -> list[tuple[str, Role]]:
+def ordered_members(partial: PartialGroup, model: nn.Module) -> list[tuple[str, Role]]:
     """Members in `named_modules` order, what they produce before what they consume."""
     order = {name: place for place, (name, _) in enumerate(model.named_modules())}
-    return sorted(draft.positions, key=lambda member: (order[member[0]], member[1] == "in"))
+    return sorted(partial.positions, key=lambda member: (order[member[0]], member[1] == "in"))
 
 
-def finish(draft: Draft, model: nn.Module, mixed: str = "") -> ChannelGroup:
+def as_channel_group(partial: PartialGroup, model: nn.Module, mixed: str = "") -> ChannelGroup:
     """The group of single channels; `mixed` says why those that attention mixes cannot go as heads."""
     modules = dict(model.named_modules())
-    members = ordered(draft, model)
-    spans = [span(draft.positions[member]) for member in members]
-    norms = [f"{name!r} ({type(norm).__name__}) normalizes over these channels" for name, norm in draft.norms.items()]
-    rest = [] if mixed and not draft.reasons else [*norms, *draft.plain]
-    reasons = list(dict.fromkeys([*draft.reasons, *([mixed] if mixed else []), *rest]))
+    members = ordered_members(partial, model)
+    spans = [span(partial.positions[member]) for member in members]
+    norms = [f"{name!r} ({type(norm).__name__}) normalizes over these channels" for name, norm in partial.norms.items()]
+    rest = [] if mixed and not partial.reasons else [*norms, *partial.channel_reasons]
+    reasons = list(dict.fromkeys([*partial.reasons, *([mixed] if mixed else []), *rest]))
     return ChannelGroup(
-        id=draft.id,
-        size=draft.size,
+        id=partial.id,
+        size=partial.size,
         members=tuple((name, axis_of(modules[name], dim)) for name, dim in members),
         produced=tuple(name for name, dim in members if produces(modules[name], dim)),
         consumed=tuple(name for name, dim in members if dim == "in"),
