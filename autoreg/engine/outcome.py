@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from autoreg.engine.log.events import finite
+from autoreg.engine.log.events import finite, safe_text
 from autoreg.engine.log.records import Record
 from autoreg.engine.log.trial import Result, TrialState, as_numbers
 from autoreg.engine.problem import Problem
 from autoreg.errors import InputError
 from autoreg.trial_info import TrialInfo
+
+MAX_REASON = 4000
+"""Characters of a reason that the log keeps: it is read at every resume, and error texts may hold whole tensors."""
 
 
 def tell_event(problem: Problem, record: Record, result: Result) -> tuple[TrialState, dict[str, Any]]:
@@ -33,6 +36,7 @@ def tell_event(problem: Problem, record: Record, result: Result) -> tuple[TrialS
         state, reason = ("FAIL", missing) if missing else (state, reason)
     if state == "FAIL" and not reason:
         reason = "failed without a reason"
+    reason = None if reason is None else safe_text(reason, MAX_REASON)
     broken = problem.violated({k: v for k, v in metrics.items() if math.isfinite(v)}) if state == "COMPLETE" else {}
     event: dict[str, Any] = {"event": "tell", "trial": record.number, "state": state, "metrics": metrics}
     event |= {"info": _jsonable(result.info), "reason": reason}

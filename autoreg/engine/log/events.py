@@ -22,8 +22,25 @@ from autoreg.locks import take_lock
 Event = dict[str, Any]
 
 
+def safe_text(text: str, most: int | None = None) -> str:
+    r"""Return a text that can be written as UTF-8: a lone surrogate becomes its escape.
+
+    Such halves of characters come from file names that are no UTF-8 and stand in error messages; encoding one raises.
+
+    Args:
+        text: Any text.
+        most: Characters that are kept, at least 1; the rest becomes an ellipsis. None keeps all.
+
+    Example:
+        >>> safe_text("caf\udce9", 6)
+        'caf\\u…'
+    """
+    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return safe if most is None or len(safe) <= most else f"{safe[: most - 1]}…"
+
+
 def finite(value: Any, place: str = "", nonfinite: dict[str, str] | None = None) -> Any:
-    """Return `value` as plain JSON data in which every number is finite.
+    """Return `value` as plain JSON data in which every number is finite and every text can be encoded.
 
     Args:
         value: Mappings, sequences, scalars and numpy scalars, nested.
@@ -33,10 +50,16 @@ def finite(value: Any, place: str = "", nonfinite: dict[str, str] | None = None)
     Raises:
         TypeError: If something in `value` is not JSON data.
     """
-    if value is None or isinstance(value, str | bool):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return safe_text(value)
     if isinstance(value, Mapping):
-        return {str(k): finite(v, f"{place}.{k}" if place else str(k), nonfinite) for k, v in value.items()}
+        plain = {}
+        for key, item in value.items():
+            name = safe_text(str(key))
+            plain[name] = finite(item, f"{place}.{name}" if place else name, nonfinite)
+        return plain
     if isinstance(value, list | tuple):
         return [finite(v, f"{place}[{i}]", nonfinite) for i, v in enumerate(value)]
     if not isinstance(value, int | float) and hasattr(value, "tolist"):  # numpy scalars and arrays
@@ -95,7 +118,19 @@ def _parse(line: bytes) -> Event | None:
         value = json.loads(line)
     except ValueError:
         return None
-    return value if isinstance(value, dict) and isinstance(value.get("event"), str) else None
+    if not isinstance(value, dict) or not isinstance(value.get("event"), str):
+        return None
+    if b"\\ud" in line.lower():  # an escape of a surrogate: text that could not be written again where it stands alone
+        return {safe_text(name): _with_safe_text(item) for name, item in value.items()}
+    return value
+
+
+def _with_safe_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, dict):
+        return {safe_text(name): _with_safe_text(item) for name, item in value.items()}
+    return [_with_safe_text(item) for item in value] if isinstance(value, list) else value
 
 
 def read_events(path: str | os.PathLike[str]) -> list[Event]:

@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoreg.engine import Engine, Problem, Result, Strategy
 from autoreg.engine.log.events import EventLog, encode, read_events
+from autoreg.engine.outcome import MAX_REASON
 from autoreg.errors import AutoregError, StudyError
+from autoreg.trial_info import TrialInfo
+from tests.engine.problems import toy_space
 
 
 @pytest.fixture
@@ -142,3 +146,33 @@ def test_a_missing_log_is_a_study_error(tmp_path: Path) -> None:
         read_events(tmp_path / "none.jsonl")
     with pytest.raises(StudyError, match="cannot open the events"):
         EventLog(tmp_path / "no" / "folder.jsonl")
+
+
+def test_a_lone_surrogate_in_an_error_text_ends_neither_the_writer_nor_a_resume(path: Path) -> None:
+    """Python puts one into the name of a file that is no UTF-8; an error message with such a name cannot be encoded."""
+    reason = "cannot read " + os.fsdecode(b"caf\xe9.png")
+    for _ in range(2):
+        with EventLog(path) as log:
+            engine = Engine(Problem(toy_space(), {"error": "min"}, "error"), log=log, strategy=Strategy("random"))
+            ask = engine.ask()
+            assert ask is not None
+            engine.tell(ask.number, Result("FAIL", reason=reason, info=TrialInfo(user={reason: [reason]})))
+    read = [e for e in read_events(path) if e["event"] == "tell"]
+    assert [e["reason"] for e in read] == ["cannot read caf\\udce9.png"] * 2
+    assert engine.trials()[0]["reason"] == read[0]["reason"]
+
+
+def test_a_log_that_holds_the_escape_of_a_lone_surrogate_is_read_and_can_be_written_again(path: Path) -> None:
+    path.write_bytes(b'{"event":"note","\\udce9":["\\uDCE9 and \\ud83d\\ude00"]}\n')
+    (event,) = read_events(path)
+    assert event == {"event": "note", "\\udce9": ["\\udce9 and \N{GRINNING FACE}"]}
+    with EventLog(path) as log:
+        assert log.append(log.events[0]) == event
+
+
+def test_a_reason_is_bounded() -> None:
+    engine = Engine(Problem(toy_space(), {"error": "min"}, "error"), strategy=Strategy("random"))
+    ask = engine.ask()
+    assert ask is not None
+    engine.tell(ask.number, Result("FAIL", reason="x" * 10 * MAX_REASON))
+    assert len(engine.trials()[0]["reason"]) == MAX_REASON
