@@ -24,7 +24,7 @@ from autoreg.engine.log.events import EventLog
 from autoreg.execution import run
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
-from autoreg.study.shipped import find
+from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("-p", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
     params = dict(item.split("=", 1) for item in given.p)
-    spec = StudySpec.load(Path(given.study), resolve_shipped=lambda name: find("space", name))
+    spec = StudySpec.load(Path(given.study), resolve_shipped=lambda name: find_shipped("space", name))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         store = given.store or Path(scratch) / "store"

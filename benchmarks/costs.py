@@ -33,7 +33,7 @@ from autoreg.study.baselines import baseline_recipes
 from autoreg.study.export import export_recipe
 from autoreg.study.final_evaluation import fresh_seeds
 from autoreg.study.options import RunOptions
-from autoreg.study.shipped import find
+from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 from autoreg.trial.objective import TaskObjective, import_modules
 
@@ -123,7 +123,7 @@ def main() -> None:
     given = parser.parse_args()
     import_modules(given.imports)
     params = dict(item.split("=", 1) for item in given.p)
-    spec = StudySpec.load(Path(given.study), resolve_shipped=lambda name: find("space", name))
+    spec = StudySpec.load(Path(given.study), resolve_shipped=lambda name: find_shipped("space", name))
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         spec = spec.override(workers=given.workers, budget={"trials": given.trials})

@@ -1,55 +1,21 @@
-"""`autoreg methods`: every method that a space may name, from what each declares."""
+"""`autoreg methods`: every method that a space may name."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from autoreg.commands.check import repr_range
-from autoreg.methods import registry
-from autoreg.space.nodes import Choice, Constant, Range
-from autoreg.space.spec import MethodSpec, Param
+from autoreg.commands.options import AsJson, Imports, import_first
 
 
-def list_methods() -> list[dict[str, Any]]:
-    """All methods as JSON, by kind and name."""
-    found = registry()
-    return [_row(spec) for kind in sorted(found.methods) for _, spec in sorted(found.methods[kind].items())]
+def methods(as_json: AsJson = False, import_: Imports = []) -> None:  # noqa: B006
+    """List every method: name, kind, parameters, paper, catalogue number, hooks."""
+    import_first(import_)
+    from autoreg.methods.listing import list_methods
 
-
-def _row(spec: MethodSpec) -> dict[str, Any]:
-    paper = spec.paper
-    return {
-        "kind": spec.kind,
-        "name": spec.name,
-        "summary": spec.summary,
-        "parameters": {name: _parameter(param) for name, param in spec.params.items()},
-        "catalogue": list(spec.catalogue),
-        "paper": None
-        if paper is None
-        else {
-            "title": paper.title,
-            "authors": paper.authors,
-            "year": paper.year,
-            "arxiv": paper.arxiv,
-            "doi": paper.doi,
-            "checked": paper.checked,
-        },
-        "hooks": list(spec.hooks),
-    }
-
-
-def _parameter(param: Param) -> dict[str, Any]:
-    node = param.node
-    searched: Any = None
-    if isinstance(node, Range):
-        searched = repr_range(node)
-    elif isinstance(node, Choice):
-        searched = [option.label for option in node.options]
-    elif isinstance(node, Constant):
-        searched = node.value
-    row = {"type": param.type, "default": param.default, "searched": searched, "doc": param.doc}
-    return row | ({"methods_of": param.slot_kind} if param.slot_kind else {})
+    found = list_methods()
+    print(json.dumps(found, indent=1) if as_json else format_methods(found))
 
 
 def format_methods(found: Sequence[dict[str, Any]]) -> str:

@@ -73,6 +73,12 @@ class Range:
         return self.kind in ("log", "log_int")
 
 
+def describe_range(domain: Range) -> str:
+    """A range as the YAML writes it, as in `log: [0.001, 1]`."""
+    step = "" if domain.step is None else f", step: {domain.step:g}"
+    return f"{domain.kind}: [{domain.low:g}, {domain.high:g}]{step}"
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of a choice: its label, and what is there when it is taken.

@@ -61,7 +61,7 @@ def time_recipes(
         setup: the task.
         recipes: how many are held out.
         seed: of the draws.
-        on_done: told how many are timed, and of how many.
+        on_done: called with how many are timed, and of how many.
 
     Returns:
         Those to fit on, and those held out; a space with too few architectures is shared out evenly.

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from autoreg.commands import main
-from autoreg.commands.latency import study_of
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.engine import Interval
@@ -21,9 +20,10 @@ from autoreg.latency.table.layer_key import applied_layers
 from autoreg.latency.table.model import LatencyModel
 from autoreg.network.layer_geometries import layer_geometries
 from autoreg.space.study_spec import StudySpec
+from autoreg.study.latency_table import study_of
 from autoreg.study.options import RunOptions
 from autoreg.study.reachable_layers import channel_counts, reachable_keys
-from autoreg.study.shipped import find
+from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 from autoreg.study.timed_recipes import corners, draw
 from autoreg.trial.resolve import resolve
@@ -50,7 +50,7 @@ def call(*arguments: Any) -> int:
 
 
 def made(study: str, store: Path, **params: Any) -> TaskStudy:
-    spec = StudySpec.load(find("study", study), resolve_shipped=lambda name: find("space", name))
+    spec = StudySpec.load(find_shipped("study", study), resolve_shipped=lambda name: find_shipped("space", name))
     return TaskStudy(spec, RunOptions(Path("."), store=store, params=params))
 
 
@@ -94,7 +94,7 @@ def test_the_table_is_built_reused_and_used(tmp_path: Path, capsys: pytest.Captu
 def the_study_knows_latency_as_an_interval(file: Path, store: Path) -> None:
     """What the table foretells reaches the engine with both ends; a log without them, as they were, goes on."""
     folder = store / "study"
-    spec = StudySpec.load(file, resolve_shipped=lambda name: find("space", name))
+    spec = StudySpec.load(file, resolve_shipped=lambda name: find_shipped("space", name))
     study = TaskStudy(replace(spec, budget=replace(spec.budget, trials=5)), RunOptions(folder, store=store))
     model = study.objective.latency_model
     assert model is not None

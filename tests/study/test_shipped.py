@@ -17,7 +17,7 @@ from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.final_evaluation import finish
 from autoreg.study.options import RunOptions
-from autoreg.study.shipped import find, shipped
+from autoreg.study.shipped import find_shipped, shipped
 from autoreg.study.task_study import TaskStudy
 
 EPOCHS = (
@@ -28,7 +28,7 @@ EPOCHS = (
 
 def toy(name: str) -> StudySpec:
     """A shipped study with one epoch where its space says ten."""
-    spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
+    spec = StudySpec.load(find_shipped("study", name), resolve_shipped=lambda space: find_shipped("space", space))
     space = spec.space.to_dict()
     if name != "digits_post":
         space["training"] = {**space["training"], "epochs": 2, "finetune_epochs": 1, "qat_epochs": 1}
@@ -95,7 +95,7 @@ def test_every_shipped_file_is_valid_against_the_published_schema() -> None:
 
 def test_no_shipped_study_that_needs_a_file_hides_it() -> None:
     for name in ("speech", "char_lm"):
-        spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
+        spec = StudySpec.load(find_shipped("study", name), resolve_shipped=lambda space: find_shipped("space", space))
         with pytest.raises(InputError, match="path"):
             TaskStudy(spec, RunOptions(Path("unused")))
 
@@ -104,7 +104,7 @@ def test_no_shipped_study_that_needs_a_file_hides_it() -> None:
 def test_every_recipe_of_a_shipped_study_has_its_uncompressed_prefix_in_the_space(
     name: str, tmp_path: Path, store: Path
 ) -> None:
-    spec = StudySpec.load(find("study", name), resolve_shipped=lambda space: find("space", space))
+    spec = StudySpec.load(find_shipped("study", name), resolve_shipped=lambda space: find_shipped("space", space))
     study = TaskStudy(spec, RunOptions(tmp_path / name, store=store))
     rng = np.random.default_rng(0)
     for _ in range(10):

@@ -165,10 +165,10 @@ def test_a_store_that_lost_an_entry_gives_the_same_result(objective: TaskObjecti
 
 
 def test_predicted_costs_are_counted_ones_for_random_recipes(objective: TaskObjective) -> None:
-    from autoreg.study.shipped import find
+    from autoreg.study.shipped import find_shipped
 
     setup = objective.setup
-    space = Space.load(find("space", "cnn_joint")).bind(registry(), setup.layers, setup.defaults)
+    space = Space.load(find_shipped("space", "cnn_joint")).bind(registry(), setup.layers, setup.defaults)
     rng = np.random.default_rng(0)
     for _ in range(6):
         config = space.sample(rng)

@@ -13,7 +13,7 @@ from autoreg.errors import InputError
 from autoreg.space import StudySpec
 from autoreg.study.folder import open_folder
 from autoreg.study.options import RunOptions
-from autoreg.study.shipped import find
+from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 from autoreg.trial.loading import objective_of
 from autoreg.trial.setup import Options, Setup
@@ -39,7 +39,7 @@ def test_options_are_those_of_the_study(tmp_path: Path) -> None:
 
 def test_a_study_says_how_its_trials_are_carried_out(tmp_path: Path) -> None:
     """What a study writes of itself gives the same options back."""
-    spec = StudySpec.load(find("study", "digits"), resolve_shipped=lambda name: find("space", name))
+    spec = StudySpec.load(find_shipped("study", "digits"), resolve_shipped=lambda name: find_shipped("space", name))
     options = RunOptions(tmp_path / "study", store=tmp_path, cache=False, params={"train_images": 40, "width": 8})
     study = TaskStudy(spec, options)
     open_folder(options.folder, study.study_config(), resume=False)

@@ -1,0 +1,27 @@
+"""`autoreg export`: models of trials as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoreg.commands.options import StudyFolder
+from autoreg.errors import InputError
+
+
+def export(
+    folder: StudyFolder,
+    trial: Annotated[list[int], typer.Option(help="Number of a trial; may be repeated.")] = [],  # noqa: B006
+    all_front: Annotated[bool, typer.Option("--all-front", help="Every member of the front.")] = False,
+    format: Annotated[str, typer.Option(help="onnx, torch or safetensors.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports unless told.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
+) -> None:
+    """Write the model of a trial as a file, run the file, and compare it with what the trial recorded."""
+    from autoreg.study.export import export_trials
+
+    if bool(trial) == all_front:
+        raise InputError("export: name trials with --trial N, or take the whole front with --all-front")
+    export_trials(folder, trial, format, out=out, compress=compress, on_done=lambda line: print(line, flush=True))
