@@ -35,7 +35,8 @@ from autoreg.study.final_evaluation import fresh_seeds
 from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
-from autoreg.trial.objective import TaskObjective, import_modules
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.task_ref import import_modules
 
 CANDIDATES = 8  # members that are carried out again with fresh seeds, the fastest first
 

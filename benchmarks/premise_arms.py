@@ -68,7 +68,7 @@ def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> l
         Problem(space, {"error": "min"}, "error", objective.identity),
         seed=bench.seed,
         strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every=True)),
-        shared_work=SharedWork(group=objective.prefix),
+        shared_work=SharedWork(group=objective.training_key),
         clock=bench.clock,
     )
     before = len(bench.done)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from autoreg.engine.log.trial import Trial
-from autoreg.trial.chain import Chain
-from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import Reference
-from autoreg.trial.setup import Options
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from benchmarks.premise_clock import WorkClock
 from benchmarks.premise_tasks import Case
 from benchmarks.tables.staircase import staircase
@@ -69,11 +69,6 @@ class Objective(TaskObjective):
             self._own = Reference(self.setup, lambda: model)
         return self._own
 
-    def dense_chain(self, recipe: Mapping[str, Any]) -> Chain:
-        """The chain of a recipe that removes nothing, on the first fold."""
-        seed, fold = self.options.reference_seed, self.setup.task.folds[0]
-        return Chain(self.setup, self._reference_unasked(), recipe, seed=seed, fold=fold)
-
 
 @dataclass
 class Bench:
@@ -121,9 +116,9 @@ class Bench:
         """The task with a network of some width."""
         return TaskRef(self.case.task, {**self.case.params, **self.files, "width": width})
 
-    def options(self) -> Options:
+    def options(self) -> TrialOptions:
         """Everything is kept in this arm's own store; one thread on the CPU."""
-        return Options(str(self.folder / "store"), device="cpu", threads=1, reference_seed=self.seed)
+        return TrialOptions(str(self.folder / "store"), device="cpu", threads=1, reference_seed=self.seed)
 
     def objective(self, width: int | None = None) -> Objective:
         """The objective for a network of some width (the dense one by default), made ready once."""
@@ -165,7 +160,7 @@ class Bench:
         objective = self.objective(member.width)
         objective.rungs = False
         trial = Trial(seed=self.seed)
-        metrics = objective.carry_out(member.recipe, trial, test=True)
+        metrics = objective.evaluate(member.recipe, trial, test=True)
         if metrics["error"] != member.error:
             raise AssertionError(f"validation error {metrics['error']} is not {member.error}, as it was in the search")
         return {name: found["error"] for name, found in trial.info.test_metrics.items()}

@@ -40,9 +40,10 @@ from autoreg.sensitivity.curves import weights_set  # noqa: E402
 from autoreg.study.environment import machine, versions  # noqa: E402
 from autoreg.tasks import Task, load_task  # noqa: E402
 from autoreg.trial.loop import evaluate  # noqa: E402
-from autoreg.trial.objective import TaskObjective, TaskRef  # noqa: E402
-from autoreg.trial.setup import Options  # noqa: E402
+from autoreg.trial.objective import TaskObjective  # noqa: E402
+from autoreg.trial.setup import TrialOptions  # noqa: E402
 from autoreg.trial.store import default_store  # noqa: E402
+from autoreg.trial.task_ref import TaskRef  # noqa: E402
 from benchmarks.bit_arms import (  # noqa: E402
     BITS,
     Curves,
@@ -68,12 +69,12 @@ class Trained:
 
     def __init__(self, task: Task, store: str, seed: int) -> None:
         self.task, self.seed = task, seed
-        objective = TaskObjective(TaskRef(task, {}), Options(store, device="cpu"), latency=False, rungs=False)
+        objective = TaskObjective(TaskRef(task, {}), TrialOptions(store, device="cpu"), latency=False, rungs=False)
         config = objective.setup.complete({"training": {"finetune_epochs": 0}})
         chain = objective.chain(config, seed=seed, fold=task.folds[0])
         begun = time.process_time()
         self.model = chain.trained().model
-        self.cpu, self.epochs = time.process_time() - begun, chain.paid.paid
+        self.cpu, self.epochs = time.process_time() - begun, chain.context.work.epochs_run
         self.loaders = objective.setup.loaders(task.folds[0])
         self.ward = Ward(self.model, torch.cat([inputs for inputs, _ in self.loaders["calibration"]])[::EVERY])
         self._curves: Curves | None = None

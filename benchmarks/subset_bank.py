@@ -27,9 +27,10 @@ from autoreg.engine.log.trial import Trial
 from autoreg.engine.transfer.earlier_studies import Source, rank_correlation
 from autoreg.engine.transfer.prior import Prior
 from autoreg.space.transfer import shared
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
 from autoreg.trial.subset import Subsets
+from autoreg.trial.task_ref import TaskRef
 from benchmarks.tables.arms import Arm, Run, Task, run
 from benchmarks.tables.arms.ours import Ours
 from benchmarks.tables.grids import GRIDS
@@ -58,7 +59,7 @@ def tried(configs: Sequence[Mapping[str, Any]], kind: str, share: float, seed: i
     """Train recipes on a share of the digits, `bank` or `even`; one whose loss becomes infinite is at chance."""
     with tempfile.TemporaryDirectory() as store:
         ref = TaskRef(GRID.task, {**GRID.params, "train_images": images})
-        objective = TaskObjective(ref, Options(store, device="cpu"), latency=False, rungs=False)
+        objective = TaskObjective(ref, TrialOptions(store, device="cpu"), latency=False, rungs=False)
         setup = objective.setup
         if kind == "even":
             setup._subsets["all"] = Even(setup.task, setup.loaders("all")["train"], "", None)

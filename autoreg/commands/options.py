@@ -28,7 +28,7 @@ def import_first(names: Sequence[str]) -> None:
         InputError: one cannot be imported.
     """
     if names:
-        from autoreg.trial.objective import import_modules
+        from autoreg.trial.task_ref import import_modules
 
         import_modules(names)
 

@@ -12,9 +12,10 @@ from autoreg.errors import InputError, NoTrialError
 from autoreg.report.data.load import StudyData
 from autoreg.space import load_recipe
 from autoreg.tasks.registry import task_spec
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
 from autoreg.trial.store import default_store
+from autoreg.trial.task_ref import TaskRef
 
 
 def apply_recipe(
@@ -54,7 +55,7 @@ def apply_recipe(
         raise InputError(f"{recipe}: a recipe file names no task; add --task NAME")
     at = store or Path(study.get("store") or default_store())
     first = int(study.get("seed", 0))
-    objective = TaskObjective(ref, Options(str(at), cache=cache, reference_seed=first), rungs=False)
+    objective = TaskObjective(ref, TrialOptions(str(at), cache=cache, reference_seed=first), rungs=False)
     complete = objective.setup.complete(content)
     seed = first if seed is None else seed
     trial = Trial(seed=seed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.trial.chain import FINETUNE_RATE
+from autoreg.trial.compression_phases import FINETUNE_RATE
 
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Fills a recipe with the defaults of its space and task (`Setup.complete`)."""

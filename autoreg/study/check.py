@@ -24,10 +24,10 @@ from autoreg.study.shipped import load_study_or_space
 from autoreg.study.task_study import TaskStudy
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward, steps_in
-from autoreg.trial.objective import cost_metrics
-from autoreg.trial.reference import Untrained
+from autoreg.trial.reference import UntrainedReference
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Setup
+from autoreg.trial.summary import cost_metrics
 
 COSTED_RECIPES = 200  # drawn from the space; the printed ranges are theirs
 TIMED_STEPS = 4  # gradients that the duration of an epoch is estimated from
@@ -86,7 +86,7 @@ def describe(space: Space) -> dict[str, Any]:
 
 def _costs(study: TaskStudy, trials: int) -> dict[str, Any]:
     setup = study.objective.setup
-    reference = Untrained(setup)  # levels of looking allocations are near
+    reference = UntrainedReference(setup)  # levels of looking allocations are near
     dense = cost_metrics(predict(setup.profile))
     rng = np.random.default_rng(study.spec.seed)
     recipes: list[dict[str, Any]] = []

@@ -237,11 +237,11 @@ def _exported(
     """Write a file under another name, run it, and compare it; tells `report` how it compares."""
     setup = objective.setup
     chain = chain_of(objective, config, seed)
-    recorded = chain.recorded()
-    outcome = chain.run()
+    recorded = chain.stored_outputs()
+    result = chain.run()
     quality = setup.task.quality
-    report.content |= {"format": format, "recorded": dict(outcome.metrics), "logged": logged}
-    again = outcome.metrics[quality]
+    report.content |= {"format": format, "recorded": dict(result.metrics), "logged": logged}
+    again = result.metrics[quality]
     if logged is not None and not abs(again - logged) <= SAME_QUALITY * max(1.0, abs(logged)):
         raise MismatchError(
             f"{path.name}: the trial scored {quality} {logged:.6g}, carried out again it scores {again:.6g}: "
@@ -249,14 +249,14 @@ def _exported(
         )
     notes: tuple[str, ...] = ()
     if recorded is None:
-        recorded, notes = outcome.outputs, ("the trial's outputs were not in the store: it was carried out again",)
+        recorded, notes = result.outputs, ("the trial's outputs were not in the store: it was carried out again",)
     if recorded is None:
         raise InputError(f"task {setup.task.name!r}: its outputs hold no logits, so that no file can be compared")
-    found = deployable(outcome.model)
+    found = deployable(result.model)
     structure = {
-        "dropped": list(outcome.carried.dropped),
-        "removed": {group: list(gone) for group, gone in outcome.carried.removed.items()},
-        "ranks": dict(outcome.carried.ranks),
+        "dropped": list(result.state.dropped),
+        "removed": {group: list(gone) for group, gone in result.state.removed.items()},
+        "ranks": dict(result.state.ranks),
     }
     timed_input = setup.task.latency_input()
     artifact, module = write(
@@ -274,7 +274,7 @@ def _exported(
         agreement, metrics, answers = _check(setup, chain, module, recorded)
     except MismatchError as error:
         raise MismatchError(f"{path.name}: {error}; the file was not kept") from error
-    exported = Exported(artifact, agreement, metrics, dict(outcome.metrics), None, notes)
+    exported = Exported(artifact, agreement, metrics, dict(result.metrics), None, notes)
     report.content |= exported.to_dict()
     fault = agreement.fault(integers=_rounds(found)) or quality_fault(
         again, metrics[quality], _chance(setup.task), answers=answers if quality == "error" else None
@@ -307,7 +307,7 @@ def _check(
     """Run a file on the validation split: how its first outputs agree with the recorded, its metrics, its answers."""
     outputs: list[Any] = []
     with setup.lock.shared():
-        metrics = evaluate(module, setup.task, chain.loaders["validation"], torch.device("cpu"), outputs)
+        metrics = evaluate(module, setup.task, chain.context.loaders["validation"], torch.device("cpu"), outputs)
     answers = sum(math.prod(logits_of(output).shape[:-1]) for output in outputs)
     return compare(recorded, record(outputs, recorded.numel())), metrics, answers
 

@@ -60,7 +60,7 @@ class JobObjective:
 
     def __call__(self, config: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Validation metrics of the job's recipe; its test metrics, where it has any, go into the trial's info."""
-        metrics: dict[str, float] = self.objective.carry_out(config["recipe"], trial, test=config["test"])
+        metrics: dict[str, float] = self.objective.evaluate(config["recipe"], trial, test=config["test"])
         return metrics
 
 

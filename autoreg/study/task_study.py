@@ -32,11 +32,13 @@ from autoreg.study.follower import Follower, open_view
 from autoreg.study.options import RunOptions
 from autoreg.study.study import Study
 from autoreg.study.subset_spec import check_fractions, data_fractions
-from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
-from autoreg.trial.reference import Asked, Untrained
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.reference import CurveRequest, UntrainedReference
 from autoreg.trial.resolve import resolve
-from autoreg.trial.setup import Options
+from autoreg.trial.setup import TrialOptions
 from autoreg.trial.store import default_store
+from autoreg.trial.summary import cost_metrics
+from autoreg.trial.task_ref import TaskRef
 
 CHECKED_RECIPES = 200  # drawn from the space before anything trains
 MAX_CHECKED_RECIPES = 3000  # before a study is refused because no drawn recipe meets its constraints
@@ -58,7 +60,7 @@ class TaskStudy:
 
     notices: tuple[str, ...] = ()
     prepared: Mapping[str, float] = {}
-    _curves: Sequence[Asked] = ()
+    _curves: Sequence[CurveRequest] = ()
 
     def __init__(self, spec: StudySpec, options: RunOptions) -> None:
         self.spec, self.options = spec, options
@@ -69,7 +71,7 @@ class TaskStudy:
             None if spec.path is None else str(spec.path.resolve().parent),
         )
         store = options.store or default_store()
-        trial_options = Options(
+        trial_options = TrialOptions(
             str(store),
             cache=options.cache,
             device=trial_device(options.executor, options.gpus_per_trial),
@@ -115,7 +117,7 @@ class TaskStudy:
         the search; `notices` says so. Levels are resolved on an untrained reference: nothing has been trained yet.
         """
         setup = self.objective.setup
-        untrained = Untrained(setup)
+        untrained = UntrainedReference(setup)
         dense = {f"dense.{name}": value for name, value in cost_metrics(predict(setup.profile)).items()}
         rules = [*self.space.constraints, *self.spec.constraints]
         broken: Counter[str] = Counter()
@@ -134,7 +136,7 @@ class TaskStudy:
             violated = [r.text for r in rules if r.names <= metrics.keys() and r.violation(metrics) > 0]
             broken.update(violated)
             met = met or not violated
-        self._curves = untrained.asked
+        self._curves = untrained.requested
         if sum(impossible.values()) == draws:
             raise InputError(impossible.most_common(1)[0][0])
         if not met:
@@ -303,13 +305,13 @@ class TaskStudy:
             reference={f"dense.{name}": value for name, value in self.dense.items()},
             prior=prior,
         )
-        phase_costs = self.objective.price if self.options.cache else None
+        phase_costs = self.objective.phase_costs if self.options.cache else None
         return Engine(
             problem,
             budget=budget or spec.budget,
             seed=spec.seed,
             strategy=strategy or self.strategy,
-            shared_work=SharedWork(phase_costs, self.objective.prefix, self.uncompressed),
+            shared_work=SharedWork(phase_costs, self.objective.training_key, self.uncompressed),
             normalizer=normalizer or self.normalizer,
             log=log,
             clock=clock,

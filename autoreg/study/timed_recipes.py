@@ -40,10 +40,10 @@ def draw(space: Space, setup: Setup, number: int, seed: int) -> Iterator[tuple[d
         number: of draws.
         seed: of the draws.
     """
-    from autoreg.trial.reference import Untrained
+    from autoreg.trial.reference import UntrainedReference
     from autoreg.trial.resolve import resolve
 
-    reference = Untrained(setup)
+    reference = UntrainedReference(setup)
     rng = np.random.default_rng(seed)
     for _ in range(number):
         recipe = space.sample(rng)

@@ -11,8 +11,9 @@ import torch
 
 from autoreg.errors import InputError
 from autoreg.trial.chain import Chain
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 
 _OPTIONS = ("cache", "device", "threads")  # what study.json says of how trials were carried out
 
@@ -31,7 +32,9 @@ def objective_of(folder: Path) -> tuple[TaskObjective, int]:
         raise InputError(f"{folder}: is the study of a Python objective, which keeps no models")
     ref = TaskRef.recorded(study)
     found = study.get("options", {})  # studies of older versions do not say
-    options = Options(study["store"], reference_seed=study["seed"], **{n: found[n] for n in _OPTIONS if n in found})
+    options = TrialOptions(
+        study["store"], reference_seed=study["seed"], **{n: found[n] for n in _OPTIONS if n in found}
+    )
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"{folder}: its trials ran on {options.device}, but PyTorch finds no GPU here; use a machine that has one"

@@ -17,7 +17,7 @@ from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.network.surgery.apply import apply_structure
 from autoreg.network.surgery.factorize import factorize
 from autoreg.trial.setup import Setup
-from autoreg.trial.store import Entry
+from autoreg.trial.store import StoreEntry
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,24 @@ class ModelState:
         return replace(self, model=model, **changes)
 
 
-def pack(carried: ModelState, **meta: Any) -> Entry:
-    """Turn a carried model into a store entry; `meta` is kept beside it."""
+def pack(state: ModelState) -> StoreEntry:
+    """Turn a network and its record into a store entry."""
     record = {
-        "dropped": list(carried.dropped),
-        "removed": {group: list(indices) for group, indices in carried.removed.items()},
-        "ranks": dict(carried.ranks),
-        "masked": sorted(masks(carried.model)),
-        "quantized": None if carried.quantized is None else carried.quantized.to_dict(),
-        "trained": None if carried.trained is None else list(carried.trained),
-        "notes": list(carried.notes),
-        "curve": list(carried.curve),
+        "dropped": list(state.dropped),
+        "removed": {group: list(indices) for group, indices in state.removed.items()},
+        "ranks": dict(state.ranks),
+        "masked": sorted(masks(state.model)),
+        "quantized": None if state.quantized is None else state.quantized.to_dict(),
+        "trained": None if state.trained is None else list(state.trained),
+        "notes": list(state.notes),
+        "curve": list(state.curve),
     }
-    return Entry(dict(carried.model.state_dict()), {"carried": record, **meta})
+    return StoreEntry(dict(state.model.state_dict()), {"state": record})
 
 
-def unpack(entry: Entry, setup: Setup) -> ModelState:
+def unpack(entry: StoreEntry, setup: Setup) -> ModelState:
     """Build the model that a store entry describes."""
-    record = entry.meta["carried"]
+    record = entry.meta["state"]
     model = setup.fresh_model(0)
     removed = {group: tuple(indices) for group, indices in record["removed"].items()}
     apply_structure(model, setup.example_input, record["dropped"], {g: list(i) for g, i in removed.items()})

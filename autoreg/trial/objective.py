@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Protocol
 
 from autoreg.artifacts.onnx.graph import ExportError
@@ -16,23 +12,22 @@ from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skelet
 from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
-from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import measure
 from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods.sparsity.masks import masks
-from autoreg.network.surgery.factors import factor_names
 from autoreg.plan import Phase, compile_plan, identity, phase_costs
-from autoreg.tasks import Task, load_task
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
-from autoreg.trial.chain import Chain, OnRung, Outcome
+from autoreg.trial.chain import TRAINING_PHASES, Chain, ChainResult, OnRung
 from autoreg.trial.loop import evaluate
 from autoreg.trial.model_state import plain_copy
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
-from autoreg.trial.setup import Options, Setup
-from autoreg.trial_info import Latency, LayerRecord, PredictedLatency, TrialInfo
+from autoreg.trial.setup import Setup, TrialOptions
+from autoreg.trial.summary import cost_metrics, layer_records, mean_metrics, sum_by_key
+from autoreg.trial.task_ref import TaskRef
+from autoreg.trial_info import Latency, PredictedLatency, TrialInfo
 
 FOLD_STEP = 1000  # steps below it are epochs of the first fold; k * FOLD_STEP says that k folds are done
 
@@ -57,57 +52,6 @@ class Stopped(Exception):
     """Raised within a chain when the trial was told to stop."""
 
 
-@dataclass(frozen=True)
-class TaskRef:
-    """How a worker finds the task: by name and parameters, after importing the user's modules.
-
-    Attributes:
-        name: a task's name, an import path, or the task itself.
-        params: what its factory is given.
-        imports: modules that the user named.
-        study_folder: the folder of the study file that names the task, absolute; None when the user named it. A study
-            may name only what lies beside it, what is installed as a task, and `imports`.
-    """
-
-    name: Any
-    params: Mapping[str, Any]
-    imports: tuple[str, ...] = ()
-    study_folder: str | None = None
-
-    @classmethod
-    def recorded(cls, study: Mapping[str, Any]) -> TaskRef:
-        """The task that a study.json names; when its study file is gone, files are seen from the current folder."""
-        task, folder = study["task"], study.get("study_folder")
-        if folder is not None and not Path(folder).is_dir():
-            folder = os.getcwd()
-        return cls(task["name"], task["params"], tuple(study.get("imports", ())), folder)
-
-    def load(self) -> Task:
-        """Import what is to be imported and make the task.
-
-        Raises:
-            InputError: a module cannot be imported, or the task cannot be made.
-        """
-        import_modules(self.imports)
-        folder = None if self.study_folder is None else Path(self.study_folder)
-        return load_task(self.name, dict(self.params), study_folder=folder, imports=self.imports)
-
-
-def import_modules(names: Sequence[str]) -> None:
-    """Import modules of the user's own, seen from the working folder too.
-
-    Raises:
-        InputError: one of them cannot be imported.
-    """
-    if names and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # whatever goes wrong in it is the user's to mend
-            raise InputError(f"--import {name}: cannot be imported ({type(error).__name__}: {error})") from error
-
-
 class TaskObjective:
     """Evaluates recipes on a task; a copy of it lives in every worker.
 
@@ -122,7 +66,7 @@ class TaskObjective:
     def __init__(
         self,
         ref: TaskRef,
-        options: Options,
+        options: TrialOptions,
         *,
         latency: bool = True,
         rungs: bool = True,
@@ -133,11 +77,11 @@ class TaskObjective:
         self._setup: Setup | None = None
         self._reference: Reference | None = None
         self._latency_model: LatencyModel | None = None
-        self._latency_known = False
+        self._latency_model_read = False
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {"_setup": None, "_reference": None, "_latency_model": None, "_latency_known": False}
-        return {**self.__dict__, **own}
+        rebuilt = {"_setup": None, "_reference": None, "_latency_model": None, "_latency_model_read": False}
+        return {**self.__dict__, **rebuilt}
 
     @property
     def setup(self) -> Setup:
@@ -148,61 +92,58 @@ class TaskObjective:
 
     @property
     def reference(self) -> Reference:
-        """The dense reference, trained or taken from the store when it is first asked a question."""
+        """The dense reference; its network is trained, or taken from the store, when something first needs it."""
         if self._reference is None:
             setup = self.setup
-
-            def train() -> Any:
-                fold, seed = setup.task.folds[0], self.options.reference_seed
-                chain = Chain(setup, self._reference_unasked(), setup.dense, seed=seed, fold=fold)
-                return chain.trained().model
-
-            self._reference = Reference(setup, train)
+            self._reference = Reference(setup, lambda: self.dense_chain(setup.dense).trained().model)
         return self._reference
 
-    def _reference_unasked(self) -> Reference:
-        return Reference(self.setup, _no_reference)
+    def dense_chain(self, config: Mapping[str, Any]) -> Chain:
+        """The chain of a recipe that removes nothing, whose levels need no reference, on the first fold."""
+        fold, seed = self.setup.task.folds[0], self.options.reference_seed
+        return Chain(self.setup, Reference(self.setup, _no_reference), config, seed=seed, fold=fold)
 
     def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
         """What a complete recipe costs, without training it (the dense reference apart).
 
         All exactly but latency, which is there where this machine has a table for the network: then it is the lower
-        end of what is foretold, so that no recipe is passed over for an error of the table.
+        end of the predicted interval, so that no recipe is screened out for an error of the table.
         """
-        costs, foretold = self.costs_and_latency(config)
-        return costs if foretold is None else {**costs, "latency_ms": foretold.low}
+        costs, latency = self.costs_and_latency(config)
+        return costs if latency is None else {**costs, "latency_ms": latency.low}
 
     def costs_and_latency(self, config: Mapping[str, Any]) -> tuple[dict[str, float], PredictedLatency | None]:
-        """What is known exactly of a complete recipe, and the latency foretold by this machine's table, if any."""
+        """What is known exactly of a complete recipe, and the latency that this machine's table predicts, if any."""
         levels = resolve(config, self.setup, self.reference)
         costs = cost_metrics(predict(self.setup.profile, levels))
         return costs, None if self.latency_model is None else self.latency_model.predict(levels)
 
     @property
     def latency_model(self) -> LatencyModel | None:
-        """What foretells latency on this machine, None where `autoreg latency` was not run for this network."""
-        if not self._latency_known:
+        """What predicts latency on this machine, None where `autoreg latency` was not run for this network."""
+        if not self._latency_model_read:
             self._latency_model = LatencyModel.load(self.setup) if self.latency else None
-            self._latency_known = True
+            self._latency_model_read = True
         return self._latency_model
 
     def identity(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they do the same thing to this task."""
         return identity(config, self.setup.registry)
 
-    def prefix(self, config: Mapping[str, Any]) -> str:
-        """A label that recipes share when they share their training, and with it its luck."""
-        trained = [phase.key for phase in self._phases(config) if phase.name in ("train", "tune")]
+    def training_key(self, config: Mapping[str, Any]) -> str:
+        """A key that recipes share when they share their training; the effect of its seed is then the same for all."""
+        trained = [phase.key for phase in self.phases(config) if phase.name in TRAINING_PHASES]
         return trained[-1] if trained else ""
 
-    def price(self, config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    def phase_costs(self, config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
         """Key and weighted epochs of each phase of a complete recipe; recipes share a phase when they share its key.
 
         A trial's `info.phase_fractions` says how much of each is done, in this order.
         """
-        return phase_costs(self._phases(config))
+        return phase_costs(self.phases(config))
 
-    def _phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
+    def phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
+        """The phases of a complete recipe; their keys know nothing of seeds and folds."""
         return compile_plan(config, self.setup.registry, base="", seed=0, fold="", dense=self.setup.dense)
 
     def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
@@ -214,74 +155,78 @@ class TaskObjective:
 
         The skeleton is timed first: like all costs, latency is known before anything is trained.
         """
-        return self.carry_out(config, trial)
+        return self.evaluate(config, trial)
 
-    def carry_out(self, config: Mapping[str, Any], trial: Reporter, *, test: bool = False) -> dict[str, float]:
+    def evaluate(self, config: Mapping[str, Any], trial: Reporter, *, test: bool = False) -> dict[str, float]:
         """As a call; with `test` the models are scored on the test sets too, into `trial.info.test_metrics`."""
         folds = self.setup.task.folds
         begun = time.perf_counter()
-        costs = self._known(config, trial)
-        outcomes: list[Outcome] = []
+        costs = self._known_costs(config, trial.info)
+        report = self._reporter(trial, costs)
         chains: list[Chain] = []
+        results: list[ChainResult] = []
         try:
             for index, fold in enumerate(folds):
-                on_rung = self._reporter(trial, costs) if self.rungs and index == 0 else None
+                on_rung = report if self.rungs and index == 0 else None
                 chains.append(self.chain(config, seed=trial.seed, fold=fold, on_rung=on_rung))
-                outcomes.append(chains[-1].run())
+                results.append(chains[-1].run())
                 if index == 0:
-                    self._compare(outcomes[0], trial, costs)
+                    self._describe(results[0], trial.info, costs)
                 if index + 1 < len(folds) and self.rungs:
-                    metrics = mean_metrics([outcome.metrics for outcome in outcomes])
-                    self._reporter(trial, costs)(FOLD_STEP * (index + 1), metrics)
+                    report(FOLD_STEP * (index + 1), mean_metrics([result.metrics for result in results]))
         except Stopped:
             pass
-        info = trial.info
-        info.epochs_requested = sum(chain.paid.asked for chain in chains) / len(chains)
-        info.epochs_run = sum(chain.paid.paid for chain in chains) / len(folds)
-        info.seconds = time.perf_counter() - begun
-        info.phase_seconds = _sum_by_key([chain.paid.seconds for chain in chains])
+        self._summarize(chains, results, trial.info)
+        trial.info.seconds = time.perf_counter() - begun
+        if test:
+            trial.info.test_metrics = self._test_metrics(results)
+        return {**(mean_metrics([result.metrics for result in results]) if results else {}), **costs}
+
+    def _summarize(self, chains: Sequence[Chain], results: Sequence[ChainResult], info: TrialInfo) -> None:
+        """Record what the chains took, and their quality by fold and before compression."""
+        folds, quality = self.setup.task.folds, self.setup.task.quality
+        works = [chain.context.work for chain in chains]
+        info.epochs_requested = sum(work.epochs_requested for work in works) / len(works)
+        info.epochs_run = sum(work.epochs_run for work in works) / len(folds)
+        info.phase_seconds = sum_by_key([work.seconds for work in works])
         phases = range(len(chains[0].phases))
         info.phase_fractions = [sum(i < chain.finished for chain in chains) / len(folds) for i in phases]
-        quality = self.setup.task.quality
-        if outcomes and all(outcome.uncompressed is not None for outcome in outcomes):
-            info.uncompressed_quality = mean_metrics([dict(o.uncompressed or {}) for o in outcomes])[quality]
-        if len(outcomes) > 1:
-            info.fold_quality = {f: o.metrics[quality] for f, o in zip(folds, outcomes, strict=False)}
-        if test:
-            info.test_metrics = self._test(outcomes)
-        return {**(mean_metrics([outcome.metrics for outcome in outcomes]) if outcomes else {}), **costs}
+        before = [result.uncompressed for result in results if result.uncompressed is not None]
+        if results and len(before) == len(results):
+            info.uncompressed_quality = mean_metrics(before)[quality]
+        if len(results) > 1:
+            info.fold_quality = {f: result.metrics[quality] for f, result in zip(folds, results, strict=False)}
 
-    def _test(self, outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    def _test_metrics(self, results: Sequence[ChainResult]) -> dict[str, dict[str, float]]:
         """By test set, the mean of the metrics over the folds' models."""
         by_set: dict[str, list[Mapping[str, float]]] = {}
-        for fold, outcome in zip(self.setup.task.folds, outcomes, strict=True):
+        for fold, result in zip(self.setup.task.folds, results, strict=True):
             for name, loader in named_sets(self.setup.loaders(fold)["test"], "test").items():
-                metrics = evaluate(outcome.model, self.setup.task, loader, self.setup.device)
+                metrics = evaluate(result.model, self.setup.task, loader, self.setup.device)
                 by_set.setdefault(name, []).append(metrics)
         return {name: mean_metrics(found) for name, found in by_set.items()}
 
-    def _known(self, config: Mapping[str, Any], trial: Reporter) -> dict[str, float]:
-        """Costs of a recipe before training, its skeleton's latency among them."""
+    def _known_costs(self, config: Mapping[str, Any], info: TrialInfo) -> dict[str, float]:
+        """Costs of a recipe before training, its skeleton's latency among them; they are recorded."""
         levels = resolve(config, self.setup, self.reference)
         predicted = predict(self.setup.profile, levels)
         costs = cost_metrics(predicted)
-        trial.info.layers = layer_records(predicted, levels)
-        timed = self._timed(config, levels, trial) if self.latency else None
-        if timed is not None:
-            costs["latency_ms"] = timed.ms
-            trial.info.latency = timed
+        info.layers = layer_records(predicted, levels)
+        info.latency = self._latency_if_possible(config, levels, info) if self.latency else None
+        if info.latency is not None:
+            costs["latency_ms"] = info.latency.ms
             if self.latency_model is not None:
-                trial.info.latency_predicted = self.latency_model.predict(levels)
+                info.latency_predicted = self.latency_model.predict(levels)
         return costs
 
-    def _timed(self, config: Mapping[str, Any], levels: Levels, trial: Reporter) -> Latency | None:
-        """The latency of a recipe; None, and a note, where there is none to be had and nothing asks for it."""
+    def _latency_if_possible(self, config: Mapping[str, Any], levels: Levels, info: TrialInfo) -> Latency | None:
+        """The latency of a recipe; None, and a note, where there is none to be had and nothing needs it."""
         try:
             return self._latency(config, levels)
         except (ExportError, OnnxError) as error:
             if self.latency_needed:
                 raise
-            trial.info.notes = [f"latency_ms is not known: {error}"]
+            info.notes = [f"latency_ms is not known: {error}"]
             return None
 
     def _reporter(self, trial: Reporter, costs: Mapping[str, float]) -> OnRung:
@@ -292,24 +237,24 @@ class TaskObjective:
 
         return report
 
-    def _compare(self, outcome: Outcome, trial: Reporter, costs: Mapping[str, float]) -> None:
-        """Note what was trained, and where the finished model does not cost what was predicted."""
-        notes = [*trial.info.notes, *outcome.carried.notes]
-        for name, value in cost_metrics(self.count(outcome)).items():
+    def _describe(self, result: ChainResult, info: TrialInfo, costs: Mapping[str, float]) -> None:
+        """Record what was trained, and where the finished model does not cost what was predicted."""
+        notes = [*info.notes, *result.state.notes]
+        for name, value in cost_metrics(self.count(result)).items():
             if costs[name] != value:
                 notes.append(f"{name}: predicted {costs[name]:,.0f}, counted {value:,.0f}")
-        trial.info.notes = notes
-        trial.info.train_losses = [round(loss, 5) for loss in outcome.carried.curve]
-        trained = outcome.carried.trained
-        trial.info.layers = [
-            replace(layer, trained=trained is None or f"{layer.name}.weight" in trained) for layer in trial.info.layers
+        info.notes = notes
+        info.train_losses = [round(loss, 5) for loss in result.state.curve]
+        trained = result.state.trained
+        info.layers = [
+            replace(layer, trained=trained is None or f"{layer.name}.weight" in trained) for layer in info.layers
         ]
 
-    def count(self, outcome: Outcome) -> Costs:
+    def count(self, result: ChainResult) -> Costs:
         """Count what the finished model costs."""
-        model = outcome.carried.model
+        model = result.state.model
         found = {name: mask.cpu() for name, mask in masks(model).items()}
-        return count(plain_copy(model).cpu(), self.setup.example_input, found, outcome.levels)
+        return count(plain_copy(model).cpu(), self.setup.example_input, found, result.levels)
 
     def _latency(self, config: Mapping[str, Any], levels: Levels) -> Latency:
         """Time the artifact of the untrained skeleton at the recipe's structure and bits, once per architecture."""
@@ -328,44 +273,3 @@ class TaskObjective:
 
 def _no_reference() -> Any:
     raise AssertionError("the dense recipe needs no reference")
-
-
-def cost_metrics(costs: Costs) -> dict[str, float]:
-    """The totals of a recipe's costs, as metrics."""
-    names = ("flops", "effective_flops", "bops", "weights", "params", "bytes")
-    return {name: float(getattr(costs, name)) for name in names}
-
-
-def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric."""
-    return {name: sum(metrics[name] for metrics in found) / len(found) for name in found[0]}
-
-
-def layer_records(costs: Costs, levels: Levels) -> list[LayerRecord]:
-    """What the report shows of each layer: structure, density, bits, and whether it is still there.
-
-    Two layers of low rank say in whose place they stand, as `factor_of`.
-    """
-    factors = {factor: name for name in levels.ranks for factor in factor_names(name)}
-    return [
-        LayerRecord(
-            name=layer.name,
-            type=layer.type,
-            shape=tuple(layer.shape),
-            macs=layer.macs,
-            density=layer.retained / layer.weight_count if layer.weight_count else 0.0,
-            weight_bits=layer.bits,
-            activation_bits=layer.activation_bits,
-            dropped=layer.dropped,
-            factor_of=factors.get(layer.name),
-        )
-        for layer in costs.per_layer
-    ]
-
-
-def _sum_by_key(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for part in found:
-        for name, value in part.items():
-            total[name] = total.get(name, 0.0) + value
-    return total

@@ -20,7 +20,7 @@ from autoreg.trial.loop import forward, phase_seed
 from autoreg.trial.sensitivity import guessed_curves, measured_curves
 from autoreg.trial.setup import Setup
 
-Asked = tuple[str, Mapping[str, Any], tuple[str, ...]]
+CurveRequest = tuple[str, Mapping[str, Any], tuple[str, ...]]
 """Arguments of `Reference.curves`."""
 
 
@@ -69,12 +69,14 @@ class Reference:
 
         Measured when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
         """
-        key, asked = _what_is_measured(subject, parameters, dropped)
+        key, asked = _curve_request(subject, parameters, dropped)
         if key not in self._curves:
-            self._curves[key] = self._measure(*asked)
+            self._curves[key] = self._compute_curves(*asked)
         return self._curves[key]
 
-    def _measure(self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
+    def _compute_curves(
+        self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]
+    ) -> dict[str, Curve]:
         setup = self._setup
         scores = self.scores(method_of(parameters.get("criterion", "magnitude")))
         batches = calibration_batches(setup, setup.task.folds[0])
@@ -94,30 +96,32 @@ class Reference:
         return self._distances
 
 
-class Untrained(Reference):
+class UntrainedReference(Reference):
     """A reference for checks before anything trains: levels that could be, at no cost.
 
-    Its network is untrained and curves are guessed from weights; `asked` holds what curves it was asked for, which a
-    study measures before its trials begin.
+    Its network is untrained and curves are guessed from weights; `requested` holds which curves were wanted: a study
+    measures them before its trials begin.
     """
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup, lambda: setup.fresh_model(0))
-        self.asked: list[Asked] = []
+        self.requested: list[CurveRequest] = []
 
-    def _measure(self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> dict[str, Curve]:
-        self.asked.append((subject, parameters, dropped))
+    def _compute_curves(
+        self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]
+    ) -> dict[str, Curve]:
+        self.requested.append((subject, parameters, dropped))
         scores = self.scores(method_of(parameters.get("criterion", "magnitude")))
         return guessed_curves(self._setup, (subject, parameters), scores, dropped)
 
 
-MATTERS = ("criterion", "round_to", "granularity", "symmetric")
+CURVE_PARAMETERS = ("criterion", "round_to", "granularity", "symmetric")
 """Parameters that curves depend on: amount, allocation and schedule change nothing."""
 
 
-def _what_is_measured(subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> tuple[str, Asked]:
+def _curve_request(subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> tuple[str, CurveRequest]:
     """A key of what curves depend on, and the arguments that measure them."""
-    known = {name: value for name, value in parameters.items() if name in MATTERS}
+    known = {name: value for name, value in parameters.items() if name in CURVE_PARAMETERS}
     asked = (subject, known, dropped if subject == "channel" else ())
     return repr(asked), asked
 

@@ -30,7 +30,7 @@ from autoreg.sensitivity.curves import Dense, Variant, curves, weights_set
 from autoreg.tasks.batches import batch_size_of, logits_of, tensors_of
 from autoreg.trial.loop import forward, re_estimate, steps_in
 from autoreg.trial.setup import Setup
-from autoreg.trial.store import Entry
+from autoreg.trial.store import StoreEntry
 
 SHARES = (0.0, 0.3, 0.5, 0.65, 0.75, 0.82, 0.88, 0.92, 0.95, 0.97, 0.985, 1.0)
 """Shares removed at which every layer is measured; at the last as much goes as can."""
@@ -172,7 +172,9 @@ def _rounded(
         yield model
 
 
-def _measured(model: nn.Module, setup: Setup, batches: list[Any], ladder: _Ladder) -> tuple[Entry, dict[str, float]]:
+def _measured(
+    model: nn.Module, setup: Setup, batches: list[Any], ladder: _Ladder
+) -> tuple[StoreEntry, dict[str, float]]:
     task = setup.task
     looked = 0
 
@@ -193,7 +195,7 @@ def _measured(model: nn.Module, setup: Setup, batches: list[Any], ladder: _Ladde
     trained = steps_in(train) * batch_size_of(next(iter(train)))
     passes = looked * (2 if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()) else 1)
     spent = {"seconds": time.perf_counter() - begun, "epochs": FORWARD * passes * samples / trained}
-    return Entry(tensors, {"spent": spent}), spent
+    return StoreEntry(tensors, {"spent": spent}), spent
 
 
 def _digest(model: nn.Module, scores: Mapping[str, Tensor], batches: list[Any]) -> str:

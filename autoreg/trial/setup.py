@@ -33,7 +33,7 @@ _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "network", "sensiti
 
 
 @dataclass(frozen=True)
-class Options:
+class TrialOptions:
     """How trials are carried out, beside task and recipe.
 
     Attributes:
@@ -62,7 +62,7 @@ class Setup:
         InputError: the device is not here.
     """
 
-    def __init__(self, task: Task, options: Options) -> None:
+    def __init__(self, task: Task, options: TrialOptions) -> None:
         torch.set_num_threads(options.threads)
         self.task = task
         self.options = options

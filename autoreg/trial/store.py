@@ -27,7 +27,7 @@ DEFAULT_CAP = 2 * 1024**3
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """What a finished phase left: tensors by name (on the CPU) and a JSON description."""
 
     tensors: Mapping[str, torch.Tensor]
@@ -54,7 +54,7 @@ class Store:
         """Whether entry `key` is there."""
         return (self.path(key) / "meta.json").exists()
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: str) -> StoreEntry | None:
         """Entry `key`, marked as just used; None where there is none or it went while being read."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -66,9 +66,9 @@ class Store:
             os.utime(folder / "meta.json")
         except (OSError, SafetensorError, json.JSONDecodeError):
             return None
-        return Entry(tensors, meta)
+        return StoreEntry(tensors, meta)
 
-    def put(self, key: str, entry: Entry) -> None:
+    def put(self, key: str, entry: StoreEntry) -> None:
         """Store `entry` under `key`; a whole entry that is there already stays.
 
         A full disk does not end the trial: the entry is dropped and work goes on unshared.

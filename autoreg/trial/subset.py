@@ -21,7 +21,7 @@ from autoreg.tasks.batches import tensors_of
 from autoreg.tasks.loader import BatchLoader
 from autoreg.tasks.subset import Bank, FloatArray, IntArray, easy_sets, represent
 from autoreg.trial.loop import seeded, steps_in
-from autoreg.trial.store import Entry, Store
+from autoreg.trial.store import Store, StoreEntry
 
 CHUNK = 1024
 """Rows that are read at a time."""
@@ -142,7 +142,7 @@ class Subsets:
             return np.asarray(entry.tensors[name].numpy())
         made = make()
         if self.store is not None:
-            self.store.put(key, Entry({name: torch.from_numpy(made)}, {}))
+            self.store.put(key, StoreEntry({name: torch.from_numpy(made)}, {}))
         return made
 
 

@@ -31,9 +31,11 @@ from autoreg.errors import InputError  # noqa: E402
 from autoreg.files import write_whole  # noqa: E402
 from autoreg.plan import method_of  # noqa: E402
 from autoreg.space.recipe import canonical_json  # noqa: E402
-from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics  # noqa: E402
+from autoreg.trial.objective import TaskObjective  # noqa: E402
 from autoreg.trial.resolve import resolve  # noqa: E402
-from autoreg.trial.setup import Options  # noqa: E402
+from autoreg.trial.setup import TrialOptions  # noqa: E402
+from autoreg.trial.summary import cost_metrics  # noqa: E402
+from autoreg.trial.task_ref import TaskRef  # noqa: E402
 from benchmarks.tables.grids import GRIDS, Grid, grid_of  # noqa: E402
 from benchmarks.tables.sharing import Kept, SharingChain  # noqa: E402
 
@@ -55,7 +57,7 @@ class Column:
 
     def __init__(self, grid: Grid, data: Mapping[str, str], number: int, scratch: str) -> None:
         ref = TaskRef(grid.task, {**grid.params, **data})
-        objective = TaskObjective(ref, Options(scratch, cache=False, device="cpu"), latency=False)
+        objective = TaskObjective(ref, TrialOptions(scratch, cache=False, device="cpu"), latency=False)
         self.setup, self.reference = objective.setup, objective.reference
         self.seed = grid.seeds[number]
         folds = self.setup.task.folds
@@ -65,7 +67,7 @@ class Column:
             )
         self.fold = folds[number % len(folds)]
         self.recipes = [self.setup.complete(config) for config in grid.configs()]
-        self.prefixes = [objective.prefix(recipe) for recipe in self.recipes]
+        self.prefixes = [objective.training_key(recipe) for recipe in self.recipes]
         self.kept = Kept()
 
     def costs(self) -> list[dict[str, float]]:

@@ -18,8 +18,9 @@ from typing import Any
 
 from autoreg.space import Space
 from autoreg.trial.loop import NonFiniteLossError
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from autoreg.trial_info import TrialInfo
 from benchmarks.tables.table import Config, key_of
 
@@ -167,7 +168,7 @@ class Digits:
         weakref.finalize(self, shutil.rmtree, store, ignore_errors=True)
         self._complete: dict[Any, Mapping[str, Any]] = {}
         self.objective = TaskObjective(
-            TaskRef(TASK, PARAMS), Options(store, device="cpu", threads=1), latency=False, rungs=False
+            TaskRef(TASK, PARAMS), TrialOptions(store, device="cpu", threads=1), latency=False, rungs=False
         )
 
     @cached_property
@@ -190,7 +191,7 @@ class Digits:
 
     def phases(self, config: Mapping[str, Any]) -> list[tuple[str, str, float]]:
         """Name, key and weighted epochs of each phase, in order; keys know nothing of seeds."""
-        phases = self.objective._phases(self.complete(config))
+        phases = self.objective.phases(self.complete(config))
         return [(phase.name, phase.key[:KEY_DIGITS], float(phase.epochs)) for phase in phases]
 
     def run(self, config: Mapping[str, Any], seed: int) -> Tried:
@@ -199,7 +200,7 @@ class Digits:
         recipe = self.complete(config)
         wall, used = time.perf_counter(), time.process_time()
         try:
-            found = self.objective.carry_out(recipe, reports, test=True)
+            found = self.objective.evaluate(recipe, reports, test=True)
         except NonFiniteLossError:
             return Tried(self.chance, self.chance, {}, diverged=True)
         busy = (time.process_time() - used) / max(time.perf_counter() - wall, 1e-9)

@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
 from autoreg.plan import Phase
 from autoreg.space.recipe import canonical_json
-from autoreg.trial.chain import Chain
-from autoreg.trial.loop import NonFiniteLossError, evaluate, phase_seed, seeded
+from autoreg.trial.chain import TRAINING_PHASES, Chain
+from autoreg.trial.compression_phases import quantize_at_once, sparsify_at_once
+from autoreg.trial.loop import NonFiniteLossError, evaluate
 from autoreg.trial.model_state import ModelState, baked_copy
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Setup
+from autoreg.trial.training_phase import TrainPhase
 
 KEY_DIGITS = 12
 
@@ -84,7 +85,7 @@ class SharingChain(Chain):
     ) -> None:
         super().__init__(setup, reference, config, seed=seed, fold=fold)
         self.kept = kept
-        self.own = [phase for phase in self.phases if phase.name in ("train", "tune")][-1]
+        self.own = [phase for phase in self.phases if phase.name in TRAINING_PHASES][-1]
         levels = self.levels.to_dict()
         structure = [config["sparsity"], config["layers"]["drop"], {**levels, "weight_bits": 0, "activation_bits": 0}]
         self._structure = canonical_json(structure)
@@ -95,13 +96,13 @@ class SharingChain(Chain):
         """Carry the recipe out."""
         quality = self.setup.task.quality
         try:
-            carried = self._start()
+            state = self.initial_state()
             for phase in self.phases[:-1]:
-                carried = self._phase(phase, carried)
+                state = self.state_after(phase, state)
             begun = time.process_time()
-            model, validation = self._scored(carried)
+            model, validation = self._scored(state)
             self.kept.seconds[self.phases[-1].key] = time.process_time() - begun
-            test = evaluate(model, self.setup.task, self.loaders["test"], self.setup.device)[quality]
+            test = evaluate(model, self.setup.task, self.context.loaders["test"], self.setup.device)[quality]
             rungs = [self._rung_error(epoch) for epoch in range(1, int(self.own.settings["epochs"]) + 1)]
         except NonFiniteLossError:
             chance, steps = self.setup.task.chance, int(self.own.settings["epochs"]) + 1
@@ -114,14 +115,15 @@ class SharingChain(Chain):
         seconds = [round(self.kept.seconds.get(phase.key, 0.0), 4) for phase in self.phases]
         return [(p.key[:KEY_DIGITS], float(p.epochs), took) for p, took in zip(self.phases, seconds, strict=True)]
 
-    def _phase(self, phase: Phase, carried: ModelState) -> ModelState:
+    def state_after(self, phase: Phase, state: ModelState) -> ModelState:
+        """The network after a phase, computed once for all recipes that share it."""
         kept = self.kept
         if phase.key not in kept.models:
             if phase.key in kept.diverged:
                 raise NonFiniteLossError(f"{phase.name} diverged")
             begun = time.process_time()
             try:
-                done = self._work(phase, carried)
+                done = self._train(phase, state) if phase.name in TRAINING_PHASES else self.compute(phase, state)
             except NonFiniteLossError:
                 kept.diverged.add(phase.key)
                 raise
@@ -132,46 +134,45 @@ class SharingChain(Chain):
             kept.models[phase.key] = done
         return _copy(kept.models[phase.key])
 
-    def _scored(self, carried: ModelState) -> tuple[nn.Module, float]:
+    def _scored(self, state: ModelState) -> tuple[nn.Module, float]:
         """The model re-normalized, in place since nobody else has it, and its validation error."""
-        task, model = self.setup.task, carried.model
+        task, model = self.setup.task, state.model
         model.__deepcopy__ = lambda memo: model  # type: ignore[assignment]  # copying quantizers is half the time
         with parametrize.cached():  # weights stand still here
-            model = self._normalized(model)
-            metrics = evaluate(model, task, self.loaders["validation"], self.setup.device)
+            model = self.context.normalized(model)
+            metrics = evaluate(model, task, self.context.loaders["validation"], self.setup.device)
         del model.__deepcopy__
         return model, metrics[task.quality]
 
-    def _train(self, phase: Phase, carried: ModelState, generator: torch.Generator) -> ModelState:
-        settings, count = phase.settings, int(phase.settings["epochs"])
-        carried = self._select(settings, carried)
-        run = self._run(settings, carried, count, 1.0, generator)
-        curve: list[float] = []
-        for epoch in range(count):
-            curve += self._fit(run, phase, range(epoch, epoch + 1))
-            if phase.key == self.own.key and epoch + 1 < count:
-                self.kept.epochs[phase.key, epoch + 1] = carried.with_model(baked_copy(run.state.model))
-        done = carried.with_model(run.finish(), curve=(*carried.curve, *curve))
-        if phase.key == self.own.key:
-            self.kept.epochs[phase.key, count] = _copy(done)
+    def _train(self, phase: Phase, state: ModelState) -> ModelState:
+        """A training phase; of the recipe's own, the network after every epoch is kept."""
+        with self.context.seeded(phase.name) as generator:
+            training = TrainPhase(self.context, phase, state, generator)
+            own = phase.key == self.own.key
+            for epoch in range(1, training.epochs if own else 1):
+                self.kept.epochs[phase.key, epoch] = training.advance(epoch)
+            done = training.advance(training.epochs)
+        if own:
+            self.kept.epochs[phase.key, training.epochs] = _copy(done)
         return done
 
     def _rung_error(self, epoch: int) -> tuple[float, float]:
-        """Error of the compressed copy after an epoch of training, as `Chain._rung` scores it, and its seconds."""
+        """Error of the compressed copy after an epoch of training, as a chain scores it at a rung, and its seconds."""
         key, part = (self.own.key, epoch, self._compressed), (self.own.key, epoch, self._structure)
         if key not in self.kept.rungs:
-            with seeded(phase_seed(self.seed, self.fold, "rung", epoch)) as generator:
+            with self.context.seeded("rung", epoch) as generator:
                 if part not in self.kept.sparse:
                     begun = time.process_time()
-                    sparse = self._sparse_at_once(_copy(self.kept.epochs[self.own.key, epoch]), generator)
+                    epochs = self.kept.epochs
+                    sparse = sparsify_at_once(self.context, _copy(epochs[self.own.key, epoch]), generator)
                     sparse = sparse.with_model(baked_copy(sparse.model))
                     self.kept.sparse[part] = sparse, time.process_time() - begun
                 sparse, shared = self.kept.sparse[part]
                 begun = time.process_time()
-                _, error = self._scored(self._quantized(_copy(sparse), learned=False))
+                _, error = self._scored(quantize_at_once(self.context, _copy(sparse)))
             self.kept.rungs[key] = error, shared + time.process_time() - begun
         return self.kept.rungs[key]
 
 
-def _copy(carried: ModelState) -> ModelState:
-    return carried.with_model(copy.deepcopy(carried.model))
+def _copy(state: ModelState) -> ModelState:
+    return state.with_model(copy.deepcopy(state.model))

@@ -13,8 +13,9 @@ import pytest
 
 from autoreg.errors import InputError
 from autoreg.tasks.digits import DigitsTask
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from autoreg.trial_info import TrialInfo
 from benchmarks.tables.build import Column, build, build_column, part, read_part
 from benchmarks.tables.grids import GRIDS, QUANTIZATION, UNCOMPRESSED, Grid
@@ -76,7 +77,7 @@ def column(tmp_path: Path) -> Column:
 
 def test_results_are_those_of_the_packages_own_trials(tmp_path: Path, column: Column) -> None:
     objective = TaskObjective(
-        TaskRef("digits", PARAMS), Options(str(tmp_path / "store"), device="cpu"), latency=False, rungs=True
+        TaskRef("digits", PARAMS), TrialOptions(str(tmp_path / "store"), device="cpu"), latency=False, rungs=True
     )
     own = {"training": TRAINING}
     recipes: list[dict[str, Any]] = [
@@ -90,7 +91,7 @@ def test_results_are_those_of_the_packages_own_trials(tmp_path: Path, column: Co
     for recipe in [*recipes, *recipes[:2]]:
         config = column.setup.complete(recipe)
         trial = Trial(seed=1)
-        metrics = objective.carry_out(config, trial, test=True)
+        metrics = objective.evaluate(config, trial, test=True)
         found = column.chain(config).found()
         assert found.validation == metrics["error"]
         assert found.test == trial.info.test_metrics["test"]["error"]

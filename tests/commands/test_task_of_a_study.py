@@ -9,7 +9,7 @@ import pytest
 
 from autoreg.commands.check import check_file
 from autoreg.errors import InputError
-from autoreg.trial.objective import TaskRef
+from autoreg.trial.task_ref import TaskRef
 
 STUDY = "task: {TASK: {PARAMS}}\nspace: {training: {lr: [0.1, 0.2]}}\nobjectives: {error: min}\nbudget: {trials: 2}\n"
 

@@ -24,8 +24,10 @@ from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import profile, shared_weights
 from autoreg.tasks import Task
 from autoreg.trial.attach import attach
-from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.summary import cost_metrics
+from autoreg.trial.task_ref import TaskRef
 
 VOCABULARY, WIDTH, HEADS, DEPTH, HIDDEN, PLACES, LENGTH = 50, 12, 3, 2, 20, 16, 7
 TOKENS = torch.randint(0, VOCABULARY, (2, LENGTH), generator=torch.Generator().manual_seed(0))
@@ -283,7 +285,7 @@ class Text(Task):
 
 @pytest.fixture
 def objective(tmp_path: Path) -> TaskObjective:
-    return TaskObjective(TaskRef(Text(), {}), Options(str(tmp_path / "store")), latency=False, rungs=False)
+    return TaskObjective(TaskRef(Text(), {}), TrialOptions(str(tmp_path / "store")), latency=False, rungs=False)
 
 
 def test_given_weights_of_a_conv1d_model_are_those_of_the_task(objective: TaskObjective) -> None:
@@ -316,7 +318,7 @@ def test_recipes_on_gpt2_cost_what_was_predicted(name: str, objective: TaskObjec
     chain = objective.chain(config, seed=0, fold=setup.task.folds[0])
     outcome = chain.run()
     assert cost_metrics(objective.count(outcome)) == objective.costs(config)
-    model: Any = outcome.carried.model
+    model: Any = outcome.state.model
     assert model.lm_head.weight is model.transformer.wte.weight
     assert "lm_head" not in {*outcome.levels.retained, *outcome.levels.weight_bits, *outcome.levels.activation_bits}
     dense = objective.costs(setup.dense)

@@ -23,8 +23,9 @@ from autoreg.study.export import export_recipe, logged_quality
 from autoreg.study.final_evaluation import export_front
 from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from autoreg.trial_info import TrialInfo
 
 
@@ -60,7 +61,7 @@ class Unknown(Rows):
 def objective(tmp_path: Path) -> Iterator[TaskObjective]:
     """Of rows, on one thread."""
     threads = torch.get_num_threads()
-    yield TaskObjective(TaskRef(Rows(), {}), Options(str(tmp_path / "store")), latency=False, rungs=False)
+    yield TaskObjective(TaskRef(Rows(), {}), TrialOptions(str(tmp_path / "store")), latency=False, rungs=False)
     torch.set_num_threads(threads)
 
 
@@ -126,7 +127,7 @@ def test_the_quality_of_the_first_fold_is_read_from_the_log() -> None:
 @pytest.mark.filterwarnings("ignore:costs. not everything can be counted")
 def test_a_network_that_onnx_cannot_take_is_searched_without_latency(tmp_path: Path) -> None:
     """With a note; where latency is asked for, and where a file is, one line says why."""
-    objective = TaskObjective(TaskRef(Unknown(), {}), Options(str(tmp_path / "store")), rungs=False)
+    objective = TaskObjective(TaskRef(Unknown(), {}), TrialOptions(str(tmp_path / "store")), rungs=False)
     config, trial = objective.setup.complete({}), Trial(seed=0)
     metrics = objective(config, trial)
     assert "latency_ms" not in metrics
@@ -146,7 +147,7 @@ def test_files_of_a_front_that_cannot_be_written_cost_their_rows(tmp_path: Path)
     """A network that ONNX cannot take, and a folder that cannot be made: said in the row, the others go on."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for name, task in (("known", Rows()), ("unknown", Unknown()), ("blocked", Rows())):
-        objective = TaskObjective(TaskRef(task, {}), Options(str(tmp_path / "store")), latency=False, rungs=False)
+        objective = TaskObjective(TaskRef(task, {}), TrialOptions(str(tmp_path / "store")), latency=False, rungs=False)
         config = objective.setup.complete({})
         record = Record(0, config, "random", 0, {}, metrics=objective(config, Trial(seed=0)))
         if name == "blocked":

@@ -112,7 +112,7 @@ def test_every_recipe_of_a_shipped_study_has_its_uncompressed_prefix_in_the_spac
         prefix = study.uncompressed(config)
         assert prefix is not None
         assert not is_compressed(prefix)
-        assert study.objective.prefix(prefix) == study.objective.prefix(config)
+        assert study.objective.training_key(prefix) == study.objective.training_key(config)
 
 
 def own_task(tmp_path: Path, store: Path, drop: str) -> TaskStudy:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from autoreg.engine.log.trial import Trial
 from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 
 
 class Block(nn.Module):
@@ -51,7 +52,7 @@ class TinyTask(Task):
 @pytest.fixture
 def objective(tmp_path: Path) -> TaskObjective:
     """The tiny task as an objective, with a store of its own."""
-    return TaskObjective(TaskRef(TinyTask(), {}), Options(str(tmp_path / "store")), latency=False)
+    return TaskObjective(TaskRef(TinyTask(), {}), TrialOptions(str(tmp_path / "store")), latency=False)
 
 
 def evaluate(objective: TaskObjective, recipe: dict[str, Any], seed: int = 0) -> tuple[dict[str, float], Trial]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from filelock import Timeout
 
 from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.log.trial import Trial
-from autoreg.locks import take_lock
 from autoreg.methods import registry
-from autoreg.plan import is_compressed, uncompressed
+from autoreg.plan import content_hash, is_compressed, uncompressed
 from autoreg.space import Space
 from autoreg.trial.model_state import baked_copy, plain_name
-from autoreg.trial.objective import TaskObjective, TaskRef, cost_metrics
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.phase_store import snapshot_key
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.summary import cost_metrics
+from autoreg.trial.task_ref import TaskRef
 from tests.trial.conftest import TinyTask, evaluate
 
 
@@ -205,7 +207,7 @@ def test_the_bill_of_a_recipe_is_what_it_pays_and_what_is_done_of_it_is_told(obj
 
     def tell(name: str, trial: Trial) -> float:
         config, number = objective.setup.complete(RECIPES[name]), len(state.records)
-        due = sum(epochs for _, epochs in SharedWorkLedger(objective.price).update(state).remaining(config, 0))
+        due = sum(epochs for _, epochs in SharedWorkLedger(objective.phase_costs).update(state).remaining(config, 0))
         objective(config, trial)
         state.apply({"event": "ask", "trial": number, "config": config, "seed": 0, "costs": {}})
         told = {"event": "tell", "trial": number, "state": "PRUNED" if trial.should_stop() else "COMPLETE"}
@@ -270,7 +272,7 @@ class GivenTask(TinyTask):
 
 
 def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
-    objective = TaskObjective(TaskRef(GivenTask(), {}), Options(str(tmp_path)), latency=False)
+    objective = TaskObjective(TaskRef(GivenTask(), {}), TrialOptions(str(tmp_path)), latency=False)
     assert objective.setup.dense["training"]["start"] == "pretrained"
     metrics, trial = evaluate(objective, {"training": {"epochs": 0, "finetune_epochs": 0}})
     assert trial.info.epochs_requested == trial.info.epochs_run == 0
@@ -278,23 +280,97 @@ def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
     assert metrics["error"] == pytest.approx(float((targets != 3).float().mean()))
 
 
-def test_no_lock_of_the_store_is_held_while_a_stored_phase_is_reported(objective: TaskObjective) -> None:
-    """Who answers a report may want the same entry: held locks would leave both waiting for ever."""
-    evaluate(objective, {})
-    held: list[str] = []
+def test_no_lock_of_the_store_is_held_while_a_report_waits(objective: TaskObjective) -> None:
+    """Who answers a report may want the same entry: held locks would leave both waiting for ever.
+
+    At the rungs of a training that goes on, and of one that is taken from the store.
+    """
+    config = objective.setup.complete({"training": {"epochs": 6, "finetune_epochs": 0}})
+    (key,) = (p.key for p in objective.chain(config, seed=0, fold="all").phases if p.name == "train")
+    free: list[bool] = []
 
     def send(step: int, metrics: dict[str, float]) -> str:
-        for file in (objective.setup.store.folder / "locks").iterdir():
-            try:
-                take_lock(file).release()
-            except Timeout:
-                held.append(file.name)
+        entered = threading.Event()
+
+        def enter() -> None:
+            with objective.setup.store.writing(key):
+                entered.set()
+
+        threading.Thread(target=enter, daemon=True).start()
+        free.append(entered.wait(20))
         return "continue"
 
-    trial = Trial(send=send)
-    objective(objective.setup.dense, trial)
-    assert len(trial.reports) > 0
-    assert held == []
+    for epochs_run in (6, 0):
+        trial = Trial(send=send)
+        objective(config, trial)
+        assert [step for step, _ in trial.reports] == [2, 6]
+        assert trial.info.epochs_run == epochs_run
+    assert free == [True] * 4
+
+
+def test_who_answers_a_report_may_train_the_same_network_meanwhile(objective: TaskObjective) -> None:
+    """Both go on, and both get what one alone gets; the first takes from the store what the other left."""
+    recipe = {"training": {"epochs": 6, "finetune_epochs": 0}, "noise": {"dropout": {"rate": 0.2}}}
+    config = objective.setup.complete(recipe)
+    alone = TaskObjective(objective.ref, replace(objective.options, cache=False), latency=False)
+    expected, unshared = evaluate(alone, recipe)
+    other = TaskObjective(objective.ref, objective.options, latency=False)
+    answers: list[tuple[dict[str, float], Trial]] = []
+
+    def send(step: int, metrics: dict[str, float]) -> str:
+        if not answers:
+            answers.append(evaluate(other, recipe))
+        return "continue"
+
+    first = Trial(send=send)
+    assert objective(config, first) == expected == answers[0][0]
+    assert first.reports == unshared.reports == answers[0][1].reports
+    assert (first.info.epochs_run, answers[0][1].info.epochs_run) == (2, 6)
+
+
+def test_two_trainings_that_leave_each_other_their_rungs_are_one(objective: TaskObjective) -> None:
+    """The second reports the first rung from the store and gets further; the first, answered late, takes over."""
+    recipe = {"training": {"epochs": 18, "finetune_epochs": 0}}
+    config = objective.setup.complete(recipe)
+    alone = TaskObjective(objective.ref, replace(objective.options, cache=False), latency=False)
+    expected, unshared = evaluate(alone, recipe)
+    second: list[Trial] = []
+
+    def stop_at_the_second_rung(step: int, metrics: dict[str, float]) -> str:
+        return "stop" if step == 6 else "continue"
+
+    def send(step: int, metrics: dict[str, float]) -> str:
+        if not second:
+            second.append(Trial(send=stop_at_the_second_rung))
+            TaskObjective(objective.ref, objective.options, latency=False)(config, second[0])
+        return "continue"
+
+    first = Trial(send=send)
+    assert objective(config, first) == expected
+    assert [step for step, _ in first.reports] == [2, 6, 18]
+    assert first.reports == unshared.reports
+    assert second[0].reports == first.reports[:2]
+    assert (first.info.epochs_run, second[0].info.epochs_run) == (18, 6)
+
+
+def test_a_rung_scores_the_network_that_the_recipe_ends_with(objective: TaskObjective) -> None:
+    """Where nothing is trained after compression, the last rung is the result, in eight bits too.
+
+    Statistics of batch norm are re-estimated before ranges of activations are calibrated, as in the phase.
+    """
+    bits = {"weights": {"bits": 4}, "activations": {"bits": 8}}
+    metrics, trial = evaluate(objective, {"quantization": bits, "training": {"epochs": 2, "finetune_epochs": 0}})
+    assert {name: trial.reports[-1][1][name] for name in ("error", "loss")} == {
+        name: metrics[name] for name in ("error", "loss")
+    }
+
+
+def test_no_snapshot_has_the_key_of_its_phase() -> None:
+    """Keys are of all that they stand for: those of one training differ from each other and from its own."""
+    phases = [f"{epoch:064d}" for epoch in range(4)]
+    keys = [snapshot_key(phase, epoch) for phase in phases for epoch in range(4)]
+    assert len({*keys, *phases}) == 20
+    assert {len(key) for key in keys} == {len(content_hash(0))}
 
 
 def test_other_given_weights_are_another_start(tmp_path: Path) -> None:
@@ -303,7 +379,7 @@ def test_other_given_weights_are_another_start(tmp_path: Path) -> None:
             return {**super().pretrained(), "4.bias": torch.eye(10)[5]}
 
     one, other = (
-        TaskObjective(TaskRef(task, {}), Options(str(tmp_path)), latency=False) for task in (GivenTask(), Other())
+        TaskObjective(TaskRef(task, {}), TrialOptions(str(tmp_path)), latency=False) for task in (GivenTask(), Other())
     )
     assert one.setup.given_digest != other.setup.given_digest
     assert {p.key for p in one.chain(one.setup.dense, seed=0, fold="all").phases}.isdisjoint(

@@ -18,11 +18,13 @@ from autoreg.plan import method_of
 from autoreg.space import Space
 from autoreg.study.shipped import shipped
 from autoreg.tasks import Task, load_task
-from autoreg.trial.chain import Outcome
+from autoreg.trial.chain import ChainResult
+from autoreg.trial.compression_phases import compressed_copy
 from autoreg.trial.model_state import ModelState
-from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import Reference
-from autoreg.trial.setup import Options
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 
 RECIPES = 25  # of each space
 
@@ -42,19 +44,18 @@ TASKS: dict[str, Callable[[Path, Path], Task]] = {
 
 def untrained(task: Task, store: Path) -> TaskObjective:
     """The task as an objective whose dense reference is untrained: levels are as explicit as with a trained one."""
-    objective = TaskObjective(TaskRef(task, {}), Options(str(store)), latency=False, rungs=False)
+    objective = TaskObjective(TaskRef(task, {}), TrialOptions(str(store)), latency=False, rungs=False)
     objective._reference = Reference(objective.setup, lambda: objective.setup.fresh_model(0))
     return objective
 
 
-def finished(objective: TaskObjective, config: dict[str, Any], seed: int) -> Outcome:
+def finished(objective: TaskObjective, config: dict[str, Any], seed: int) -> ChainResult:
     """The artifact of a recipe: its structure, its masks and its quantizers, on weights that were never trained."""
     setup = objective.setup
     chain = objective.chain(config, seed=seed, fold=setup.task.folds[0])
-    carried = ModelState(setup.fresh_model(seed))
-    carried = chain._sparse_at_once(carried, torch.Generator().manual_seed(seed))
-    carried = chain._quantized(carried, learned=False)
-    return Outcome(carried, carried.model, {}, chain.levels, chain.paid)
+    state = ModelState(setup.fresh_model(seed))
+    state = compressed_copy(chain.context, state, torch.Generator().manual_seed(seed))
+    return ChainResult(state, state.model, {}, chain.levels, chain.context.work)
 
 
 def test_every_shipped_space_is_tried() -> None:
@@ -78,7 +79,7 @@ def test_random_recipes_cost_to_the_integer_what_was_predicted(
         predicted, counted = predict(setup.profile, outcome.levels), objective.count(outcome)
         assert predicted.totals() == counted.totals(), config
         assert [layer for layer in predicted.per_layer if not layer.dropped] == list(counted.per_layer), config
-        model, levels = outcome.carried.model, outcome.levels.spread()
+        model, levels = outcome.state.model, outcome.levels.spread()
         assert {layer: int(mask.sum()) for layer, mask in masks(model).items()} == dict(levels.retained), config
         held = {layer: code.weight.bits for layer, code in deployable(model).codes.items() if code.weight is not None}
         present = {layer.name for layer in counted.per_layer}

@@ -10,15 +10,16 @@ from autoreg.costs.predict import predict
 from autoreg.engine.log.trial import Trial
 from autoreg.network.surgery.apply import apply_structure
 from autoreg.tasks import load_task
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 
 
 @pytest.mark.parametrize(("schedule", "amount", "heads"), [("one_shot", 0.5, 2), ("gradual", 0.7, 1)])
 def test_heads_leave_in_a_trial(schedule: str, amount: float, heads: int, text_file: Path, tmp_path: Path) -> None:
     """As many as the amount says, and the costs are the predicted ones; the record can be replayed."""
     task = load_task("char_lm", {"path": str(text_file), "context": 16, "width": 32, "heads": 4, "eval_chars": 400})
-    objective = TaskObjective(TaskRef(task, {}), Options(str(tmp_path / "store")), latency=False)
+    objective = TaskObjective(TaskRef(task, {}), TrialOptions(str(tmp_path / "store")), latency=False)
     setup = objective.setup
     channel = {"criterion": "magnitude", "allocation": "uniform", "amount": amount, "schedule": schedule, "round_to": 4}
     training = {"epochs": 1, "finetune_epochs": 2}
@@ -34,7 +35,7 @@ def test_heads_leave_in_a_trial(schedule: str, amount: float, heads: int, text_f
     }
     outcome = objective.chain(config, seed=0, fold=setup.task.folds[0]).run()
     fresh = setup.fresh_model(0)
-    removed = {name: list(indices) for name, indices in outcome.carried.removed.items()}
+    removed = {name: list(indices) for name, indices in outcome.state.removed.items()}
     apply_structure(fresh, setup.example_input, (), removed)
     assert {len(removed[group.id]) for group in groups} == {4 - heads}
-    assert fresh.state_dict().keys() == outcome.carried.model.state_dict().keys()
+    assert fresh.state_dict().keys() == outcome.state.model.state_dict().keys()

@@ -16,7 +16,7 @@ from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 from autoreg.trial.loading import objective_of
-from autoreg.trial.setup import Options, Setup
+from autoreg.trial.setup import Setup, TrialOptions
 from tests.trial.conftest import TinyTask
 
 
@@ -33,8 +33,8 @@ def test_options_are_those_of_the_study(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     said = {"cache": False, "device": "cpu", "threads": 2}
     objective, seed = objective_of(written(tmp_path, options=said))
-    assert (objective.options, seed) == (Options(store, reference_seed=3, **said), 3)
-    assert objective_of(written(tmp_path))[0].options == Options(store, reference_seed=3)
+    assert (objective.options, seed) == (TrialOptions(store, reference_seed=3, **said), 3)
+    assert objective_of(written(tmp_path))[0].options == TrialOptions(store, reference_seed=3)
 
 
 def test_a_study_says_how_its_trials_are_carried_out(tmp_path: Path) -> None:
@@ -53,4 +53,4 @@ def test_a_device_that_is_not_here_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"trials ran on cuda, but PyTorch finds no GPU here"):
         objective_of(folder)
     with pytest.raises(InputError, match="device: cuda is asked for"):
-        Setup(TinyTask(), Options(str(tmp_path), device="cuda"))
+        Setup(TinyTask(), TrialOptions(str(tmp_path), device="cuda"))

@@ -16,9 +16,10 @@ from autoreg.network.surgery.factorize import factorize, spectrum
 from autoreg.network.surgery.factors import factored_weights
 from autoreg.trial.compress import factor
 from autoreg.trial.model_state import ModelState, pack, unpack
-from autoreg.trial.objective import TaskObjective, TaskRef
+from autoreg.trial.objective import TaskObjective
 from autoreg.trial.resolve import resolve
-from autoreg.trial.setup import Options
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from tests.trial.conftest import TinyTask, evaluate
 
 
@@ -63,7 +64,7 @@ def test_predicted_costs_are_counted_ones_and_the_model_has_the_ranks(name: str,
     known = objective.costs(config)
     assert {key: metrics[key] for key in known} == known
     assert known["weights"] < objective.costs(objective.setup.dense)["weights"]
-    carried = objective.chain(config, seed=0, fold="all").run().carried
+    carried = objective.chain(config, seed=0, fold="all").run().state
     assert carried.ranks == levels.ranks
     for layer, rank in levels.ranks.items():
         pair = carried.model.get_submodule(layer)
@@ -94,7 +95,7 @@ def test_the_factors_are_those_of_the_trained_weights(objective: TaskObjective) 
     chain = objective.chain(objective.setup.complete(recipe), seed=0, fold="all")
     expected = chain.trained().model
     factorize(expected, chain.levels.ranks)
-    found = chain.run().carried.model
+    found = chain.run().state.model
     for (name, a), (_, b) in zip(expected.state_dict().items(), found.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
 
@@ -124,7 +125,7 @@ def test_factors_are_trained_where_the_layer_was(objective: TaskObjective) -> No
     assert {"4", "1.0.conv1"} <= set(chain.levels.ranks)
     before = chain.trained().model
     factorize(before, chain.levels.ranks)
-    carried = chain.run().carried
+    carried = chain.run().state
     after, names = dict(carried.model.named_parameters()), dict(before.named_parameters())
     assert carried.trained == ("4.0.weight", "4.1.bias", "4.1.weight")
     assert {name for name in names if not torch.equal(names[name], after[name])} == set(carried.trained)
@@ -149,6 +150,6 @@ class GroupedTask(TinyTask):
 
 
 def test_a_task_that_has_nothing_to_factor_is_refused(tmp_path: Any) -> None:
-    objective = TaskObjective(TaskRef(GroupedTask(), {}), Options(str(tmp_path)), latency=False)
+    objective = TaskObjective(TaskRef(GroupedTask(), {}), TrialOptions(str(tmp_path)), latency=False)
     with pytest.raises(InputError, match="low_rank factors linear layers and convolutions, but the task"):
         objective.costs(objective.setup.complete(low_rank(budget={"amount": 0.4})))

@@ -22,8 +22,9 @@ from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
 from autoreg.trial.compress import quantize
 from autoreg.trial.model_state import pack, unpack
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 
 READ = "encoder.self_attn.out_proj"
 
@@ -57,7 +58,7 @@ class AttentionTask(Task):
 @pytest.fixture
 def objective(tmp_path: Path) -> TaskObjective:
     """The task as an objective, with a store of its own."""
-    return TaskObjective(TaskRef(AttentionTask(), {}), Options(str(tmp_path / "store")), latency=False)
+    return TaskObjective(TaskRef(AttentionTask(), {}), TrialOptions(str(tmp_path / "store")), latency=False)
 
 
 @pytest.mark.filterwarnings("ignore:costs:UserWarning")

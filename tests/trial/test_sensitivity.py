@@ -14,10 +14,11 @@ from autoreg.costs.predict import groups_after, predict
 from autoreg.errors import InputError
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.trial.loop import re_estimate
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.reference import Reference, Untrained, calibration_batches
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.reference import Reference, UntrainedReference, calibration_batches
 from autoreg.trial.resolve import resolve
-from autoreg.trial.setup import Options
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from tests.trial.conftest import TinyTask, evaluate
 
 
@@ -111,14 +112,14 @@ def test_bits_divided_by_sensitivity_lose_no_more_outputs_than_even_ones_in_sum(
 
 
 def test_what_cannot_divide_bits_is_refused(objective: TaskObjective) -> None:
-    setup, reference = objective.setup, Untrained(objective.setup)
+    setup, reference = objective.setup, UntrainedReference(objective.setup)
     with pytest.raises(InputError, match="erk divides no bits; allowed here: uniform, sensitivity"):
         resolve(setup.complete(mixed(4, "erk")), setup, reference)
     with pytest.raises(InputError, match="divides one number of bits"):
         resolve(setup.complete(mixed({"per_layer": {"*": 4}})), setup, reference)
     even = resolve(setup.complete(mixed(32)), setup, reference)
     assert set(even.weight_bits.values()) == {32}
-    assert not reference.asked
+    assert not reference.requested
 
 
 def test_recipes_that_get_other_bits_never_share_a_phase(objective: TaskObjective) -> None:
@@ -131,7 +132,7 @@ def test_recipes_that_get_other_bits_never_share_a_phase(objective: TaskObjectiv
 
 def test_measured_once_and_then_taken_from_the_store(tmp_path: Path) -> None:
     def made() -> TaskObjective:
-        return TaskObjective(TaskRef(TinyTask(), {}), Options(str(tmp_path)), latency=False)
+        return TaskObjective(TaskRef(TinyTask(), {}), TrialOptions(str(tmp_path)), latency=False)
 
     first, second = made(), made()
     recipes = [sparse("weight", 0.5), sparse("weight", 0.9, schedule="gradual"), sparse("channel", 0.5)]
@@ -144,14 +145,14 @@ def test_measured_once_and_then_taken_from_the_store(tmp_path: Path) -> None:
 
 def test_before_anything_trains_levels_are_guessed_and_what_was_asked_for_is_noted(objective: TaskObjective) -> None:
     setup = objective.setup
-    untrained = Untrained(setup)
+    untrained = UntrainedReference(setup)
     for recipe in (sparse("weight", 0.5), sparse("weight", 0.8), sparse("channel", 0.5, round_to=1)):
         costs = predict(setup.profile, resolve(setup.complete(recipe), setup, untrained))
         assert costs.params < predict(setup.profile).params or costs.bytes < predict(setup.profile).bytes
-    assert [asked[0] for asked in untrained.asked] == ["weight", "channel"]
+    assert [request[0] for request in untrained.requested] == ["weight", "channel"]
     trained = Reference(setup, lambda: setup.fresh_model(0))
-    for asked in untrained.asked:
-        trained.curves(*asked)
+    for request in untrained.requested:
+        trained.curves(*request)
     before = dict(trained.spent)
     trained.curves("weight", setup.complete(sparse("weight", 0.7))["sparsity"]["weight"])
     assert trained.spent == before

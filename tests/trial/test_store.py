@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from autoreg.trial.store import Entry, Store
+from autoreg.trial.store import Store, StoreEntry
 
 
-def entry(value: float, size: int = 10) -> Entry:
-    return Entry({"w": torch.full((size,), value), "n": torch.tensor(3)}, {"note": value})
+def entry(value: float, size: int = 10) -> StoreEntry:
+    return StoreEntry({"w": torch.full((size,), value), "n": torch.tensor(3)}, {"note": value})
 
 
 def test_an_entry_comes_back_as_it_was(tmp_path: Path) -> None:

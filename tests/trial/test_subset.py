@@ -22,10 +22,12 @@ from autoreg.errors import InputError
 from autoreg.tasks import Task
 from autoreg.tasks.loader import BatchLoader
 from autoreg.tasks.subset import EASY_SETS
-from autoreg.trial.objective import TaskObjective, TaskRef
-from autoreg.trial.setup import Options
+from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
 from autoreg.trial.store import Store
 from autoreg.trial.subset import Subsets
+from autoreg.trial.task_ref import TaskRef
+from autoreg.trial.training_phase import epoch_loader
 from tests.trial.conftest import TinyTask, evaluate
 
 SHARE = {"training": {"share": 0.25}}
@@ -60,18 +62,18 @@ def test_a_training_begins_with_easy_sets_and_draws_others_every_epoch(objective
     subsets = objective.setup.subsets("all")
     easy = subsets.easy(0.25)
     assert easy is not None
-    all_rows = chain.loaders["train"].rows.indices
-    sets = [set(chain._loader(train, epoch).rows.indices.tolist()) for epoch in range(9)]
+    all_rows = chain.context.loaders["train"].rows.indices
+    sets = [set(epoch_loader(chain.context, train, epoch).rows.indices.tolist()) for epoch in range(9)]
     assert all(len(one) == 25 for one in sets)
     for epoch in (0, 1):  # a sixth of nine epochs, rounded up
         assert sets[epoch] == set(all_rows[torch.from_numpy(easy[epoch])].tolist())
     assert len({tuple(sorted(one)) for one in sets[2:]}) == 7
     again = objective.chain(config, seed=0, fold="all")
-    assert set(again._loader(train, 5).rows.indices.tolist()) == sets[5]
+    assert set(epoch_loader(again.context, train, 5).rows.indices.tolist()) == sets[5]
     other = objective.chain(config, seed=1, fold="all")
-    assert set(other._loader(train, 5).rows.indices.tolist()) != sets[5]
+    assert set(epoch_loader(other.context, train, 5).rows.indices.tolist()) != sets[5]
     assert tune.name == "sparsify"
-    assert set(chain._loader(tune, 0).rows.indices.tolist()) not in (sets[0], sets[1])
+    assert set(epoch_loader(chain.context, tune, 0).rows.indices.tolist()) not in (sets[0], sets[1])
 
 
 def test_classes_keep_their_share_and_no_row_of_another_split_is_seen(objective: TaskObjective) -> None:
@@ -214,6 +216,6 @@ class Listed(TinyTask):
 
 def test_a_trial_that_asks_for_a_share_of_such_a_task_says_why_not(tmp_path: Path) -> None:
     task: Task = Listed()
-    objective = TaskObjective(TaskRef(task, {}), Options(str(tmp_path)), latency=False)
+    objective = TaskObjective(TaskRef(task, {}), TrialOptions(str(tmp_path)), latency=False)
     with pytest.raises(InputError, match=r"training\.share: task 'listed'"):
         evaluate(objective, SHARE)

@@ -1,0 +1,126 @@
+"""How a phase trains: its data, the methods at work in it, and epochs one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from autoreg.methods import create
+from autoreg.methods.layers.selectors import select_parameters
+from autoreg.plan import Phase, method_of, share_of
+from autoreg.tasks.splits import seed_loaders
+from autoreg.tasks.subset import EASY_FRACTION
+from autoreg.trial.context import PhaseContext
+from autoreg.trial.loop import fit, forward, make_optimizer, steps_in
+from autoreg.trial.model_state import ModelState, baked_copy, freeze_except
+from autoreg.trial.reference import calibration_batches
+from autoreg.trial.run import Run
+
+
+class TrainPhase:
+    """A training phase that goes on to one epoch after another, so that it can be scored on its way.
+
+    Args:
+        context: the recipe.
+        phase: `train` or `tune`.
+        state: the network that is trained, in place.
+        generator: source of randomness of the recipe's methods.
+    """
+
+    def __init__(self, context: PhaseContext, phase: Phase, state: ModelState, generator: torch.Generator) -> None:
+        self.context, self.phase = context, phase
+        self.state = select_trained(context, phase.settings, state)
+        self.epochs = int(phase.settings["epochs"])
+        self.run = make_run(context, phase.settings, self.state, self.epochs, generator)
+        self._losses: list[float] = []
+        self._epoch = 0
+
+    def advance(self, epoch: int) -> ModelState:
+        """Train up to the end of an epoch, counted from 1.
+
+        Returns:
+            Before the last epoch a copy, from which training does not go on; after it the finished network.
+        """
+        self._losses += train_epochs(self.context, self.run, self.phase, range(self._epoch, epoch))
+        self._epoch = epoch
+        if epoch < self.epochs:
+            return self.state.with_model(baked_copy(self.run.state.model))
+        return self.state.with_model(self.run.finish(), curve=(*self.state.curve, *self._losses))
+
+
+def select_trained(context: PhaseContext, settings: Mapping[str, Any], state: ModelState) -> ModelState:
+    """Choose the parameters that a phase trains, and freeze the others."""
+    name, parameters = method_of(settings["train"])
+    if name == "all":
+        freeze_except(state.model, None)
+        return state
+    selector, task = create("train", name, parameters), context.setup.task
+    batches = calibration_batches(context.setup, context.fold)
+    names = select_parameters(selector, state.model, batches, lambda m, b: forward(m, task, b), task.loss)
+    trained = tuple(sorted(names))
+    freeze_except(state.model, trained)
+    return state.with_model(state.model, trained=trained)
+
+
+def make_run(
+    context: PhaseContext,
+    settings: Mapping[str, Any],
+    state: ModelState,
+    epochs: int,
+    generator: torch.Generator,
+    *,
+    rate: float = 1.0,
+    extra: Sequence[Any] = (),
+) -> Run:
+    """Set the recipe's methods to work over a phase.
+
+    Args:
+        context: the recipe.
+        settings: of the phase.
+        state: the network that is trained.
+        epochs: length of the phase.
+        generator: source of randomness of the methods.
+        rate: factor on the learning rate.
+        extra: further objects with hooks, after the recipe's own.
+    """
+    kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
+    methods = [create(kind, *method_of(settings[kind])) for kind in kinds if settings[kind] != "none"]
+    share = share_of(settings)
+    whole = share == 1
+    steps = steps_in(context.loaders["train"]) if whole else context.setup.subsets(context.fold).steps(share)
+    run = Run(state.model, None, (*methods, *extra), epochs=epochs, steps_per_epoch=steps, generator=generator)
+    freeze_except(state.model, state.trained)
+    run.state.optimizer = make_optimizer(state.model, settings, rate)  # after methods added or replaced parameters
+    return run
+
+
+def train_epochs(context: PhaseContext, run: Run, phase: Phase, epochs: range) -> list[float]:
+    """Train for some epochs, counted from 0; returns the mean loss of each."""
+    setup, settings = context.setup, phase.settings
+    losses: list[float] = []
+    for epoch in epochs:  # seeded epoch by epoch, so that what happens between epochs changes nothing
+        loader = epoch_loader(context, phase, epoch)
+        seed_loaders(loader, context.seed_of(phase.name, epoch))
+        losses += fit(
+            run,
+            setup.task,
+            loader,
+            epochs=range(epoch, epoch + 1),
+            device=setup.device,
+            between=setup.lock.shared,
+            schedule=settings.get("schedule", "cosine"),
+        )
+        context.work.epochs_run += phase.epochs / int(settings["epochs"])
+    return losses
+
+
+def epoch_loader(context: PhaseContext, phase: Phase, epoch: int) -> Any:
+    """The training data of an epoch: all of it, or a fraction; a training begins with easy subsets."""
+    share = share_of(phase.settings)
+    if share == 1:
+        return context.loaders["train"]
+    easy = phase.name == "train" and epoch < EASY_FRACTION * int(phase.settings["epochs"])
+    seed = context.seed_of(phase.name, epoch, "subset")
+    return context.setup.subsets(context.fold).loader(share, seed, epoch if easy else None)
