@@ -20,6 +20,8 @@ class _LazyModule:
         self.__name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "__wrapped__":  # asked of everything by inspect and doctest, which want no import
+            raise AttributeError(attribute)
         return getattr(importlib.import_module(self.__name), attribute)
 
     def __repr__(self) -> str:
