@@ -162,7 +162,8 @@ class Engine:
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Literal["continue", "stop"]:
         """Take the metrics of a running trial after `step` units of work, and say whether it goes on.
 
-        A report that came before gets the same answer.
+        A report that was made before gets the same answer, before an interruption too: what was decided then was
+        decided by what was known then.
 
         Raises:
             InputError: If there is no such trial, or it has ended.
@@ -172,7 +173,12 @@ class Engine:
         if known is not None:
             return "stop" if known.decision == "stop" else "continue"
         numbers = as_numbers(metrics, f"trial {number}, step {step}")
-        decision = self._decide(record, step, {k: v for k, v in numbers.items() if math.isfinite(v)})
+        held = {k: v for k, v in numbers.items() if math.isfinite(v)}
+        before = record.void_reports.get(step)
+        if before is not None and before.metrics == held:
+            decision = Decision(before.decision == "stop", before.reason, before.audited)
+        else:
+            decision = self._decide(record, step, held)
         event: dict[str, Any] = {"event": "report", "trial": number, "step": int(step)}
         event |= {"metrics": numbers, "decision": "stop" if decision.stop else "continue"}
         if decision.reason:

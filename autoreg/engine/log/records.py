@@ -21,11 +21,13 @@ RecordState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass
 class StepReport:
-    """Metrics of a trial at one step, and what was decided."""
+    """Metrics of a trial at one step, and what was decided and why; `audited`: a stop that was not carried out."""
 
     step: int
     metrics: dict[str, float]
     decision: str = "continue"
+    reason: str = ""
+    audited: bool = False
 
 
 @dataclass
@@ -33,7 +35,8 @@ class Record:
     """One trial as the log tells it. `feasible` is None until the trial has ended with metrics.
 
     `intervals` holds low end, middle and high end of costs that were known with an error; `costs` their low end.
-    `reevaluation_of` is the trial whose recipe this one runs again with another seed.
+    `reevaluation_of` is the trial whose recipe this one runs again with another seed. `void_reports` are, by
+    step, those that it made before it was interrupted.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Record:
     violation: float = 0.0
     audited: bool = False
     reports: list[StepReport] = field(default_factory=list)
+    void_reports: dict[int, StepReport] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     reevaluation_of: int | None = None
     asked_at: float = 0.0
@@ -163,13 +167,11 @@ class StudyState:
         self.normalizer = Normalizer.from_dict(event["normalizer"])
 
     def _on_resume(self, event: Event) -> None:
-        """Whatever ran is asked again; what it reported so far is void."""
-        pending = self.running()
-        for record in pending:
+        """Whatever ran is asked again; what it reported so far is void, but keeps its place at its rung."""
+        for record in self.running():
+            record.void_reports |= {r.step: r for r in record.reports}
             record.reports, record.audited = [], False
-        gone = {r.number for r in pending}
-        self.rungs = {s: [n for n in numbers if n not in gone] for s, numbers in self.rungs.items()}
-        self.again = sorted(gone)
+        self.again = sorted(r.number for r in self.running())
 
     def _on_again(self, event: Event) -> None:
         self.again.remove(event["trial"]) if event["trial"] in self.again else None
@@ -195,9 +197,11 @@ class StudyState:
         number, step = event["trial"], event["step"]
         record = self.records[number]
         metrics = {k: v for k, v in event["metrics"].items() if v is not None}
-        record.reports.append(StepReport(step, metrics, event["decision"]))
-        record.audited = record.audited or bool(event.get("audit"))
-        self.rungs.setdefault(step, []).append(number)
+        audited = bool(event.get("audit"))
+        record.reports.append(StepReport(step, metrics, event["decision"], event.get("reason") or "", audited))
+        record.audited = record.audited or audited
+        if number not in self.rungs.setdefault(step, []):  # it is there already if it reports again after a resumption
+            self.rungs[step].append(number)
 
     def _on_tell(self, event: Event) -> None:
         record = self.records[event["trial"]]

@@ -73,18 +73,19 @@ class AuxiliaryPoints:
             costs = self._problem.known_costs(config)
         except AutoregError:
             return
-        if self._problem.encoded(config) is not None:
-            self._points[key] = AuxiliaryPoint(config, value, costs, count)
+        encoded = self._problem.encoded(config)
+        if encoded is not None:
+            self._points[key], self._encoded[key] = AuxiliaryPoint(config, value, costs, count), encoded
 
     def at(self, count: int) -> list[tuple[AuxiliaryPoint, Floats]]:
         """Points that count after `count` observations, in the order in which they came, with their encoded configs."""
         valid = {k: p for k, p in self._points.items() if p.since <= count and (p.until is None or p.until > count)}
-        fresh = [k for k in valid if k not in self._encoded]
-        for key, row in zip(fresh, self._problem.encoded_many([valid[k].config for k in fresh]), strict=True):
-            assert row is not None
-            self._encoded[key] = row
         return [(p, self._encoded[k]) for k, p in valid.items()]
 
-    def forget_encodings(self) -> None:
+    def encode_again(self) -> None:
         """Encode all anew: the columns have changed."""
-        self._encoded = {}
+        # One by one, as when they came: in a batch the last bits of a prior's column would depend on its size.
+        for key, point in self._points.items():
+            encoded = self._problem.encoded(point.config)
+            assert encoded is not None
+            self._encoded[key] = encoded

@@ -72,7 +72,7 @@ class SurrogateFitter:
         self._fitted: FittedSurrogate | None = None
         self._validated = 0
         self.log_scores = LogScoreWeights()
-        self._auxiliary.forget_encodings()
+        self._auxiliary.encode_again()
 
     @property
     def observations(self) -> Sequence[Record]:
