@@ -132,7 +132,7 @@ def quality_of(recipe: dict[str, Any], costs: dict[str, float], rng: np.random.G
 
 
 def study_json(**changes: Any) -> dict[str, Any]:
-    """What was asked."""
+    """The content of study.json."""
     layers = layers_of(DENSE, np.random.default_rng(0))
     return {
         "name": "digits",
@@ -195,11 +195,11 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             events.append(
                 {"event": "report", "trial": number, "step": step, "metrics": {"error": now}, "decision": decision}
             )
-        asked = 16.0
+        epochs = 16.0
         info = {
             "info_version": 1,
-            "epochs_requested": asked,
-            "epochs_run": 0.0 if number % 6 == 3 else asked * steps / 4,
+            "epochs_requested": epochs,
+            "epochs_run": 0.0 if number % 6 == 3 else epochs * steps / 4,
             "seconds": round(0.5 + steps * 0.2, 3),
             "phase_seconds": {"train": steps * 0.1, "sparsify": steps * 0.05, "quantize": steps * 0.05, "measure": 0.5},
             "latency": {
@@ -212,7 +212,7 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             "train_losses": [],
             "notes": [],
         }
-        told: dict[str, Any] = {
+        tell: dict[str, Any] = {
             "event": "tell",
             "trial": number,
             "state": state,
@@ -221,24 +221,24 @@ def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[
             "reason": None,
         }
         if state == "FAIL":
-            told["reason"] = ("loss is not finite in epoch 2", "RuntimeError: out of memory")[number % 2]
-            told["info"] = {"info_version": 1, "seconds": 0.4}
+            tell["reason"] = ("loss is not finite in epoch 2", "RuntimeError: out of memory")[number % 2]
+            tell["info"] = {"info_version": 1, "seconds": 0.4}
         elif state == "PRUNED":
-            told["metrics"] = {"error": error + 0.08}
+            tell["metrics"] = {"error": error + 0.08}
         else:
-            told["metrics"] = costs | {"error": error}
-        events.append(told)
+            tell["metrics"] = costs | {"error": error}
+        events.append(tell)
     return events
 
 
 def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) -> dict[str, Any]:
     """What is written once after the search, for the given members."""
     rng = np.random.default_rng(seed)
-    asked = {e["trial"]: e for e in events if e["event"] == "ask"}
-    told = {e["trial"]: e for e in events if e["event"] == "tell"}
+    asks = {e["trial"]: e for e in events if e["event"] == "ask"}
+    tells = {e["trial"]: e for e in events if e["event"] == "tell"}
     members = []
     for rank, number in enumerate(numbers):
-        error = told[number]["metrics"]["error"]
+        error = tells[number]["metrics"]["error"]
         values = [{"error": round(error + 0.004 + float(rng.normal(0, 0.004)), 5)} for _ in range(3)]
         found = np.array([v["error"] for v in values])
         test = round(error + 0.006, 5)
@@ -246,7 +246,7 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
         members.append(
             {
                 "trial": number,
-                "config": asked[number]["config"],
+                "config": asks[number]["config"],
                 "validation": {
                     "mean": {"error": float(found.mean())},
                     "std": {"error": float(found.std(ddof=1))},
@@ -282,9 +282,9 @@ def final_json(events: list[dict[str, Any]], numbers: list[int], seed: int = 0) 
                 "test": {"mean": {"error": 0.028}, "std": {"error": 0.002}},
             },
         ],
-        "random": {"trials": len(told), "epochs_run": 16.0 * len(told), "hypervolume": None, "history": []},
+        "random": {"trials": len(tells), "epochs_run": 16.0 * len(tells), "hypervolume": None, "history": []},
         "seeds": [1, 2, 3],
-        "test_uses": [{"time": "2025-11-21T10:00:00", "trials": len(asked)}],
+        "test_uses": [{"time": "2025-11-21T10:00:00", "trials": len(asks)}],
     }
 
 

@@ -123,7 +123,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class OutputAgreement:
     """How the outputs of an exported model agree with those of the trial.
 
     Attributes:
@@ -139,7 +139,7 @@ class Agreement:
     scale: float | None = None
 
     @classmethod
-    def from_json(cls, value: Any) -> Agreement:
+    def from_json(cls, value: Any) -> OutputAgreement:
         """Read `agreement`; what is missing is None."""
         row = json_object(value)
         samples = as_number(row.get("samples"))
@@ -170,7 +170,7 @@ class ExportedModel:
     file: str = ""
     file_bytes: int | None = None
     precision: Mapping[str, str] = field(default_factory=dict)
-    agreement: Agreement = Agreement()
+    agreement: OutputAgreement = OutputAgreement()
     metrics: Mapping[str, float] = field(default_factory=dict)
     recorded: Mapping[str, float] = field(default_factory=dict)
     latency: Latency | None = None
@@ -187,7 +187,7 @@ class ExportedModel:
             file=str(row.get("file") or ""),
             file_bytes=size if isinstance(size, int) else None,
             precision={str(k): str(v) for k, v in json_object(row.get("runs")).items()},
-            agreement=Agreement.from_json(row.get("agreement")),
+            agreement=OutputAgreement.from_json(row.get("agreement")),
             metrics=numbers(row.get("metrics")),
             recorded=numbers(row.get("recorded")),
             latency=Latency.from_dict(row.get("latency")),

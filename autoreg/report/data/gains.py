@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
 
-QUALITY_TOLERANCE = 0.02  # of the distance from the dense quality to chance level
+NEARLY_DENSE_TOLERANCE = 0.02  # of the distance from the dense quality to chance level
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def dense_quality(data: StudyData) -> float | None:
 def quality_tolerance(data: StudyData) -> float:
     """How much worse than dense is nearly as good: 2 % of the distance to chance, else of the value itself."""
     dense, chance = dense_quality(data) or 0.0, data.config.chance
-    return QUALITY_TOLERANCE * abs(dense if chance is None else chance - dense)
+    return NEARLY_DENSE_TOLERANCE * abs(dense if chance is None else chance - dense)
 
 
 def gains(data: StudyData, rows: Sequence[FrontRow], bound: float) -> list[Gain]:

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from autoreg.engine.pareto.front import Direction, Normalizer, hypervolume_history, minimized, nondominated
+from autoreg.engine.pareto.front import Direction, Floats, Normalizer, hypervolume_history, minimized, nondominated
 from autoreg.errors import InputError
-from autoreg.report.data.trial_table import COST_METRICS
+from autoreg.report.data.trial_table import COST_COLUMNS
 from autoreg.report.data.trial_values import costs_of
 
 if TYPE_CHECKING:
     from autoreg.engine.log.records import StudyState
     from autoreg.report.data.load import StudyData
 
-Array = NDArray[np.float64]
 
-
-def front_mask(values: Array, directions: Sequence[str]) -> NDArray[np.bool_]:
+def front_mask(values: Floats, directions: Sequence[str]) -> NDArray[np.bool_]:
     """Which rows of `values` [n, k] no other row dominates; `directions` are `min` or `max`, one a column."""
     return nondominated(minimized(values, cast("Sequence[Direction]", directions)))
 
@@ -36,8 +34,8 @@ class HypervolumeCurve:
         epochs: cumulated epochs run [n], or None where they are not known.
     """
 
-    hypervolume: Array
-    epochs: Array | None
+    hypervolume: Floats
+    epochs: Floats | None
 
 
 def normalizer_of(data: StudyData) -> Normalizer | None:
@@ -60,7 +58,7 @@ def normalizer_of(data: StudyData) -> Normalizer | None:
     if rows.empty:
         return None
     values = rows[list(objectives)].to_numpy(dtype=float)
-    return Normalizer.from_values(objectives, values, [o for o in objectives if o in COST_METRICS])
+    return Normalizer.from_values(objectives, values, [o for o in objectives if o in COST_COLUMNS])
 
 
 def search_curve(data: StudyData, normalizer: Normalizer) -> HypervolumeCurve:
@@ -91,7 +89,7 @@ def state_curve(state: StudyState, objectives: Mapping[str, str], normalizer: No
     return _curve(values, counts, np.array([r.epochs_run for r in ended]), normalizer)
 
 
-def _curve(values: Array, counts: NDArray[np.bool_], paid: Array, normalizer: Normalizer) -> HypervolumeCurve:
+def _curve(values: Floats, counts: NDArray[np.bool_], paid: Floats, normalizer: Normalizer) -> HypervolumeCurve:
     usable = counts & np.isfinite(values).all(axis=1)
     known = np.nan_to_num(paid, nan=0.0)
     return HypervolumeCurve(hypervolume_history(values, normalizer, usable), np.cumsum(known) if known.any() else None)

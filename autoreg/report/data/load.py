@@ -13,9 +13,9 @@ from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
 from autoreg.report.data.final_results import FinalResults
 from autoreg.report.data.json_values import numbers
-from autoreg.report.data.posterior import EarlierStudy, Posterior, WarmStart
+from autoreg.report.data.posterior import EarlierStudy, FrontPosterior, WarmStart
 from autoreg.report.data.study_config import StudyConfig, read_json_object
-from autoreg.report.data.trial_table import COST_METRICS, trial_table
+from autoreg.report.data.trial_table import COST_COLUMNS, trial_table
 from autoreg.report.data.trial_values import costs_of, predictions_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class StudyData:
     folder: Path
     config: StudyConfig
     final: FinalResults
-    posterior: Posterior
+    posterior: FrontPosterior
     state: StudyState
     random_state: StudyState | None
     trials: pd.DataFrame
@@ -71,7 +71,7 @@ class StudyData:
             folder=folder,
             config=config,
             final=FinalResults.from_json(read_json_object(folder / "final.json", required=False)),
-            posterior=Posterior.from_json(read_json_object(_posterior_file(folder), required=False)),
+            posterior=FrontPosterior.from_json(read_json_object(_posterior_file(folder), required=False)),
             state=state,
             random_state=StudyState(read_events(random_events)) if random_events.exists() else None,
             trials=table.frame,
@@ -104,7 +104,7 @@ class StudyData:
     @property
     def cost_metrics(self) -> tuple[str, ...]:
         """The recorded costs, in a fixed order."""
-        return tuple(c for c in COST_METRICS if c in self.metrics)
+        return tuple(c for c in COST_COLUMNS if c in self.metrics)
 
     @property
     def dense_record(self) -> Record | None:

@@ -1,4 +1,4 @@
-"""What the search's model said when the search last ended: probabilities to be on the front, and its warm start."""
+"""The posterior of the surrogate when the search last ended: probabilities to be on the front, and the warm start."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """posterior.json: what the surrogate said when the search last ended.
+class FrontPosterior:
+    """posterior.json: the posterior of the surrogate when the search last ended.
 
     Attributes:
         completed: how many trials had ended by then; None where there is no such file.
@@ -84,7 +84,7 @@ class Posterior:
     warm_start: WarmStart | None = None
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Posterior:
+    def from_json(cls, content: Mapping[str, Any]) -> FrontPosterior:
         """Read the content of the file."""
         completed, probabilities = content.get("ended"), numbers(content.get("probabilities"))
         return cls(

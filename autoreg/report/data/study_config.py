@@ -10,7 +10,7 @@ from typing import Any
 
 from autoreg.errors import InputError
 from autoreg.report.data.json_values import as_number, json_object, numbers
-from autoreg.report.data.trial_table import COST_METRICS, RESERVED_COLUMNS
+from autoreg.report.data.trial_table import COST_COLUMNS, RESERVED_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class StudyConfig:
             InputError: when it names no objectives, or one with a direction or a name that is not allowed.
         """
         objectives = _objectives(content)
-        names = [name for name in objectives if name not in COST_METRICS]
+        names = [name for name in objectives if name not in COST_COLUMNS]
         constraints = content.get("constraints")
         return cls(
             content=content,

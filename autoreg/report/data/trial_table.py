@@ -18,7 +18,7 @@ from autoreg.space import Expression
 if TYPE_CHECKING:
     import pandas as pd
 
-COST_METRICS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "file_bytes", "latency_ms")
+COST_COLUMNS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "file_bytes", "latency_ms")
 BOOKKEEPING_COLUMNS = (
     "number",
     "state",

@@ -11,7 +11,7 @@ from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.network_comparison import NetworkComparison
 from autoreg.report.data.trial_values import costs_of
-from autoreg.report.page.tables import Column, Row, Table, text_cells
+from autoreg.report.page.tables import Column, PageTable, Row, text_cells
 from autoreg.report.text.exported_models import agreement_phrase, precision_phrase
 from autoreg.report.text.latency import latency_sentence, measurement_phrase
 from autoreg.report.text.metrics import format_metric, format_milliseconds, metric_title
@@ -26,7 +26,7 @@ class ExportedSection:
     """Exported models: how they were measured, a table of them, and remarks of the export."""
 
     sentences: Sequence[str]
-    table: Table
+    table: PageTable
     remarks: Sequence[str]
 
 
@@ -50,7 +50,7 @@ def exported_section(data: StudyData) -> ExportedSection | None:
         Column("agreement with the trial"),
     ]
     rows = [_row(reference, model, dense) for model in models]
-    return ExportedSection(_sentences(models), Table(columns, rows), _remarks(models))
+    return ExportedSection(_sentences(models), PageTable(columns, rows), _remarks(models))
 
 
 def _row(reference: DenseReference, model: ExportedModel, dense: ExportedModel | None) -> Row:

@@ -10,7 +10,7 @@ from typing import Any
 from autoreg.report.data.final_results import Baseline, SeedSpread
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
-from autoreg.report.page.tables import Cell, Column, Row, Table, text_cells
+from autoreg.report.page.tables import Cell, Column, PageTable, Row, text_cells
 from autoreg.report.text.metrics import format_metric, format_spread, metric_title
 from autoreg.report.text.phrase import recipe_phrase
 from autoreg.report.text.trials import no_front_sentence
@@ -30,7 +30,7 @@ class FrontSection:
     """
 
     chart: bool
-    table: Table | None
+    table: PageTable | None
     sentences: Sequence[str]
     left_out: int = 0
 
@@ -86,7 +86,7 @@ def front_section(data: StudyData, rows: Sequence[FrontRow], *, chart: bool) -> 
     body = [_member_row(data, columns, row) for row in rows[:MAX_FRONT_ROWS]]
     body += [_baseline_row(data, columns, baseline) for baseline in data.final.baselines]
     left_out = max(0, len(rows) - MAX_FRONT_ROWS)
-    return FrontSection(chart, Table(head, body), _sentences(data, rows, columns), left_out)
+    return FrontSection(chart, PageTable(head, body), _sentences(data, rows, columns), left_out)
 
 
 def _member_row(data: StudyData, columns: _Columns, row: FrontRow) -> Row:

@@ -32,7 +32,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """One section: its anchor, which is the name of its template too, its title, and what the template shows."""
 
     anchor: str
@@ -63,17 +63,17 @@ def render_html(data: StudyData, plots: Plots) -> str:
     pairs = [picture(plots, name) for name in plots.files if name.startswith("front_")]
     predicted = (predicted_latency_sentences(data), picture(plots, "latency"))
     sections = [
-        Section("setup", "Setup", setup_section(data)),
-        Section("front", "Front", front_section(data, rows, chart=chart)),
-        Section("gains", "Gains over the dense recipe", gain_section(data, rows)),
-        Section("exported", "Exported models", exported_section(data)),
-        Section("time", "Latency against other costs", time_section(data, rows)),
-        Section("predicted", "Predicted latency", predicted if any(predicted) else None),
-        Section("layers", "Layers", picture(plots, "layers", "wide") if rows else None),
-        Section("pairs", "Fronts of pairs of metrics", pairs or None),
-        Section("search", "Search", search_section(data, plots)),
-        Section("failures", "Failed trials", (failure_table(data),)),
-        Section("test", "Use of test data", test_data),
+        PageSection("setup", "Setup", setup_section(data)),
+        PageSection("front", "Front", front_section(data, rows, chart=chart)),
+        PageSection("gains", "Gains over the dense recipe", gain_section(data, rows)),
+        PageSection("exported", "Exported models", exported_section(data)),
+        PageSection("time", "Latency against other costs", time_section(data, rows)),
+        PageSection("predicted", "Predicted latency", predicted if any(predicted) else None),
+        PageSection("layers", "Layers", picture(plots, "layers", "wide") if rows else None),
+        PageSection("pairs", "Fronts of pairs of metrics", pairs or None),
+        PageSection("search", "Search", search_section(data, plots)),
+        PageSection("failures", "Failed trials", (failure_table(data),)),
+        PageSection("test", "Use of test data", test_data),
     ]
     template = page_environment().get_template("page.html")
     return template.render(

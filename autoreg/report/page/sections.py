@@ -11,7 +11,7 @@ from autoreg.report.data.front import FrontRow
 from autoreg.report.data.gains import Gain, dense_quality, dense_trainings, gains, quality_tolerance
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.predictor_scores import predictor_scores
-from autoreg.report.page.tables import Cell, Column, Picture, Row, Table, picture, text_cells
+from autoreg.report.page.tables import Cell, Column, PageTable, Picture, Row, picture, text_cells
 from autoreg.report.plots.write import Plots
 from autoreg.report.text.metrics import format_metric, metric_title
 from autoreg.report.text.predictor import score_phrase
@@ -117,7 +117,7 @@ class GainSection:
     """Gains over the dense recipe: sentences, and a table where there is something to compare with."""
 
     sentences: Sequence[str]
-    table: Table | None = None
+    table: PageTable | None = None
 
 
 def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> GainSection:
@@ -150,7 +150,7 @@ def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> GainSection:
     times = dense_trainings(data)
     if times:
         sentences.append(f"The search ran {times:,.3g} times the epochs of one dense training.")
-    return GainSection(sentences, Table(head, body))
+    return GainSection(sentences, PageTable(head, body))
 
 
 def gain_text(gain: Gain) -> str:
@@ -161,7 +161,7 @@ def gain_text(gain: Gain) -> str:
     return f"{gain.ratio:.2g}× (trial {gain.trial}: {format_metric(gain.cost, gain.value)}{seeds})"
 
 
-def failure_table(data: StudyData) -> Table | None:
+def failure_table(data: StudyData) -> PageTable | None:
     """Failed trials, grouped by reason; None where none failed."""
     found = failures(data)
     if not found:
@@ -171,7 +171,7 @@ def failure_table(data: StudyData) -> Table | None:
         more = " …" if len(trials) > MAX_LISTED_TRIALS else ""
         listed = ", ".join(map(str, trials[:MAX_LISTED_TRIALS])) + more
         rows.append(Row([Cell(str(len(trials))), Cell(reason), Cell(listed)]))
-    return Table([Column("trials", "num"), Column("reason"), Column("numbers")], rows)
+    return PageTable([Column("trials", "num"), Column("reason"), Column("numbers")], rows)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table, in a box that scrolls sideways on narrow screens."""
 
     columns: Sequence[Column]

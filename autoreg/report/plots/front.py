@@ -11,7 +11,7 @@ import numpy as np
 from autoreg.report.data.front import baseline_points, front_rows, metric_direction
 from autoreg.report.data.hypervolume import front_mask
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.trial_table import COST_METRICS
+from autoreg.report.data.trial_table import COST_COLUMNS
 from autoreg.report.plots.style import (
     BASELINE_COLOR,
     DOMINATED_COLOR,
@@ -95,9 +95,9 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
             label="baseline",
             zorder=6,
         )
-    scale_axis(ax, "x", x, xs, log=x in COST_METRICS)
-    scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COST_METRICS else limits, log=y in COST_METRICS)
-    ax.set_ylim(*_padded(limits, y in COST_METRICS and ax.get_yscale() == "log"))
+    scale_axis(ax, "x", x, xs, log=x in COST_COLUMNS)
+    scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COST_COLUMNS else limits, log=y in COST_COLUMNS)
+    ax.set_ylim(*_padded(limits, y in COST_COLUMNS and ax.get_yscale() == "log"))
     below = f"{len(best)} {'trial' if len(best) == 1 else 'trials'} on the front of this pair"
     if len(data.objectives) > 2:
         below += f", {len(members)} on that of all {len(data.objectives)} objectives"
@@ -134,7 +134,7 @@ def _limits(
     inside = [*best[y].tolist(), *members[y].tolist(), *(b[2] for b in baselines)]
     inside += [v for _, _, mean, std in fresh for v in (mean - std, mean + std)]
     values = good[y].to_numpy(dtype=float)
-    if y in COST_METRICS or not len(values):
+    if y in COST_COLUMNS or not len(values):
         everything = [*inside, *data.trials[y].dropna().tolist()]
         return [min(everything), max(everything)] if everything else [0.0, 1.0]
     span = (max(inside) - min(inside)) or float(np.ptp(values)) or abs(max(inside)) or 1.0

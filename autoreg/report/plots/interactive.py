@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.report.data.final_results import SeedSpread
 from autoreg.report.data.front import FrontRow, baseline_points, metric_direction
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.trial_table import COST_METRICS
+from autoreg.report.data.trial_table import COST_COLUMNS
 from autoreg.report.plots.front import thin
 from autoreg.report.plots.style import BASELINE_COLOR, DOMINATED_COLOR, FRESH_SEEDS_COLOR, FRONT_COLOR, PRUNED_COLOR
 from autoreg.report.text.metrics import metric_title
@@ -56,11 +56,11 @@ def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any
         ),
     ]
     names = [*data.objectives, *(m for m in data.metrics if m not in data.objectives)]
-    x = next((o for o in data.objectives if o in COST_METRICS), names[-1] if len(names) == 1 else names[1])
+    x = next((o for o in data.objectives if o in COST_COLUMNS), names[-1] if len(names) == 1 else names[1])
     y = next(iter(data.quality), names[0])
     return {
         "metrics": [
-            {"name": n, "title": metric_title(n), "log": n in COST_METRICS, "direction": metric_direction(data, n)}
+            {"name": n, "title": metric_title(n), "log": n in COST_COLUMNS, "direction": metric_direction(data, n)}
             for n in names
         ],
         "groups": [g for g in groups if g["points"]],
@@ -71,7 +71,7 @@ def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any
 
 def _axis(data: StudyData, name: str) -> dict[str, Any]:
     direction = metric_direction(data, name)
-    return {"name": name, "title": metric_title(name), "log": name in COST_METRICS, "direction": direction}
+    return {"name": name, "title": metric_title(name), "log": name in COST_COLUMNS, "direction": direction}
 
 
 def _group(

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from autoreg.report.data.final_results import Agreement
+from autoreg.report.data.final_results import OutputAgreement
 from autoreg.report.data.network_comparison import ComputedLayer
 from autoreg.report.text.metrics import plural
 from autoreg.report.text.phrase import number
@@ -31,7 +31,7 @@ def precision_phrase(layers: Sequence[ComputedLayer], precision: Mapping[str, st
     return ", ".join(f"{plural(counted[kind], 'layer')} {kind}" for kind in kinds)
 
 
-def agreement_phrase(agreement: Agreement) -> str:
+def agreement_phrase(agreement: OutputAgreement) -> str:
     """How a model's outputs agree: `same prediction for 99.8 % of 500 samples, largest difference 0.08 of 14`."""
     parts = []
     top1, samples = agreement.top1, agreement.samples

@@ -1,4 +1,4 @@
-"""What a running search shows: a bar in a terminal, one plain line every few seconds elsewhere."""
+"""Progress of a running search: a bar in a terminal, one plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def summary_line(summary: Mapping[str, Any]) -> str:
 
     Args:
         summary: `done`, `total`, `stopped`, `failed`, `running`, `front` (counts), `hypervolume`, `epochs_run`,
-            `seconds_left`, and `what` is being done when it is no search. Every key may be missing or None. `done`
-            counts complete trials, so that done + stopped + failed of total have ended; `total` is None for a search
-            that is bounded by time alone.
+            `seconds_left`, and `what`, the name of the work when it is no search. Every key may be missing or None.
+            `done` counts complete trials, so that done + stopped + failed of total have ended; `total` is None for a
+            search that is bounded by time alone.
     """
     total = summary.get("total")
     parts = [str(summary["what"])] if summary.get("what") else []
     count = f"{ended(summary)}/{total}" if total else str(ended(summary))
     parts.append(count if parts else f"{count} trials")
-    parts += [f"{summary[key]} {key}" for key in ("running", "stopped", "failed") if summary.get(key)]
+    words = {"running": "running", "stopped": "pruned", "failed": "failed"}
+    parts += [f"{summary[key]} {word}" for key, word in words.items() if summary.get(key)]
     if summary.get("front") is not None:
         parts.append(f"front {summary['front']}")
     if summary.get("hypervolume") is not None:
@@ -51,7 +52,7 @@ def summary_line(summary: Mapping[str, Any]) -> str:
 
 
 def bar_text(summary: Mapping[str, Any]) -> str:
-    """What stands beside the bar: the line without what the bar itself shows."""
+    """The text beside the bar: the line without the count that the bar itself shows."""
     parts = summary_line({**summary, "seconds_left": None}).split(" · ")
     del parts[1 if summary.get("what") else 0]
     return " · ".join(parts)
@@ -83,9 +84,9 @@ class SearchProgress:
         self._stream = sys.stderr if stream is None else stream
         self._every = every
         self._clock = clock
-        self._shown_at: float | None = None
-        self._shown = ""
-        self._last = ""
+        self._written_at: float | None = None
+        self._written = ""
+        self._latest = ""
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -101,7 +102,7 @@ class SearchProgress:
 
     def update(self, summary: Mapping[str, Any]) -> None:
         """Show a newer summary; cheap enough to be called after every event."""
-        self._last = summary_line(summary)
+        self._latest = summary_line(summary)
         if self._bar is not None and self._task is not None:
             left = duration(summary.get("seconds_left"))
             self._bar.update(
@@ -113,7 +114,7 @@ class SearchProgress:
             )
             return
         now = self._clock()
-        if self._shown_at is None or now - self._shown_at >= self._every:
+        if self._written_at is None or now - self._written_at >= self._every:
             self._write(now)
 
     def __exit__(
@@ -121,12 +122,12 @@ class SearchProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self._last and self._last != self._shown:
+        elif self._latest and self._latest != self._written:
             self._write(self._clock())
 
     def _write(self, now: float) -> None:
-        self._shown_at, self._shown = now, self._last
-        self._stream.write(self._last + "\n")
+        self._written_at, self._written = now, self._latest
+        self._stream.write(self._latest + "\n")
         self._stream.flush()
 
 

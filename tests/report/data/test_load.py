@@ -98,7 +98,7 @@ def test_constraints_decide_where_the_log_says_nothing(make_study: MakeStudy) ->
 
 
 def test_a_torn_last_line_and_a_running_trial_are_no_trouble(make_study: MakeStudy) -> None:
-    """A kill in mid-write leaves half a line; what was asked and not told is running."""
+    """A kill in mid-write leaves half a line; a trial without a result is running."""
     folder = make_study(12)
     ask = {"event": "ask", "trial": 12, "config": {}, "source": "tpe", "seed": 0, "costs": {}, "predicted": None}
     with (folder / "events.jsonl").open("a") as log:
@@ -172,3 +172,15 @@ def test_reading_and_reporting_import_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert done.stdout.strip() == "False"
+
+
+def test_the_file_names_and_keys_of_older_studies_are_read(make_study: MakeStudy) -> None:
+    """`beliefs.json` is an older posterior.json, `epochs_paid` an older `epochs_run`; the newer ones come first."""
+    folder = make_study(3, prepared={"epochs_paid": 14.0})
+    own = float(StudyData.load(folder).trials["epochs_run"].sum())
+    assert StudyData.load(folder).epochs_run == own + 14.0
+    posterior = {"ended": 3, "probabilities": {"0": 0.25}}
+    (folder / "beliefs.json").write_text(json.dumps(posterior))
+    assert StudyData.load(folder).front_probabilities == {0: 0.25}
+    (folder / "posterior.json").write_text(json.dumps({**posterior, "probabilities": {"0": 0.75}}))
+    assert StudyData.load(folder).front_probabilities == {0: 0.75}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from autoreg.report.data.dense_reference import DenseReference, computed_layers
-from autoreg.report.data.final_results import Agreement
+from autoreg.report.data.final_results import OutputAgreement
 from autoreg.report.data.front import front_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.page.exported_models import exported_section, time_section
@@ -81,8 +81,8 @@ def make_files(tmp_path: Path) -> Callable[..., Path]:
             info = {"layers": layers, "latency": latency(TIMES[number])}
             ask = {"event": "ask", "trial": number, "config": config, "source": "dense" if number == 0 else "tpe"}
             events.append(ask | {"seed": 0, "costs": {}, "predicted": None})
-            told = {"event": "tell", "trial": number, "state": "COMPLETE", "metrics": metrics, "info": info}
-            events.append(told | {"reason": None})
+            tell = {"event": "tell", "trial": number, "state": "COMPLETE", "metrics": metrics, "info": info}
+            events.append(tell | {"reason": None})
         goals = {"error": "min", "effective_flops": "min", "latency_ms": "min"}
         folder = write_study(tmp_path / "files", events, study_json(objectives=goals, **changes))
         (folder / "final.json").unlink(missing_ok=True)
@@ -126,14 +126,14 @@ def test_the_precision_of_layers_is_counted_as_the_exporter_counts_it() -> None:
 
 def test_agreement_is_never_rounded_up() -> None:
     """One prediction of 5,000 that differs is not all."""
-    found = Agreement.from_json({"samples": 500, "top1": 0.998, "max_difference": 0.0812, "scale": 14.2})
+    found = OutputAgreement.from_json({"samples": 500, "top1": 0.998, "max_difference": 0.0812, "scale": 14.2})
     text = "same prediction for 99.8\u00a0% of 500 samples, largest difference 0.081 of 14"
     assert agreement_phrase(found) == text
     assert agreement_phrase(replace(found, top1=1.0)).startswith("same prediction for all 500 samples")
     nearly = agreement_phrase(replace(found, top1=0.9998, samples=5000))
     assert nearly.startswith("same prediction for 99.9\u00a0% of 5,000")
     assert agreement_phrase(replace(found, top1=None)) == "largest difference 0.081 of 14"
-    assert agreement_phrase(Agreement.from_json("nonsense")) == ""
+    assert agreement_phrase(OutputAgreement.from_json("nonsense")) == ""
 
 
 def test_layers_know_what_was_removed_and_the_precision_that_bits_imply() -> None:

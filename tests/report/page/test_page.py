@@ -48,7 +48,7 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Close an element; it must be the last that was opened."""
+        """Close an element; it must be the innermost."""
         if not self.open or self.open.pop() != tag:
             self.wrong.append(tag)
 
@@ -236,19 +236,19 @@ def test_a_second_report_replaces_the_first(make_study: MakeStudy) -> None:
     assert not (folder / "plots" / "front_error_old.png").exists()
 
 
-def test_a_metric_called_seconds_does_not_hide_the_trials_own(tmp_path: Path) -> None:
-    """An objective may have the name of something that trials spend; both are kept."""
+def test_a_metric_called_seconds_does_not_hide_the_column_of_trials(tmp_path: Path) -> None:
+    """An objective may have the name of an effort column; both are there."""
     events = []
     for n in range(3):
         events.append({"event": "ask", "trial": n, "config": {"x": n}, "source": "tpe", "seed": 0, "costs": {}})
-        told = {
+        tell = {
             "event": "tell",
             "trial": n,
             "state": "COMPLETE",
             "metrics": {"seconds": 5.0 - n, "loss": n},
             "info": {"seconds": 9.0},
         }
-        events.append(told)
+        events.append(tell)
     folder = write_study(tmp_path / "s", events, {"objectives": {"seconds": "min", "loss": "min"}})
     page_of(folder)
     table = pd.read_parquet(folder / "trials.parquet")

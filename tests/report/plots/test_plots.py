@@ -137,9 +137,9 @@ def test_two_layers_of_low_rank_are_shown_as_the_layer_in_whose_place_they_stand
         events: list[dict[str, Any]] = []
         for n, layers in enumerate(trials):
             events.append({"event": "ask", "trial": n, "config": {}, "source": "random", "seed": 0, "costs": {}})
-            told = {"loss": float(n), "size": 1.0 - n}
+            metrics = {"loss": float(n), "size": 1.0 - n}
             info = {"layers": [*layers, head]}
-            events.append({"event": "tell", "trial": n, "state": "COMPLETE", "metrics": told, "info": info})
+            events.append({"event": "tell", "trial": n, "state": "COMPLETE", "metrics": metrics, "info": info})
         folder = tmp_path / str(number)
         data = StudyData.load(write_study(folder, events, {"objectives": {"loss": "min", "size": "min"}}))
         assert layer_names(data) == ("c", "fc")

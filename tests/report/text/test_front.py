@@ -45,7 +45,7 @@ def test_csv_has_one_line_a_member(make_study: MakeStudy) -> None:
 
 
 def test_the_table_shows_each_member_and_fits_its_width(make_study: MakeStudy) -> None:
-    """People see trial, objectives and the recipe; no line is wider than asked."""
+    """People see trial, objectives and the recipe; no line is wider than that."""
     data = StudyData.load(make_study(30, final=True))
     text = format_front(data, width=110)
     for trial in data.front["number"]:

@@ -1,4 +1,4 @@
-"""What a running search shows."""
+"""Progress of a running search."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ class Terminal(io.StringIO):
 
 
 def test_a_summary_is_one_line() -> None:
-    """What has ended counts, however it did; the rest stands beside it."""
+    """Ended trials count, however they ended; the rest follows."""
     line = summary_line(SUMMARY)
     assert (
-        line
-        == "26/60 trials · 2 running · 5 stopped · 1 failed · front 7 · hypervolume 0.4123 · 180 epochs · 1:15 left"
+        line == "26/60 trials · 2 running · 5 pruned · 1 failed · front 7 · hypervolume 0.4123 · 180 epochs · 1:15 left"
     )
-    assert bar_text(SUMMARY) == "2 running · 5 stopped · 1 failed · front 7 · hypervolume 0.4123 · 180 epochs"
+    assert bar_text(SUMMARY) == "2 running · 5 pruned · 1 failed · front 7 · hypervolume 0.4123 · 180 epochs"
 
 
 def test_unknown_figures_are_left_out() -> None:
@@ -79,7 +78,7 @@ def test_in_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     with SearchProgress(out) as progress:
         progress.update(SUMMARY)
-    shown = out.getvalue()
-    assert "26/60" in shown
-    assert "front 7" in shown
-    assert "1:15 left" in shown
+    written = out.getvalue()
+    assert "26/60" in written
+    assert "front 7" in written
+    assert "1:15 left" in written

@@ -100,7 +100,7 @@ def test_time_that_followed_needs_no_words() -> None:
 
 
 def test_zeros_are_named_wherever_kernels_are_dense() -> None:
-    """Effective FLOPs fell 20 points further than FLOPs; how many of the points are zeros is said."""
+    """Effective FLOPs fell 20 points further than FLOPs; the sentence has how many of the points are zeros."""
     sparse = net(0.5, 0.5, effective_flops=0.3, zeros="4:8")
     assert sentences_of(sparse) == {ZEROS}
     assert reasons(sparse)[0].startswith("20 of the 70 points of FLOPs saved are 4:8 zeros")
@@ -156,7 +156,7 @@ def test_thin_layers_in_integers_are_named_unless_time_fell_more() -> None:
 
 
 def test_layers_of_low_rank_are_two_calls() -> None:
-    """Told when time is behind; the rank is no thin layer."""
+    """Named when time fell less; a rank is no thin layer."""
     factors = alike(channels=(8, 8), low_rank=True)
     assert sentences_of(net(0.8, 0.4, factors)) == {PAIRS}
     assert sentences_of(net(0.4, 0.4, factors)) == set()
