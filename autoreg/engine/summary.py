@@ -24,25 +24,25 @@ def members(problem: Problem, state: StudyState) -> list[int]:
     return sorted(r.number for r, on in zip(counted, front.nondominated(values), strict=True) if on)
 
 
-def incumbents(problem: Problem, state: StudyState, believed: Mapping[int, float]) -> dict[int, float]:
-    """Believed quality of the trials on the front of beliefs, by number; what is not believed counts as observed."""
+def incumbents(problem: Problem, state: StudyState, qualities: Mapping[int, float]) -> dict[int, float]:
+    """Quality over seeds of the trials on the front of these, by number; what was observed where it is missing."""
     counted = problem.front_candidates(state)
     if not counted:
         return {}
     column, values = problem.names.index(problem.quality), problem.table(counted)
-    values[:, column] = [believed.get(r.number, v) for r, v in zip(counted, values[:, column], strict=True)]
+    values[:, column] = [qualities.get(r.number, v) for r, v in zip(counted, values[:, column], strict=True)]
     on = front.nondominated(values * problem.signs)
     return dict(sorted((r.number, float(v[column])) for r, v, k in zip(counted, values, on, strict=True) if k))
 
 
-def probabilities(problem: Problem, state: StudyState, belief: Posterior | None, seed: int) -> dict[int, float]:
+def probabilities(problem: Problem, state: StudyState, posterior: Posterior | None, seed: int) -> dict[int, float]:
     """Probability of recipes near the front that no other dominates them, by the number of their first trial."""
-    if belief is None:
+    if posterior is None:
         return {}
-    values = problem.table([state.records[n] for n in belief.trials]) * problem.signs
+    values = problem.table([state.records[n] for n in posterior.trials]) * problem.signs
     column = problem.names.index(problem.quality)
-    found = noise_model.front_probabilities(values, column, belief.mean, belief.covariance, seed)
-    return dict(zip(belief.trials, found.tolist(), strict=True))
+    found = noise_model.front_probabilities(values, column, posterior.mean, posterior.covariance, seed)
+    return dict(zip(posterior.trials, found.tolist(), strict=True))
 
 
 def hypervolume(problem: Problem, state: StudyState) -> float | None:
@@ -58,7 +58,7 @@ def history(problem: Problem, state: StudyState, since: int = 0) -> list[float]:
     Args:
         problem: The study.
         state: What happened.
-        since: How many trials are passed over at the beginning: those after them are told.
+        since: How many trials are passed over at the beginning.
     """
     if state.normalizer is None:
         return []

@@ -324,7 +324,7 @@ def test_a_warm_start_is_told_carried_out_kept_and_shown(
     assert taken["quality"] == [event["metrics"]["error"] for event in told]
     assert note == (
         f"Note: warm start from {first}: {len(told)} trials, 2 of 2 parameters matched; "
-        f"it foretells its own held-out trials with a rank correlation of {taken['correlation']:.2f}"
+        f"it predicts its own held-out trials with a rank correlation of {taken['correlation']:.2f}"
     )
     asks = [event for event in events(second) if event["event"] == "ask"]
     assert [event["source"] for event in asks[-2:]] == ["warm", "warm"]

@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoreg.engine.log.records import Record
-from autoreg.engine.samplers.tpe import contains, distribution, on_grid
+from autoreg.engine.samplers.tpe import contains, distribution, on_grid, quiet
 from autoreg.errors import InputError, StudyError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class OptunaView:
     def __init__(
         self, storage: str | os.PathLike[str], study_name: str, objectives: Mapping[str, str], space: Space
     ) -> None:
+        quiet()
         self._space = space
         self._names = list(objectives)
         self._domains = {p.path: p.domain for p in space.parameters}

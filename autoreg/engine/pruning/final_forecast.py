@@ -16,7 +16,7 @@ from autoreg.lazy import lazy_module
 special = lazy_module("scipy.special")
 
 RELATION_TOLERANCE = 1.5
-"""A relation is as good as the best if it errs no more than this many times as much."""
+"""A relation is as good as the best if its error is no more than this many times as large."""
 MIN_GROUPS_RANKED = 40
 """Groups from which on the empirical quantile stands alone."""
 
@@ -28,11 +28,12 @@ def optimistic_final(
 
     Four relations are tried: the final differs from the rung by an amount, or by a factor, or is linear
     in it, or the rung tells nothing. Of those whose forecasts of each finished trial by those of other groups
-    were about as near as the nearest (within `NEAR`), the most hopeful is taken. The last holds where a
-    compressed copy is scored before it is fine-tuned and comes out at chance level whatever it will become.
+    were about as near as the nearest (within `RELATION_TOLERANCE`), the most optimistic is taken. The last holds where
+    a compressed copy is scored before it is fine-tuned and comes out at chance level whatever it will become.
 
-    Trials of a group share their luck: ten variants of one training say little more of the next training than one. So
-    each group counts once, its trials sharing its weight, and groups are what degrees of freedom are counted in.
+    Trials of a group share the noise of a seed: ten variants of one training say little more of the next training than
+    one. So each group counts once, its trials sharing its weight, and groups are what degrees of freedom are counted
+    in.
 
     The quantile is the lower of an empirical one (exact in rank, as in split conformal prediction) and that of
     Student's t, since twenty groups are needed before an empirical 5 % quantile exists at all. It is never worse than
@@ -44,7 +45,7 @@ def optimistic_final(
         finals: Their final quality [k].
         share: How many of the trials may turn out better, in (0, 0.5].
         wrong: Stops that an audit has shown to be wrong; each lowers the quantile by another deviation.
-        groups: Label of the luck that each shares [k], such as its training; None: each has its own.
+        groups: Label of what shares the noise of a seed [k], such as a training; None: each has its own.
 
     Reference: Dunn, Wasserman and Ramdas, "Distribution-free prediction sets for two-layer hierarchical models",
     arXiv 1809.07441: pooling with weights by group ("CDF pooling"). Without groups the normal quantile is the
@@ -57,8 +58,8 @@ def optimistic_final(
         (pool.lower(end, share, wrong), pool.mean(np.abs(pool.others(end) - end))),
     ]
     if own > 0 and np.all(at > 0) and np.all(end > 0):
-        foretold = np.exp(pool.others(np.log(end / at))) * at
-        offers.append((pool.lower(own * end / at, share, wrong), pool.mean(np.abs(foretold - end))))
+        predicted = np.exp(pool.others(np.log(end / at))) * at
+        offers.append((pool.lower(own * end / at, share, wrong), pool.mean(np.abs(predicted - end))))
     off = at - pool.mean(at)
     square = pool.mean(off * off)
     if pool.count >= 4 and square > 1e-24:
@@ -116,9 +117,9 @@ class _Pool:
         free = self.count - used
         mean = self.mean(values)
         spread = math.sqrt(self.mean((values - mean) ** 2) * self.count / free) if free > 0 else abs(float(values[0]))
-        hoped = mean + float(special.stdtrit(max(free, 1), share)) * spread * math.sqrt(1 + 1 / self.count + extra)
+        parametric = mean + float(special.stdtrit(max(free, 1), share)) * spread * math.sqrt(1 + 1 / self.count + extra)
         order = np.argsort(values, kind="stable")
         below = np.cumsum(self.weights[order]) * self.count / (self.count + 1) <= share + 1e-12
         place = int(below.sum())
         ranked = float(values[order][max(place - 1, 0)])
-        return (ranked if place >= 1 and self.count > MIN_GROUPS_RANKED else min(ranked, hoped)) - wrong * spread
+        return (ranked if place >= 1 and self.count > MIN_GROUPS_RANKED else min(ranked, parametric)) - wrong * spread

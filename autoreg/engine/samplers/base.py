@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from autoreg.engine.pareto import front
+from autoreg.engine.samplers.evolution import EvolutionSampler
 from autoreg.engine.samplers.history import Config, Observation
 from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate
+from autoreg.engine.samplers.tpe import TPESampler
 from autoreg.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,10 +32,10 @@ class Sampler(Protocol):
 
 
 class RandomSampler:
-    """Draws from the space evenly."""
+    """Draws from the space uniformly."""
 
     name = "random"
-    explain = "random: every recipe is drawn evenly from the space, whatever was seen."
+    explain = "random: every recipe is drawn uniformly from the space, whatever was seen."
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -105,10 +108,10 @@ class NSGA2Sampler:
 
 
 SAMPLERS: dict[str, str] = {
-    "auto": "tpe for the first trials, then the largest improvement that experts expect at the known cost",
+    "auto": "tpe for the first trials, then the largest expected improvement at the known cost",
     "tpe": "Optuna's multi-objective TPE",
     "nsga2": "crossovers and mutations of the best recorded trials",
-    "random": "evenly from the space",
+    "random": "uniformly from the space",
     "grid": "every recipe of a finite space",
     "evolution": "children of the front by one to three level switches",
 }
@@ -126,9 +129,6 @@ def make_sampler(name: str, space: Space, objectives: int, over: Callable[[Confi
     Raises:
         InputError: If there is no such sampler, or it cannot serve this space.
     """
-    from autoreg.engine.samplers.evolution import EvolutionSampler
-    from autoreg.engine.samplers.tpe import TPESampler
-
     makers: dict[str, Callable[[], Sampler]] = {
         "auto": lambda: TPESampler(space, objectives),
         "tpe": lambda: TPESampler(space, objectives),
@@ -138,8 +138,6 @@ def make_sampler(name: str, space: Space, objectives: int, over: Callable[[Confi
         "evolution": lambda: EvolutionSampler(space, over),
     }
     if name not in makers:
-        import difflib
-
         near = difflib.get_close_matches(str(name), makers, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"sampler {name!r} is not known; allowed: {', '.join(makers)}.{hint}")

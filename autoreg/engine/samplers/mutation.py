@@ -1,4 +1,4 @@
-"""Ways to make a config: drawn, varied, crossed, spread evenly; and how crowded a front is."""
+"""Ways to make a config: drawn, mutated, crossed, quasi-random; and how crowded a front is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def uniform(domain: Domain, rng: np.random.Generator) -> Value:
-    """Draw from a domain: every label alike, a range evenly (in its logarithm where it says so)."""
+    """Draw from a domain: every label alike, a range uniformly (in its logarithm where it says so)."""
     return ranges.draw(domain, rng) if isinstance(domain, Range) else domain[int(rng.integers(len(domain)))]
 
 
@@ -55,8 +55,8 @@ def quasi_random(space: Space, count: int, rng: np.random.Generator) -> list[Con
 
     def config(point: front.Floats) -> Config:
         def choose(path: str, domain: Domain) -> Value:
-            share = min(float(point[paths[path]]), 1 - 1e-12)
-            return ranges.unscale(domain, share) if isinstance(domain, Range) else domain[int(share * len(domain))]
+            place = min(float(point[paths[path]]), 1 - 1e-12)  # below 1, or the last label would be overrun
+            return ranges.unscale(domain, place) if isinstance(domain, Range) else domain[int(place * len(domain))]
 
         return space.build(choose)
 

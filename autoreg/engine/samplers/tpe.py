@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoreg.engine.samplers.history import Config, Domain, Observation, Value
+from autoreg.lazy import lazy_module
 from autoreg.space import ranges
 from autoreg.space.nodes import Range
 
 if TYPE_CHECKING:
-    from autoreg.space import Space
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+    from autoreg.space import Space
+else:
+    optuna = lazy_module("optuna")
 
 
 def distribution(domain: Domain) -> BaseDistribution:
     """Return a domain in Optuna's words; a stepped range on a log scale loses its step (see `on_grid`)."""
     if not isinstance(domain, Range):
-        return CategoricalDistribution(domain)
+        return optuna.distributions.CategoricalDistribution(domain)
     low, high = domain.low, ranges.snap(domain, domain.high)
     if domain.is_int:
         step = 1 if domain.step is None or domain.is_log else int(domain.step)
-        return IntDistribution(int(low), int(high), log=domain.is_log, step=step)
-    return FloatDistribution(float(low), float(high), log=domain.is_log, step=None if domain.is_log else domain.step)
+        return optuna.distributions.IntDistribution(int(low), int(high), log=domain.is_log, step=step)
+    return optuna.distributions.FloatDistribution(
+        float(low), float(high), log=domain.is_log, step=None if domain.is_log else domain.step
+    )
 
 
 def on_grid(value: Any, domain: Domain) -> Value:
@@ -45,15 +50,24 @@ def contains(value: Any, domain: Domain) -> bool:
     return ranges.holds(domain, value)
 
 
-class _Rows(optuna.storages.InMemoryStorage):
-    """A storage that holds exactly the trials it is handed, so that no running trial is left behind."""
+def quiet() -> None:
+    """Let Optuna speak of warnings only: it announces every study and trial otherwise."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-    def __init__(self, rows: list[FrozenTrial]) -> None:
-        super().__init__()
-        self.rows = rows
 
-    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
-        return [t for t in self.rows if states is None or t.state in states]
+@functools.cache
+def _storage_class() -> type[Any]:
+    """A class of storages that hold exactly the trials they are handed, so that no running trial is left behind."""
+
+    class Rows(optuna.storages.InMemoryStorage):  # within a function: its base class is in Optuna
+        def __init__(self, rows: list[FrozenTrial]) -> None:
+            super().__init__()
+            self.rows = rows
+
+        def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+            return [t for t in self.rows if states is None or t.state in states]
+
+    return Rows
 
 
 class TPESampler:
@@ -68,6 +82,7 @@ class TPESampler:
     name = "tpe"
 
     def __init__(self, space: Space, objectives: int, startup: int = 10) -> None:
+        quiet()
         self._space = space
         self._startup = startup
         self._objectives = objectives
@@ -78,7 +93,7 @@ class TPESampler:
         self._seen: Sequence[Observation] | None = None
         self.explain = (
             f"tpe: Optuna's multi-objective TPE on normalized objectives; the first {startup} recipes are drawn "
-            "evenly. Stopped trials count as bad, failed ones are not seen."
+            "uniformly. Stopped trials count as bad, failed ones are not seen."
         )
 
     def propose(self, seen: Sequence[Observation], seed: Sequence[int]) -> Config | None:
@@ -86,12 +101,14 @@ class TPESampler:
         if seen is not self._seen or self._study is None:
             rows = [self._row(s) for s in seen if s.flat]
             # a new study each time: Optuna caches the trials of a study within a thread
-            self._study = optuna.create_study(storage=_Rows(rows), directions=["minimize"] * self._objectives)
+            self._study = optuna.create_study(
+                storage=_storage_class()(rows), directions=["minimize"] * self._objectives
+            )
             self._seen = seen
         study = self._study
         number = int(np.random.default_rng(list(seed)).integers(2**31))
         sampler = optuna.samplers.TPESampler(seed=number, multivariate=False, n_startup_trials=self._startup)
-        blank = create_trial(state=TrialState.FAIL)
+        blank = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
         blank.number = 2**31 - 1  # of no trial: the constant liar leaves out the trial it draws for
 
         def choose(path: str, domain: Domain) -> Value:
@@ -105,8 +122,8 @@ class TPESampler:
         if known is not None and known[0] == seen:
             return known[1]
         held = {p: on_grid(v, d) for p, v in seen.flat.items() if (d := self._domains.get(p)) and contains(v, d)}
-        row = create_trial(
-            state=TrialState[seen.state],
+        row = optuna.trial.create_trial(
+            state=optuna.trial.TrialState[seen.state],
             values=list(seen.values) if seen.values is not None and seen.state == "COMPLETE" else None,
             params=held,
             distributions={p: self._distributions[p] for p in held},

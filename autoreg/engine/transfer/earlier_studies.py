@@ -15,6 +15,11 @@ import numpy as np
 from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import read_state
 from autoreg.engine.pareto.front import Floats
+from autoreg.engine.surrogate.ensemble import KERNEL_FIT_TRIALS, Ensemble, best_and_latest, fit_hyperparameters
+from autoreg.engine.surrogate.features import FeatureMap
+from autoreg.engine.surrogate.gp import GaussianProcess, fit_kernel
+from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.threads import one_thread
 from autoreg.errors import InputError, StudyError
 from autoreg.files import write_whole
 from autoreg.lazy import lazy_module
@@ -24,7 +29,6 @@ from autoreg.space.transfer import shared
 stats = lazy_module("scipy.stats")
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Ensemble
     from autoreg.space import Space
 
 MIN_SOURCE_TRIALS = 10
@@ -33,7 +37,7 @@ MAX_SOURCE_TRIALS = 1000
 """Trials of a study that are learned from, at most: the latest."""
 CROSS_VALIDATION_FOLDS = 5
 SIGNIFICANCE_FACTOR = 2.5
-"""A study must foretell its own held-out trials: rank correlation above `SURE / sqrt(trials - 1)`, which shuffled
+"""A study must predict its own held-out trials: rank correlation above `SURE / sqrt(trials - 1)`, which shuffled
 labels seldom reach (real studies of 60 trials: 0.77 to 0.97, needed 0.33)."""
 SOURCES_FILE = "warm.json"
 """File of a study's folder that holds what it took from earlier ones."""
@@ -47,7 +51,7 @@ class Source:
         name: Its folder.
         flats: Parameters that the two spaces share, by path, for each of its n complete trials.
         quality: What it measured, to be minimized [n].
-        correlation: Spearman's rank correlation of its held-out trials with what the rest foretells of them.
+        correlation: Spearman's rank correlation of its held-out trials with what the rest predicts of them.
     """
 
     name: str
@@ -62,7 +66,7 @@ class Source:
 
     @property
     def predictive(self) -> bool:
-        """Whether the study foretells its own trials better than chance."""
+        """Whether the study predicts its own trials better than chance."""
         return self.correlation > SIGNIFICANCE_FACTOR / math.sqrt(max(len(self.flats) - 1, 1))
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,57 +94,48 @@ def read_source(folder: str | os.PathLike[str], space: Space) -> Source:
     """
     path = Path(folder)
     try:
-        asked = json.loads((path / "study.json").read_text(encoding="utf-8"))
-        quality, direction = asked["quality"], asked["objectives"][asked["quality"]]
+        config = json.loads((path / "study.json").read_text(encoding="utf-8"))
+        quality, direction = config["quality"], config["objectives"][config["quality"]]
         complete = read_state(read_events(path / "events.jsonl")).complete()
     except FileNotFoundError:
         raise InputError(f"warm start: {path} holds no study (there is no study.json)") from None
     except (OSError, ValueError, KeyError, TypeError, StudyError) as error:
         raise InputError(f"warm start: {path} cannot be read as a study ({error})") from None
     sign = -1.0 if direction == "max" else 1.0
-    told = [(shared(space.root, r.config), sign * r.metrics[quality]) for r in complete if quality in r.metrics]
-    told = [(f, q) for f, q in told if f and math.isfinite(q)][-MAX_SOURCE_TRIALS:]
-    if len(told) < MIN_SOURCE_TRIALS:
+    trials = [(shared(space.root, r.config), sign * r.metrics[quality]) for r in complete if quality in r.metrics]
+    trials = [(f, q) for f, q in trials if f and math.isfinite(q)][-MAX_SOURCE_TRIALS:]
+    if len(trials) < MIN_SOURCE_TRIALS:
         raise InputError(
-            f"warm start: {path} has {len(told)} complete trials that say something of this space; "
+            f"warm start: {path} has {len(trials)} complete trials that say something of this space; "
             f"needed are at least {MIN_SOURCE_TRIALS}"
         )
-    return Source.of(space, str(path), [f for f, _ in told], [q for _, q in told])
+    return Source.of(space, str(path), [f for f, _ in trials], [q for _, q in trials])
 
 
 def fit_ensemble(encoded: Floats, quality: Floats) -> Ensemble:
-    """Experts fitted to encoded configs [n, p] and their quality, to be minimized [n]; no costs."""
-    from autoreg.engine.surrogate.ensemble import Ensemble, fit_hyperparameters
-
-    none = np.zeros((len(quality), 0))
-    return Ensemble(fit_hyperparameters(encoded, quality, none), encoded, quality, none)
+    """The ensemble fitted to encoded configs [n, p] and their quality, to be minimized [n]; no costs."""
+    no_costs = np.zeros((len(quality), 0))
+    return Ensemble(fit_hyperparameters(encoded, quality, no_costs), encoded, quality, no_costs)
 
 
-def predicted_mean(panel: Ensemble, encoded: Floats) -> Floats:
-    """Mean of what the experts foretell of encoded configs, as scores [n]."""
-    means = [mean for mean, _ in panel.predict(encoded, np.zeros((len(encoded), 0))).values()]
+def predicted_mean(ensemble: Ensemble, encoded: Floats) -> Floats:
+    """Mean of the base models' predictions of encoded configs, as scores [n]."""
+    means = [mean for mean, _ in ensemble.predict(encoded, np.zeros((len(encoded), 0))).values()]
     return np.asarray(np.mean(means, axis=0))
 
 
 def _held_out(encoded: Floats, quality: Sequence[float]) -> float:
-    """Rank correlation of trials with what a Gaussian process says of them that has not seen them."""
-    from autoreg.engine.surrogate.ensemble import KERNEL_FIT_TRIALS, best_and_latest
-    from autoreg.engine.surrogate.features import FeatureMap
-    from autoreg.engine.surrogate.gp import GaussianProcess, fit_kernel
-    from autoreg.engine.surrogate.output_warping import HalfRank
-    from autoreg.engine.surrogate.threads import one_thread
-
+    """Rank correlation of trials with the predictions of a Gaussian process that has not seen them."""
     values, fold = np.asarray(quality, dtype=float), np.arange(len(quality)) % CROSS_VALIDATION_FOLDS
     scores, columns = HalfRank(values).forward(values), FeatureMap.of(encoded)(encoded)
-    told = np.empty(len(values))
+    predicted = np.empty(len(values))
     with one_thread():
         few = best_and_latest(scores, KERNEL_FIT_TRIALS)
         kernel = fit_kernel(columns[few], scores[few] - scores[few].mean())
         for k in range(CROSS_VALIDATION_FOLDS):
-            told[fold == k] = GaussianProcess(kernel, columns[fold != k], scores[fold != k]).predict(
-                columns[fold == k]
-            )[0]
-    return rank_correlation(told, values)
+            process = GaussianProcess(kernel, columns[fold != k], scores[fold != k])
+            predicted[fold == k] = process.predict(columns[fold == k])[0]
+    return rank_correlation(predicted, values)
 
 
 def rank_correlation(one: Floats, other: Floats) -> float:
@@ -164,7 +159,7 @@ def save_sources(folder: Path, sources: Sequence[Source]) -> None:
 
 
 def load_sources(folder: Path) -> list[Source]:
-    """Read what `keep` wrote.
+    """Read what `save_sources` wrote.
 
     Raises:
         StudyError: The file is damaged.

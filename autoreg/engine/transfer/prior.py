@@ -1,8 +1,8 @@
 """Warm start: what finished studies of other tasks say about the configs of this one.
 
-Each earlier study orders configs by its own experts; the mean of a config's rank over studies is the prior. It is one
-more column that the experts see, next to the encoded config, and it names the first configs to try (see `first`). Which
-errors those studies measured does not matter, their order does.
+Each earlier study orders configs by an ensemble of its own; the mean of a config's rank over studies is the prior. It
+is one more column that the surrogate sees, next to the encoded config, and it names the first configs to try (see
+`initial_design`). Which errors those studies measured does not matter, their order does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy as np
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.samplers.history import Domain, Value
 from autoreg.engine.samplers.mutation import quasi_random, uniform
+from autoreg.engine.surrogate.ensemble import Ensemble
+from autoreg.engine.surrogate.threads import one_thread
 from autoreg.engine.transfer.earlier_studies import (
     SOURCES_FILE,
     Source,
@@ -36,11 +38,10 @@ from autoreg.space.encoding import encode
 special = lazy_module("scipy.special")
 
 if TYPE_CHECKING:
-    from autoreg.engine.surrogate.ensemble import Ensemble
     from autoreg.space import Space
 
 RANKING_POOL_SIZE = 1024
-"""Even draws over which ranks are taken."""
+"""Quasi-random draws over which ranks are taken."""
 MIN_CHECKED_TRIALS = 10
 MAX_CHECKED_TRIALS = 100
 """New trials from which, and up to which, the prior is checked; a negative rank correlation ends it."""
@@ -49,7 +50,7 @@ MAX_CHECKED_TRIALS = 100
 class Prior:
     """Mean rank of configs over earlier studies, as long as new trials do not contradict it.
 
-    A study that does not foretell its own trials is left out. The state is a fold over the complete trials of the new
+    A study that does not predict its own trials is left out. The state is a fold over the complete trials of the new
     study, in their order, so that a resumed study drops the prior where the first one did.
 
     Args:
@@ -76,7 +77,7 @@ class Prior:
         return self.dropped_at is None and self.informative
 
     def scores(self, configs: Sequence[dict[str, Any]]) -> Floats:
-        """Mean over studies of the normal score of a config's rank among even draws [n]; small is good."""
+        """Mean over studies of the normal score of a config's rank among quasi-random draws [n]; small is good."""
         return self._ranked(np.asarray(self.space.encode_many(configs), dtype=float))
 
     def column(self, encoded: Floats) -> Floats:
@@ -123,9 +124,9 @@ class Prior:
         return [
             f"warm start from {s.name}: {len(s.flats)} trials, {len(s.matched)} of {count} parameters matched; "
             + (
-                f"it foretells its own held-out trials with a rank correlation of {s.correlation:.2f}"
+                f"it predicts its own held-out trials with a rank correlation of {s.correlation:.2f}"
                 if s.predictive
-                else f"not used, since it does not foretell its own held-out trials (rank correlation "
+                else f"not used, since it does not predict its own held-out trials (rank correlation "
                 f"{s.correlation:.2f})"
             )
             for s in self.sources
@@ -135,16 +136,14 @@ class Prior:
         """What became of the prior, as plain data for a report."""
         return {
             "sources": [source.summary() for source in self.sources],
-            "heard": len(self._values),
+            "checked_trials": len(self._values),
             "correlation": None if math.isnan(self.correlation) else self.correlation,
             "dropped_at": self.dropped_at,
         }
 
     @cached_property
     def _models(self) -> list[tuple[Ensemble, np.ndarray, Floats]]:
-        """For each study its experts, which columns they see, and what they foretell of the even draws, sorted."""
-        from autoreg.engine.surrogate.threads import one_thread
-
+        """For each study its ensemble, the columns that it sees, and its sorted predictions of quasi-random draws."""
         pool = np.asarray(
             self.space.encode_many(quasi_random(self.space, RANKING_POOL_SIZE, np.random.default_rng(0))), dtype=float
         )
@@ -154,17 +153,16 @@ class Prior:
                 with one_thread():
                     encoded = encode(self.space.parameters, source.flats)
                     known = ~np.isnan(encoded).all(axis=0)
-                    panel = fit_ensemble(encoded[:, known], np.array(source.quality))
-                    models.append((panel, known, np.sort(predicted_mean(panel, pool[:, known]))))
+                    ensemble = fit_ensemble(encoded[:, known], np.array(source.quality))
+                    models.append((ensemble, known, np.sort(predicted_mean(ensemble, pool[:, known]))))
         return models
 
     def _ranked(self, encoded: Floats) -> Floats:
-        from autoreg.engine.surrogate.threads import one_thread
-
         steps = special.ndtri((np.arange(RANKING_POOL_SIZE) + 0.5) / RANKING_POOL_SIZE)
         with one_thread():
             parts = [
-                np.interp(predicted_mean(panel, encoded[:, known]), at, steps) for panel, known, at in self._models
+                np.interp(predicted_mean(ensemble, encoded[:, known]), at, steps)
+                for ensemble, known, at in self._models
             ]
         return np.asarray(np.mean(parts, axis=0)) if parts else np.zeros(len(encoded))
 

@@ -60,7 +60,7 @@ class WarmStart:
     def from_json(cls, value: Any) -> WarmStart:
         """Read `prior`; what is missing is None."""
         row = json_object(value)
-        checked, dropped = as_number(row.get("heard")), as_number(row.get("dropped_at"))
+        checked, dropped = as_number(row.get("checked_trials", row.get("heard"))), as_number(row.get("dropped_at"))
         return cls(
             studies=tuple(EarlierStudy.from_json(source) for source in json_objects(row.get("sources"))),
             checked_on=None if checked is None else int(checked),

@@ -64,7 +64,7 @@ def test_the_page_names_the_studies_and_what_new_trials_say_of_them(earlier: dic
     assert (
         f"not used: it does not predict its own held-out trials (rank correlation {second['correlation']:.2f})" in words
     )
-    assert prior["heard"] == TRIALS
+    assert prior["checked_trials"] == TRIALS
     assert prior["correlation"] > 0.3
     assert f"with the first {TRIALS} complete trials of this study is {prior['correlation']:.2f}, so it stays" in words
 
