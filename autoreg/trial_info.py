@@ -164,7 +164,7 @@ class TrialInfo:
     Attributes:
         layers: the weighted layers of its network, in the order of the modules.
         latency: of the untrained network at the recipe's structure and bits, exported.
-        latency_predicted: what this machine's latency table said of it before.
+        latency_predicted: what this machine's latency table predicted of it.
         notes: remarks, one sentence each.
         train_losses: mean training loss of each epoch of the first fold.
         epochs_requested: passes over the training data that the recipe asks for, each weighted by its gradients.

@@ -161,7 +161,7 @@ class Chain:
     # -- rungs ----------------------------------------------------------------------------------------------------
 
     def _has_rungs(self, phase: Phase) -> bool:
-        """Whether somebody wants to hear of this phase: the last training, unless it is the dense network's own."""
+        """Whether this phase reports rungs: the recipe's last training does, unless it is the dense network's own."""
         own = [p for p in self.phases if p.name in TRAINING_PHASES]
         if self.on_rung is None or not own or phase.key != own[-1].key:
             return False
@@ -174,27 +174,28 @@ class Chain:
         What another trial left at a rung is taken from the store: then this one trains only if it gets further. The
         right to compute the phase is held while this trial trains and scores, and never while its report waits.
         """
-        *before, last = rung_epochs(int(phase.settings["epochs"]))
-        keys = {epoch: snapshot_key(phase.key, epoch) for epoch in before} | {last: phase.key}
+        assert self.on_rung is not None
+        total = int(phase.settings["epochs"])
         training: TrainPhase | None = None
-        found = state
-        with contextlib.ExitStack() as stack:  # a training's randomness lasts from rung to rung
-            for epoch, key in keys.items():
-                stored = self.store.network(key)
-                with contextlib.nullcontext() if stored else self.store.computing(phase.key):
-                    stored = stored or self.store.network(key)  # another process may have been first
-                    if stored is None:
+        with contextlib.ExitStack() as stack:  # the randomness of a training lasts from rung to rung
+            for epoch in rung_epochs(total):
+                key = phase.key if epoch == total else snapshot_key(phase.key, epoch)
+                found = self.store.network(key)
+                with contextlib.nullcontext() if found is not None else self.store.computing(phase.key):
+                    if found is None:
+                        found = self.store.network(key)  # another process may have been first
+                    if found is None:
                         if training is None:
                             generator = stack.enter_context(self.context.seeded(phase.name))
                             training = TrainPhase(self.context, phase, state, generator)
                         with self.context.work.timed(phase.name):
-                            stored = training.advance(epoch)
-                        self.store.put_network(key, stored)
-                    found = stored
+                            found = training.advance(epoch)
+                        self.store.put_network(key, found)
                     metrics = self._rung_metrics(epoch, found)
-                self.finished += epoch == last
-                assert self.on_rung is not None
+                if epoch == total:
+                    self.finished += 1
                 self.on_rung(epoch, metrics)
+        assert found is not None  # there is at least one rung, and the last is the end of the phase
         return found
 
     def _rung_metrics(self, epoch: int, state: ModelState) -> dict[str, float]:

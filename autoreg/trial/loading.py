@@ -15,13 +15,13 @@ from autoreg.trial.objective import TaskObjective
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.task_ref import TaskRef
 
-_OPTIONS = ("cache", "device", "threads")  # what study.json says of how trials were carried out
+_OPTIONS = ("cache", "device", "threads")  # what study.json says of how its trials ran
 
 
 def objective_of(folder: Path) -> tuple[TaskObjective, int]:
     """The objective of a task study on disk, and the study's seed.
 
-    Phases are looked for, and kept, as the study did: with its device, its threads and its use of the store.
+    Phases are taken from the store, and left there, as the study did: with its device, threads and use of the store.
 
     Raises:
         InputError: the study has no task, or its device is not here.
@@ -29,7 +29,7 @@ def objective_of(folder: Path) -> tuple[TaskObjective, int]:
     study = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     task = study.get("task")
     if task is None:
-        raise InputError(f"{folder}: is the study of a Python objective, which keeps no models")
+        raise InputError(f"{folder}: is the study of a Python objective, which stores no models")
     ref = TaskRef.recorded(study)
     found = study.get("options", {})  # studies of older versions do not say
     options = TrialOptions(
@@ -50,7 +50,7 @@ def chain_of(objective: TaskObjective, config: Mapping[str, Any], seed: int) -> 
 def load_model(folder: Path, config: Mapping[str, Any]) -> Any:
     """The model of a recipe in a task study, as its search scored it.
 
-    Phases that the store still holds are taken from there, the others are carried out again.
+    Phases that the store still holds are taken from there, the others are computed again.
 
     Args:
         folder: the study's folder.

@@ -61,11 +61,11 @@ def make_optimizer(model: nn.Module, settings: Mapping[str, Any], rate: float = 
     if settings["optimizer"] == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=settings["momentum"])
     family: Any = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings["optimizer"]]
-    made: torch.optim.Optimizer = family(groups, lr=lr, betas=(settings["momentum"], 0.999))
-    return made
+    optimizer: torch.optim.Optimizer = family(groups, lr=lr, betas=(settings["momentum"], 0.999))
+    return optimizer
 
 
-COOLDOWN = 0.2
+COOLDOWN = 0.2  # last part of a run in which a constant rate falls; within the 10 to 20 % of the reference below
 
 
 def learning_rate(progress: float, schedule: str = "cosine") -> float:
@@ -153,7 +153,7 @@ def forward(model: nn.Module, task: Task, batch: Any) -> Any:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, task: Task, split: Any, device: torch.device, keep: list[Any] | None = None
+    model: nn.Module, task: Task, split: Any, device: torch.device, all_outputs: list[Any] | None = None
 ) -> dict[str, float]:
     """Score a model on a split: the task's metrics over all its batches, dropout and hooks off.
 
@@ -162,7 +162,7 @@ def evaluate(
         task: gives inputs and metrics.
         split: a loader, or a mapping from names to loaders (held-out speakers, domains), scored by its mean.
         device: where batches go; metrics are computed on the CPU.
-        keep: gets the outputs of every batch, on the CPU.
+        all_outputs: gets the outputs of every batch, on the CPU.
     """
     model.eval()
     scores = []
@@ -172,8 +172,8 @@ def evaluate(
             batches.append(to_device(batch, "cpu"))
             outputs.append(to_device(forward(model, task, to_device(batch, device)), "cpu"))
         scores.append({name: float(value) for name, value in task.metrics(outputs, batches).items()})
-        if keep is not None:
-            keep += outputs
+        if all_outputs is not None:
+            all_outputs += outputs
     return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}
 
 

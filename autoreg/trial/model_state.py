@@ -1,4 +1,4 @@
-"""A model on its way through the phases, and how it is written to the store and read back."""
+"""A network between phases with the record of what was done to it; how it is written to the store and read back."""
 
 from __future__ import annotations
 

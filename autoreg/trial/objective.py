@@ -57,7 +57,7 @@ class TaskObjective:
 
     Args:
         ref: the task.
-        options: where results are kept, device and threads.
+        options: the store, device and threads.
         latency: whether latency is measured.
         latency_needed: whether a recipe fails whose network cannot be timed; else it has no `latency_ms`, and a note.
         rungs: whether compressed copies are scored while the first fold trains.
@@ -85,7 +85,7 @@ class TaskObjective:
 
     @property
     def setup(self) -> Setup:
-        """The task made ready, once per process."""
+        """The task, ready for trials; built once per process."""
         if self._setup is None:
             self._setup = Setup(self.ref.load(), self.options)
         return self._setup

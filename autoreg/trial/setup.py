@@ -34,7 +34,7 @@ _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "network", "sensiti
 
 @dataclass(frozen=True)
 class TrialOptions:
-    """How trials are carried out, beside task and recipe.
+    """How trials run, beside task and recipe.
 
     Attributes:
         store: folder of finished phases.
@@ -52,11 +52,11 @@ class TrialOptions:
 
 
 class Setup:
-    """A task made ready for trials in this process.
+    """A task and its machine, ready for trials in this process.
 
     Args:
         task: model, data, loss and metrics.
-        options: where results are kept and where the work is done.
+        options: the store, device and threads.
 
     Raises:
         InputError: the device is not here.

@@ -38,7 +38,7 @@ class Store:
     """Entries by key in a folder that several processes share.
 
     Args:
-        folder: where the entries live; made when the first is written.
+        folder: of the entries; created when the first is written.
         cap: bytes that the store may hold before the least recently used entries are removed.
     """
 
@@ -91,7 +91,7 @@ class Store:
         except (OSError, SafetensorError):  # no space left, or another process was first
             shutil.rmtree(beside, ignore_errors=True)
             return
-        self._evict(keep=key)
+        self._evict(but=key)
 
     def drop(self, key: str) -> None:
         """Remove entry `key`; it is gone at once, also for others."""
@@ -106,7 +106,7 @@ class Store:
         with hold_lock(self.folder / "locks" / key[:3]):  # few files: locks need no clean-up
             yield
 
-    def _evict(self, keep: str) -> None:
+    def _evict(self, but: str) -> None:
         sizes: list[tuple[float, int, Path]] = []
         for meta in self.folder.glob("??/*/meta.json"):
             with contextlib.suppress(FileNotFoundError):
@@ -116,7 +116,7 @@ class Store:
         for used, size, folder in sorted(sizes):
             if total <= self.cap:
                 break
-            if folder.name == keep or time.time() - used < 60:
+            if folder.name == but or time.time() - used < 60:
                 continue  # an entry that was just used is likely about to be used again
             self.drop(folder.name)
             total -= size

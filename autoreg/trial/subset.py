@@ -37,13 +37,13 @@ class _WidthsError(Exception):
 
 
 class Subsets:
-    """Subsets of the training data of one fold; what is chosen once is kept in the store.
+    """Subsets of the training data of one fold; what they are chosen by is computed once and left in the store.
 
     Args:
-        task: tells inputs and targets of a batch.
+        task: gives inputs and targets of a batch.
         loader: of the fold's training data.
         key: hash of the task with its data, and of the fold.
-        store: where the bank is kept; None keeps it in this process.
+        store: for what is computed; None for this process only.
 
     Raises:
         InputError: the loader is of a kind of which no subset can be taken.
@@ -100,7 +100,7 @@ class Subsets:
         def gains() -> np.ndarray:
             return np.zeros(len(classes), np.float32) if self._rows is None else Bank.of(self._rows, classes).gains
 
-        return Bank(classes, self._kept("gains", gains))
+        return Bank(classes, self._get_or_compute("gains", gains))
 
     def easy(self, share: float) -> IntArray | None:
         """Positions of the easy sets of a share [sets, size], None where rows have no classes or cannot be compared."""
@@ -111,7 +111,7 @@ class Subsets:
                 assert classes is not None
                 return _NONE if self._rows is None else easy_sets(self._rows, classes, share)
 
-            found = _NONE if classes is None else self._kept(f"easy {share!r}", chosen)
+            found = _NONE if classes is None else self._get_or_compute(f"easy {share!r}", chosen)
             self._easy[share] = found if len(found) else None
         return self._easy[share]
 
@@ -134,16 +134,16 @@ class Subsets:
         except _WidthsError:
             return None
 
-    def _kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Values of the store, or made now and left there."""
+    def _get_or_compute(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """An array of the store, or computed now and left there."""
         key = content_hash(["subset", self.key, name])
         entry = None if self.store is None else self.store.get(key)
         if entry is not None and name in entry.tensors:
             return np.asarray(entry.tensors[name].numpy())
-        made = make()
+        computed = compute()
         if self.store is not None:
-            self.store.put(key, StoreEntry({name: torch.from_numpy(made)}, {}))
-        return made
+            self.store.put(key, StoreEntry({name: torch.from_numpy(computed)}, {}))
+        return computed
 
 
 def _flat(inputs: Any) -> np.ndarray:

@@ -40,10 +40,10 @@ class TaskRef:
         return cls(task["name"], task["params"], tuple(study.get("imports", ())), folder)
 
     def load(self) -> Task:
-        """Import what is to be imported and make the task.
+        """Import what is to be imported and build the task.
 
         Raises:
-            InputError: a module cannot be imported, or the task cannot be made.
+            InputError: a module cannot be imported, or the task cannot be built.
         """
         import_modules(self.imports)
         folder = None if self.study_folder is None else Path(self.study_folder)

@@ -142,12 +142,12 @@ def test_weights_with_and_without_the_store_are_identical(name: str, objective: 
 
 
 def test_bit_widths_on_one_trained_network_cost_one_training(objective: TaskObjective) -> None:
-    paid = 0.0
+    epochs = 0.0
     for bits in (2, 3, 4, 8):
         _, trial = evaluate(objective, {"quantization": {"weights": {"bits": bits}}})
-        paid += trial.info.epochs_run
+        epochs += trial.info.epochs_run or 0.0
         assert trial.info.epochs_requested == 3  # two of training, one of fine-tuning
-    assert paid == 3
+    assert epochs == 3
 
 
 def test_the_dense_start_is_the_dense_recipes_own_training(objective: TaskObjective) -> None:
@@ -192,7 +192,7 @@ def test_masked_weights_stay_zero_behind_a_learned_quantizer(objective: TaskObje
         assert int((values != 0).sum()) > 0
 
 
-def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObjective) -> None:
+def test_a_trial_that_is_told_to_stop_records_the_epochs_that_it_ran(objective: TaskObjective) -> None:
     trial = Trial(send=lambda step, metrics: "stop")
     metrics = objective(objective.setup.complete({"training": {"epochs": 6}}), trial)
     assert [step for step, _ in trial.reports] == [2]
@@ -201,8 +201,8 @@ def test_a_trial_that_is_told_to_stop_pays_for_what_it_did(objective: TaskObject
     assert trial.outcome(metrics).state == "PRUNED"
 
 
-def test_the_bill_of_a_recipe_is_what_it_pays_and_what_is_done_of_it_is_told(objective: TaskObjective) -> None:
-    """Unpaid epochs as the search reads them off recorded trials, against the epochs that were really paid."""
+def test_remaining_costs_are_what_a_recipe_runs_and_what_is_done_of_it_is_recorded(objective: TaskObjective) -> None:
+    """Remaining epochs as the search reads them off recorded trials, against the epochs that were really run."""
     state = StudyState()
 
     def tell(name: str, trial: Trial) -> float:

@@ -43,11 +43,11 @@ def rows_of(loader: Any) -> list[tuple[float, ...]]:
     return [tuple(row) for batch in loader for row in batch[0].tolist()]
 
 
-def test_a_share_is_paid_in_part_and_changes_the_result(objective: TaskObjective) -> None:
-    whole, told = evaluate(objective, {})
+def test_a_share_runs_in_part_and_changes_the_result(objective: TaskObjective) -> None:
+    whole, reference = evaluate(objective, {})
     few, trial = evaluate(objective, SHARE)
-    assert trial.info.epochs_run == trial.info.epochs_requested == 0.25 * told.info.epochs_requested
-    assert len(trial.info.train_losses) == len(told.info.train_losses)
+    assert trial.info.epochs_run == trial.info.epochs_requested == 0.25 * reference.info.epochs_requested
+    assert len(trial.info.train_losses) == len(reference.info.train_losses)
     assert few["loss"] != whole["loss"]
     assert few["flops"] == whole["flops"]
     again, free = evaluate(objective, {"training": {"share": 1.0}})
