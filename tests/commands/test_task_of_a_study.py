@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autoreg.commands.check import check_file
 from autoreg.errors import InputError
+from autoreg.study.check import check_file
 from autoreg.trial.task_ref import TaskRef
 
 STUDY = "task: {TASK: {PARAMS}}\nspace: {training: {lr: [0.1, 0.2]}}\nobjectives: {error: min}\nbudget: {trials: 2}\n"
