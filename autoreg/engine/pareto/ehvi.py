@@ -7,7 +7,7 @@ the cells between the front's costs, so the expectation is a finite sum and exac
 
     sum over levels t of (volume of the cells at level t beyond k) x E[(t - q)+]
 
-For one cost the volumes are the widths of the staircase's steps. All is carried in logarithms, since
+For one cost the volumes are the widths of the staircase's steps. All is kept in logarithms, since
 far from the front the improvement underflows and candidates could not be told apart.
 
 Reference: Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023,

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 COST_FLOOR = 1e-3
-"""A cost is worth nothing more below this share of the dense cost: three decades are measured."""
+"""Below this share of the dense cost a lower cost gains nothing: three decades are measured."""
 
 BEYOND = 0.1
 """Costs count up to this much beyond the dense cost on the normalized scale (a factor of two): otherwise

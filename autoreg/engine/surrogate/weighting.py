@@ -128,7 +128,7 @@ class LogScoreWeights:
 def trust(lead: float, error: float, rival: str, predicted: int) -> tuple[bool, str]:
     """Whether an ensemble with such a lead is trusted, and why: it is, unless it is seen to be worse.
 
-    Waiting for a lead that is beyond doubt cost more than it saved on HPOLib (`benchmarks/results/README.md`).
+    Waiting for a lead that is significant cost more than it saved on HPOLib (`benchmarks/results/README.md`).
 
     Args:
         lead: Mean lead in log-score over the better baseline.

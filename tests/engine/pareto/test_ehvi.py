@@ -99,7 +99,7 @@ def test_a_mixture_is_the_weighted_mean_of_its_parts() -> None:
 
 
 def test_order_is_kept_where_the_improvement_underflows() -> None:
-    """Two candidates hopeless by 50 and 60 standard deviations: the plain value is 0, its logarithm still ranks."""
+    """Two candidates that miss by 50 and 60 standard deviations: the plain value is 0, its logarithm still ranks."""
     points, corner = np.array([[0.01, 0.1]]), np.array([1.0, 1.1])
     got = log_ehvi(points, corner, [[0.2], [0.2]], [0.51, 0.61], [0.01, 0.01], floor=-np.inf)
     assert np.all(np.isfinite(got))
@@ -112,7 +112,7 @@ def test_an_empty_front_leaves_the_whole_box_and_beyond_the_corner_is_nothing() 
     assert np.exp(got) == pytest.approx([0.5, 0.0, 0.0])
 
 
-def test_better_quality_lower_cost_and_more_doubt_never_hurt() -> None:
+def test_better_quality_lower_cost_and_more_uncertainty_never_hurt() -> None:
     points, corner = made(12, 2, seed=5)
     region = NondominatedPartitioning.of(points, corner, floor=-np.inf)
     base = region.log_ehvi([[0.5, 0.5]], [0.4], [0.1])[0]

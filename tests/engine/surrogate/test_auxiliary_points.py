@@ -1,4 +1,4 @@
-"""What trials tell of their uncompressed prefix: heard once, counted until it is a trial, and of use."""
+"""What trials tell of their uncompressed prefix: taken once, counted until it is a trial, and of use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def some(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return [toy_space().sample(rng) | {"bits": 4} for _ in range(count)]
 
 
-def test_a_prefix_is_heard_once_and_counts_until_it_is_a_trial() -> None:
+def test_a_prefix_is_taken_once_and_counts_until_it_is_a_trial() -> None:
     first, other = some(2)
     variant = {**first, "amount": first["amount"] / 2}
     configs = [first, variant, other, plain(first)]
@@ -47,16 +47,16 @@ def test_a_prefix_is_heard_once_and_counts_until_it_is_a_trial() -> None:
     points = AuxiliaryPoints(engine.problem, plain)
     for count, record in enumerate(engine.state.records, start=1):
         points.add(record, count)
-    told = {count: [digest(free.config) for free, _ in points.at(count)] for count in range(5)}
+    found = {count: [digest(p.config) for p, _ in points.at(count)] for count in range(5)}
     mine, theirs = digest(plain(first)), digest(plain(other))
-    assert told == {0: [], 1: [mine], 2: [mine], 3: [mine, theirs], 4: [theirs]}  # the fourth trial is the prefix
-    (free, row), *_ = points.at(1)
-    assert free.value == toy_error(plain(first))
-    assert free.costs == toy_costs(plain(first))
+    assert found == {0: [], 1: [mine], 2: [mine], 3: [mine, theirs], 4: [theirs]}  # the fourth trial is the prefix
+    (point, row), *_ = points.at(1)
+    assert point.value == toy_error(plain(first))
+    assert point.costs == toy_costs(plain(first))
     np.testing.assert_array_equal(row, engine.problem.space.encode_many([plain(first)])[0])
 
 
-def test_what_the_space_does_not_hold_is_not_heard() -> None:
+def test_what_the_space_does_not_contain_is_left_out() -> None:
     engine = engine_of(3, starters=[("given", c) for c in some(3)])
     drive(engine)
     for mapped in (lambda c: None, lambda c: {**c, "bits": 16}):
@@ -66,23 +66,22 @@ def test_what_the_space_does_not_hold_is_not_heard() -> None:
         assert points.at(3) == []
 
 
-def test_the_experts_know_what_they_were_told_in_passing() -> None:
+def test_base_models_learn_from_auxiliary_points() -> None:
     """Ten trials at four bits with much removed: only prefixes can tell how good any of them is uncompressed."""
     configs = [c | {"amount": 0.8 + 0.01 * k} for k, c in enumerate(some(10, seed=3))]
     errors = {}
-    for name, uncompressed in (("told", plain), ("untold", None)):
+    for name, uncompressed in (("with", plain), ("without", None)):
         engine = engine_of(10, starters=[("given", c) for c in configs])
         drive(engine)
-        learner = SurrogateFitter(engine.problem, uncompressed=uncompressed)
-        learned = learner.fit(engine.state)
-        assert learned is not None
-        ensemble = learned.ensembles["error"]
+        fitted = SurrogateFitter(engine.problem, uncompressed=uncompressed).fit(engine.state)
+        assert fitted is not None
+        ensemble = fitted.ensembles["error"]
         rows = np.array([engine.problem.encoded(plain(c)) for c in configs])
-        logs = learned.log_costs([toy_costs(plain(c)) for c in configs])
+        logs = fitted.log_costs([toy_costs(plain(c)) for c in configs])
         mean, _ = ensemble.predict(rows, logs)["gp"]
         truth = ensemble.hyperparameters.warp.forward([toy_error(plain(c)) for c in configs])
         errors[name] = float(np.sqrt(np.mean((mean - truth) ** 2)))
-    assert errors["told"] < 0.5 * errors["untold"]
+    assert errors["with"] < 0.5 * errors["without"]
 
 
 def test_killed_and_resumed_equals_never_killed(tmp_path: Path) -> None:
