@@ -286,10 +286,10 @@ class Greedy:
         self.floor = budget - sum(row[0] for row in costs)
         self.layers = len(costs)
         raises: list[tuple[float, int, int, int]] = []  # gain a byte, layer, level, bytes
-        for layer, (worth, row) in enumerate(zip(distortions, costs, strict=True)):
+        for layer, (values, row) in enumerate(zip(distortions, costs, strict=True)):
             at = 0
             while at < len(row) - 1:
-                gains = [(worth[at] - worth[k]) / (row[k] - row[at]) for k in range(at + 1, len(row))]
+                gains = [(values[at] - values[k]) / (row[k] - row[at]) for k in range(at + 1, len(row))]
                 to = at + 1 + int(np.argmax(gains))
                 if gains[to - at - 1] <= 0:
                     break

@@ -9,7 +9,7 @@ with one, by which configs of the same training share it. What is learned only n
 process, trees) is timed apart and shared out over the trials between two times. The bars are on `ask_and_tell_ms`.
 Bare Optuna (TPE, two objectives, in memory) gets the same trials through `add_trial`. Bare Ray Tune runs a trivial
 class trainable with `reuse_actors` and its own random search, in the same quiet session of Ray; our engine runs
-formulas on the Ray executor, once with even draws (what the executor adds) and once with sampler auto.
+formulas on the Ray executor, once with random draws (what the executor adds) and once with sampler auto.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def error(config: dict[str, Any]) -> float:
     return float(min(0.02 + rate + layers + held + small, 0.9))
 
 
-def bill(config: dict[str, Any]) -> PhaseCosts:
+def phase_costs(config: dict[str, Any]) -> PhaseCosts:
     """Ten epochs of training, two of fine-tuning, and bits that cost nothing."""
     train = digest({k: v for k, v in config.items() if k not in COMPRESSED})
     tune = train + digest({k: config[k] for k in ("amount", "width")})
@@ -77,7 +77,7 @@ def bill(config: dict[str, Any]) -> PhaseCosts:
 
 
 def filled(space: Space, trials: int, seed: int) -> EventLog:
-    """A log in which `trials` even draws have been asked and told."""
+    """A log in which `trials` random draws have been asked and told."""
     log, rng = EventLog(), np.random.default_rng(seed)
     problem = Problem(space, OBJECTIVES, "error", costs=cost)
     engine = Engine(problem, normalizer=scale(), strategy=Strategy(sampler="random"), seed=seed)
@@ -88,8 +88,8 @@ def filled(space: Space, trials: int, seed: int) -> EventLog:
         log.append(
             {"event": "ask", "trial": number, "config": config, "source": "random", "seed": seed, "costs": known}
         )
-        told = {"event": "tell", "trial": number, "state": "COMPLETE", "metrics": {"error": error(config), **known}}
-        log.append({**told, "info": {}, "reason": None, "feasible": True})
+        values = {"event": "tell", "trial": number, "state": "COMPLETE", "metrics": {"error": error(config), **known}}
+        log.append({**values, "info": {}, "reason": None, "feasible": True})
     return log
 
 
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{costs} known costs, {members} points: {pace:,.0f} candidates a second", flush=True)
     for trials in given.trials:
         rows = found["ms to ask and tell"][str(trials)] = {}
-        for name, price in (("ours", None), ("ours with a price", bill)):
+        for name, price in (("ours", None), ("ours with a price", phase_costs)):
             rows[name] = judged(trials, name, ours(space, trials, given.rounds, price))
         if not given.no_optuna:
             alone = {"ask_and_tell_ms": optuna_alone(space, trials, given.rounds)}

@@ -92,8 +92,8 @@ def handed_over(done: list[Done], *, bits: bool, dense: bool) -> list[tuple[Done
 
 def row_of(done: Done) -> dict[str, Any]:
     """A trial as it is written down."""
-    kept = {name: done.costs[name] for name in COSTS}
-    return {"recipe": done.recipe, "width": done.width, "stage": done.stage, "error": done.error, "costs": kept}
+    costs = {name: done.costs[name] for name in COSTS}
+    return {"recipe": done.recipe, "width": done.width, "stage": done.stage, "error": done.error, "costs": costs}
 
 
 def brief(done: Done) -> list[Any]:
@@ -117,11 +117,11 @@ def carry_out(case: Case, files: Mapping[str, str], jobs: list[tuple[str, int]],
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
             file.flush()
             states = [trial[2] for trial in row["trials"]]
-            told = ", ".join(f"{states.count(name)} {name.lower()}" for name in sorted(set(states)))
+            states_found = ", ".join(f"{states.count(name)} {name.lower()}" for name in sorted(set(states)))
             best = min((m["error"] for m in row["members"]), default=float("nan"))
             print(
                 f"{count}/{len(jobs)} {arm} seed {seed}: {row['spent']:.1f} s of work "
-                f"({row['wall']:.0f} s by the wall), {told}; "
+                f"({row['wall']:.0f} s by the wall), {states_found}; "
                 f"{len(row['members'])} members, best validation error {best:.4f}",
                 flush=True,
             )
@@ -135,10 +135,10 @@ def state_of(arm: str) -> str:
 
 def latest(rows: Iterator[dict[str, Any]], case: Case, seconds: float, source: str | None) -> list[dict[str, Any]]:
     """Runs of a case at so many seconds; of the joint arm those of one state of the source, by default the last."""
-    kept = [row for row in rows if row["case"] == case.digest and row["seconds"] == seconds]
-    states = [row["state"] for row in kept if row["arm"] == "joint"]
+    current = [row for row in rows if row["case"] == case.digest and row["seconds"] == seconds]
+    states = [row["state"] for row in current if row["arm"] == "joint"]
     wanted = source or (states[-1] if states else "")
-    return [row for row in kept if row["arm"] != "joint" or row["state"] == wanted]
+    return [row for row in current if row["arm"] != "joint" or row["state"] == wanted]
 
 
 def main() -> None:

@@ -33,8 +33,10 @@ def sensitive_amounts(objective: TaskObjective, amount: float) -> dict[str, floa
     budget = round((1 - amount) * sum(sizes.values()))
     names = list(found)
     picked = program([found[n].distortion for n in names], [found[n].levels for n in names], budget)
-    kept = {name: found[name].levels[level] for name, level in zip(names, picked.levels, strict=True)}
-    return {layer.name: 1 - kept[layer.name] / layer.weights for layer in setup.profile.layers if layer.name in kept}
+    retained = {name: found[name].levels[level] for name, level in zip(names, picked.levels, strict=True)}
+    return {
+        layer.name: 1 - retained[layer.name] / layer.weights for layer in setup.profile.layers if layer.name in retained
+    }
 
 
 @lru_cache(maxsize=1)
@@ -49,18 +51,20 @@ def _curves(objective: TaskObjective) -> dict[str, Curve]:
     for layer in setup.profile.layers:
         if not layer.shared:
             counts = sorted({retained_count(layer.weights, share) for share in SHARES})
-            variants[layer.name] = {k: partial(_masked, name=layer.name, kept=k) for k in counts if k < layer.weights}
+            variants[layer.name] = {
+                k: partial(_masked, name=layer.name, retained=k) for k in counts if k < layer.weights
+            }
             variants[layer.name] |= {layer.weights: None}
     return curves(model, dense, variants, repair=repair)
 
 
-def _masked(model: nn.Module, *, name: str, kept: int) -> Any:
-    return weights_set(model, {name: largest(weight_of(model.get_submodule(name)).detach(), kept)})
+def _masked(model: nn.Module, *, name: str, retained: int) -> Any:
+    return weights_set(model, {name: largest(weight_of(model.get_submodule(name)).detach(), retained)})
 
 
-def largest(weight: Tensor, kept: int) -> Tensor:
-    """The weight with all but its `kept` largest entries set to zero."""
+def largest(weight: Tensor, retained: int) -> Tensor:
+    """The weight with all but its `retained` largest entries set to zero."""
     flat = weight.abs().flatten()
     mask = torch.zeros_like(flat, dtype=torch.bool)
-    mask[flat.topk(kept).indices] = True
+    mask[flat.topk(retained).indices] = True
     return weight * mask.view_as(weight)

@@ -29,7 +29,7 @@ BEST_SMALL = 2
 def joint(bench: Bench) -> None:
     """Our engine, sampler auto, over the whole space: quality and bytes at once.
 
-    It is told what is asked for: hypervolume below the dense error plus the tolerance, and the dense bytes.
+    Its scale is that of the measure: hypervolume below the dense error plus the tolerance, and the dense bytes.
     """
     case = bench.case
     with bench.clock.uncounted():

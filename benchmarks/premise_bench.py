@@ -40,7 +40,7 @@ class Done:
         state: COMPLETE, PRUNED, FAIL, or REPLICATE of a complete trial with another seed than the arm's.
         error: on validation; NaN unless complete.
         costs: by name.
-        notes: of the trial, such as a cost that was foretold wrongly.
+        notes: of the trial, such as a cost that was predicted wrongly.
     """
 
     recipe: Recipe

@@ -10,7 +10,7 @@ program          every layer measured at every level alone, then the additive pr
 evopress         EvoPress' loop from the uniform assignment, on as many passes as `ours` has in all.
 evopress_time    the same run, gone on with until it has spent the CPU seconds of `ours`.
 evopress_program EvoPress' loop from the program's answer, on the same passes less those of the curves: what the start
-                 alone is worth.
+                 alone brings.
 ours             the package's engine over factors on the measured curves, see `bit_arms.ours`; the passes of the
                  curves come out of its own.
 

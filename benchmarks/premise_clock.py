@@ -1,4 +1,4 @@
-"""A clock whose seconds are worth the same on a busy machine as on a quiet one.
+"""A clock whose seconds hold as much work on a busy machine as on a quiet one.
 
 Processor time (`time.process_time`) leaves out the moments in which others run, but not that they slow a core down:
 caches and the two threads of a core are shared, and the same training may take half as long again. So a fixed piece
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 PROBE_SECONDS = 0.03
-"""What the probe took on the machine of the committed results, two virtual cores kept busy by others."""
+"""What the probe took on the machine of the committed results, two virtual cores busy with other work."""
 EVERY = 5.0
 """Processor seconds between two probes."""
 LAST = 3

@@ -48,12 +48,12 @@ def report(case: Case, rows: Sequence[dict[str, Any]], stem: Path, seconds: floa
         tests = {name: compared(found, name, first) for name in ("hypervolume", "as chosen", "cheapest")}
         judged[cost] = {"scale": scale, "fronts": fronts, "found": found, "first": first, "tests": tests}
     write_whole(stem.with_suffix(".md"), page(case, rows, judged, seconds).encode())
-    kept = {
+    figures = {
         cost: {"scale": vars(j["scale"]), "measures": j["found"], "first": j["first"], "tests": j["tests"]}
         for cost, j in judged.items()
     }
     about = {"task": case.name, "case": case.digest, "seconds": seconds, "joint state": joint_state(rows)}
-    write_whole(stem.with_suffix(".json"), json.dumps({**about, **kept}, indent=1).encode())
+    write_whole(stem.with_suffix(".json"), json.dumps({**about, **figures}, indent=1).encode())
     picture(case, judged, stem.with_suffix(".png"), seconds)
 
 
@@ -128,10 +128,10 @@ def _spent(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         states = [[trial[2] for trial in row["trials"]] for row in own]
         counts = [np.mean([s.count(n) if n else len(s) for s in states]) for n in ("", "PRUNED", "FAIL")]
         stages = {name: np.mean([row["stages"].get(name, 0.0) for row in own]) for name in own[0]["stages"]}
-        told = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
+        by_stage = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
         seconds, speed = (np.mean([row[name] for row in own]) for name in ("spent", "speed"))
         numbers = " | ".join(f"{value:.1f}" for value in counts)
-        lines.append(f"| {SHOWN[arm]} | {seconds:.1f} | {speed:.2f} | {numbers} | {told} |")
+        lines.append(f"| {SHOWN[arm]} | {seconds:.1f} | {speed:.2f} | {numbers} | {by_stage} |")
     return lines
 
 

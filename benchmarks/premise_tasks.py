@@ -84,8 +84,8 @@ class Case:
     @property
     def digest(self) -> str:
         """Eight hex digits of all that a run depends on: runs of other sizes are other runs."""
-        kept = {k: v for k, v in asdict(self).items() if k not in ("tolerance", "near")}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+        fields = {k: v for k, v in asdict(self).items() if k not in ("tolerance", "near")}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
     def joint(self) -> Tree:
         """The whole space: how to train, what to remove, how many bits."""

@@ -5,7 +5,7 @@
 
 `search` lets our engine search the table `own-digits` (200 images) cold, and warm-started from 40 recipes, drawn
 evenly, that are really trained on a share of the data: a bank's, or as many rows drawn evenly (`even`). Epochs are
-weighted and shared phases are paid once; those of the share are part of the bill. The common start is the dense recipe
+weighted and shared phases are paid once; those of the subset are part of the cost. The common start is the dense recipe
 alone. Rank correlations are Spearman's, with the errors on all data: of the same seed (`seen`) and as the judge has
 them (`truth`, the mean test error of the other seeds).
 

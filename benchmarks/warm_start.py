@@ -126,9 +126,9 @@ def summary(runs: Runs, tables: Iterable[str], seeds: int, kinds: Sequence[str])
             shares = [trials_to(w, c[-1]) / trials_to(c, c[-1]) for w, c in zip(ends, cold, strict=True)]
             times = [_times(runs, kind, name, s, w, c) for s, (w, c) in enumerate(zip(ends, cold, strict=True))]
             paid = f"{np.median(times):.2f}" if np.isfinite(times).any() else "-"
-            told = " | ".join(f"{ends[:, m - 1].mean():.3f}" for m in marks)
+            columns = " | ".join(f"{ends[:, m - 1].mean():.3f}" for m in marks)
             lines.append(
-                f"| {name} | {kind} | {told} | {half_width(ends[:, -1]):.3f} | {np.median(shares):.2f} | {paid} |"
+                f"| {name} | {kind} | {columns} | {half_width(ends[:, -1]):.3f} | {np.median(shares):.2f} | {paid} |"
                 f" {sum(s <= 0.5 for s in shares)}/{seeds} | {trials_to(ends.mean(axis=0), goal):.0f} |"
                 f" {_priors(runs, kind, name, seeds)} |"
             )

@@ -37,7 +37,7 @@ from autoreg.trial.setup import TrialOptions  # noqa: E402
 from autoreg.trial.summary import cost_metrics  # noqa: E402
 from autoreg.trial.task_ref import TaskRef  # noqa: E402
 from benchmarks.tables.grids import GRIDS, Grid, grid_of  # noqa: E402
-from benchmarks.tables.sharing import Kept, SharingChain  # noqa: E402
+from benchmarks.tables.sharing import PhaseMemory, SharingChain  # noqa: E402
 
 COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes")
 INTO = Path(__file__).parent / "data"
@@ -68,7 +68,7 @@ class Column:
         self.fold = folds[number % len(folds)]
         self.recipes = [self.setup.complete(config) for config in grid.configs()]
         self.prefixes = [objective.training_key(recipe) for recipe in self.recipes]
-        self.kept = Kept()
+        self.memory = PhaseMemory()
 
     def costs(self) -> list[dict[str, float]]:
         """What every recipe costs, by `COSTS`.
@@ -99,13 +99,13 @@ class Column:
             if row in done:
                 continue
             if self.prefixes[row] != before:
-                self.kept.clear(but=dense)  # recipes that start pretrained share the dense network too
+                self.memory.clear(but=dense)  # recipes that start pretrained share the dense network too
                 before = self.prefixes[row]
             yield {"row": row, **asdict(self.chain(self.recipes[row]).found())}
 
     def chain(self, recipe: Mapping[str, Any]) -> SharingChain:
         """The chain of a recipe on this column."""
-        return SharingChain(self.setup, self.reference, recipe, seed=self.seed, fold=self.fold, kept=self.kept)
+        return SharingChain(self.setup, self.reference, recipe, seed=self.seed, fold=self.fold, memory=self.memory)
 
 
 def part(out: Path, grid: Grid, number: int) -> Path:

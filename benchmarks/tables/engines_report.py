@@ -53,7 +53,7 @@ def figures(row: Row, judge: Judge) -> dict[str, Any]:
     out: dict[str, Any] = {
         **{f"tight {k}": float(tight[k - 1]) for k in MARKS if k <= len(tight)},
         "mean of the curve": float(tight[starts:CURVE].mean()) if len(tight) > starts else 0.0,
-        "kept": judge.kept(rows, starts, steps, row.get("chosen")),
+        "handed_over": judge.handed_over(rows, starts, steps, row.get("chosen")),
         **{f"naive {k}": float(naive[k - 1]) for k in MARKS if k <= len(naive)},
         **{f"to {t:.0%} tight": trials_to(tight, t) for t in (0.25, 0.5, 0.75, 0.9)},
         **{f"to {t:.0%} naive": trials_to(naive, t) for t in (0.95, 0.99)},
@@ -103,7 +103,7 @@ def page(runs: Runs, rows: Sequence[Row], source: str, against: str) -> list[str
         text += table(runs, f"tight {k}", f"Tight hypervolume after {k} trials (start 0, whole table 1)")
     for k in IN_EPOCHS if units else ():
         text += table(runs, f"tight at {k} epochs", f"Tight hypervolume after the epochs of {k} whole trials")
-    text += table(runs, "kept", "The front that an arm hands over (chosen on the seed it saw), tight measure")
+    text += table(runs, "handed_over", "The front that an arm hands over (chosen on the seed it saw), tight measure")
     text += table(runs, "naive 50", "Naive hypervolume after 50 trials, share of the whole table")
     for target in (*TARGETS, "to 99% naive", "to 90% tight"):
         text += table(runs, target, f"Trials {target}: median over seeds (share of runs that reached it)", _median)

@@ -21,7 +21,7 @@ from benchmarks.tables.table import Config, Floats, Table, key_of
 NAMES = ("live-surrogate", "live-digits")
 RANDOM_DRAWS = 1000
 """Random draws that stand for the space: where starts come from, and the mean cost of a trial."""
-Bill = Sequence[tuple[str, float, float]]
+PhaseCosts = Sequence[tuple[str, float, float]]
 """Key, weighted epochs and seconds of each phase."""
 
 
@@ -34,7 +34,7 @@ class Objective(Protocol):
         """Known cost, exact."""
         ...
 
-    def bill(self, config: Mapping[str, Any]) -> Bill:
+    def phase_costs(self, config: Mapping[str, Any]) -> PhaseCosts:
         """Phases of a recipe."""
         ...
 
@@ -104,9 +104,9 @@ class Live(Table):
         return np.array(self.cost_of)
 
     @functools.cached_property
-    def phases(self) -> Sequence[Bill]:
+    def phases(self) -> Sequence[PhaseCosts]:
         """Phases of the random draws, for what a trial costs on average."""
-        return [self.objective.bill(config) for config in self.made[: self._drawn]]
+        return [self.objective.phase_costs(config) for config in self.made[: self._drawn]]
 
     def find(self, config: Mapping[str, Any]) -> int | None:
         """Row of a config that was tried, or None."""
@@ -133,13 +133,13 @@ class Live(Table):
                 self.known[key] = self.objective.cost(config)
         return np.array([self.known[key] for key in keys])
 
-    def bill(self, row: int) -> Bill:
+    def phase_costs(self, row: int) -> PhaseCosts:
         """Phases of a row."""
-        return self.objective.bill(self.made[row])
+        return self.objective.phase_costs(self.made[row])
 
-    def price(self, config: Mapping[str, Any]) -> Bill:
+    def price(self, config: Mapping[str, Any]) -> PhaseCosts:
         """Phases of a config, tried or not."""
-        return self.objective.bill(config)
+        return self.objective.phase_costs(config)
 
     def another(self, taken: Iterable[int], rng: np.random.Generator) -> Config:
         """A random draw."""
@@ -229,7 +229,7 @@ class Real:
         """Bit operations."""
         return self.digits.costs(config)[DEFAULT_COST]
 
-    def bill(self, config: Mapping[str, Any]) -> Bill:
+    def phase_costs(self, config: Mapping[str, Any]) -> PhaseCosts:
         """Phases, with the seconds that they took when they were carried out."""
         return [
             (key, epochs, self.took.get(key, self.rates[name][0] * epochs + self.rates[name][1]))

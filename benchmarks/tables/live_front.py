@@ -33,7 +33,7 @@ DRAWN, VARIED, ROUND = 10_000, 50_000, 2_000
 
 
 def seek_front(surrogate: Surrogate, drawn: int = DRAWN, varied: int = VARIED, seed: int = 0) -> list[Config]:
-    """The front of truth over even draws, then over variations (1 to 3 parameters) and crossings of the front so far.
+    """The front of truth over random draws, then over variations (1 to 3 parameters) and crossings of the front so far.
 
     Prints the hypervolume of the tight measure after each round, so that one sees whether more would have helped.
     """
@@ -58,8 +58,8 @@ def seek_front(surrogate: Surrogate, drawn: int = DRAWN, varied: int = VARIED, s
         costs = [surrogate.cost(config) for config in configs]
         pool = [*front, *zip(costs, surrogate.truths(configs).tolist(), configs, strict=True)]
         steps = staircase([c for c, _, _ in pool], [e for _, e, _ in pool])
-        kept = set(zip(*(part.tolist() for part in steps), strict=True))
-        front = list({part[:2]: part for part in pool if part[:2] in kept}.values())
+        on_front = set(zip(*(part.tolist() for part in steps), strict=True))
+        front = list({part[:2]: part for part in pool if part[:2] in on_front}.values())
         done += ROUND
         surrogate.known.clear()
         area = hypervolume(np.log([c for c, _, _ in front]), [e for _, e, _ in front], corner)

@@ -177,7 +177,7 @@ class Digits:
         return float(self.objective.setup.task.chance)
 
     def complete(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The whole recipe; kept, since checking it is half the time that costs and phases take."""
+        """The whole recipe; cached, since checking it is half the time that costs and phases take."""
         key = key_of(config)
         if key not in self._complete:
             if len(self._complete) >= KEPT:

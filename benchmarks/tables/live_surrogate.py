@@ -1,6 +1,6 @@
 """A surrogate of the live space, fitted to the trials of `live_trials`; `live_front` seeks the front of its truth.
 
-python -m benchmarks.tables.live_surrogate   how well it foretells trials that it was not fitted to
+python -m benchmarks.tables.live_surrogate   how well it predicts trials that it was not fitted to
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.tables.table import Config, Floats, key_of  # noqa: E402
 
 BAGS = 5
 SHARED = 0.36
-"""Share of the luck that recipes with the same training have in common, as measured on `own-digits` below `WELL`."""
+"""Fraction of the seed variance common to recipes with the same training, as measured on `own-digits` below `WELL`."""
 WELL = 0.3
 """Errors below it are what a search is about."""
 
@@ -90,8 +90,8 @@ def rates(trials: Trials) -> dict[str, tuple[float, float]]:
 
 def logit(errors: Floats) -> Floats:
     """Log odds; errors of none or of all count as half an image of 500."""
-    kept = np.clip(errors, 0.001, 0.999)
-    return np.asarray(np.log(kept / (1 - kept)))
+    clipped = np.clip(errors, 0.001, 0.999)
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def columns(configs: Sequence[Mapping[str, Any]], costs: Sequence[Mapping[str, float]]) -> Floats:
@@ -164,7 +164,7 @@ class Surrogate:
         """Bit operations."""
         return self._costs(config)[DEFAULT_COST]
 
-    def bill(self, config: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    def phase_costs(self, config: Mapping[str, Any]) -> list[tuple[str, float, float]]:
         """Phases, with seconds at the mean rates of the trials."""
         phases = self.digits.phases(config)
         return [(key, epochs, self.rates[name][0] * epochs + self.rates[name][1]) for name, key, epochs in phases]
@@ -215,22 +215,22 @@ def spread(trials: Trials) -> float:
 
 
 def held_out(trials: Trials, folds: int = 5) -> dict[str, float]:
-    """How well a model foretells the test error (log odds) of recipes that it was not fitted to."""
+    """How well a model predicts the test error (log odds) of recipes that it was not fitted to."""
     from scipy.stats import spearmanr
 
     every = [dict(zip(trials.costs, values, strict=True)) for values in zip(*trials.costs.values(), strict=True)]
     x, y = columns(trials.configs, every), logit(trials.test)
     names = [key_of(config) for config in trials.configs]
     fold_of = {name: k % folds for k, name in enumerate(dict.fromkeys(names))}  # both runs of a recipe together
-    fold, told = np.array([fold_of[name] for name in names]), np.zeros(len(y))
+    fold, predicted = np.array([fold_of[name] for name in names]), np.zeros(len(y))
     for k in range(folds):
-        told[fold == k] = Model(x[fold != k], y[fold != k])(x[fold == k])
+        predicted[fold == k] = Model(x[fold != k], y[fold != k])(x[fold == k])
     best = y < np.median(y)
     found = {"recipes": float(len(fold_of)), "runs": float(len(y)), "spread of the noise": spread(trials)}
     for name, part in (("all", np.ones(len(y), dtype=bool)), ("better half", best)):
-        off = y[part] - told[part]
+        off = y[part] - predicted[part]
         found[f"R2, {name}"] = float(1 - (off**2).mean() / y[part].var())
-        found[f"rank correlation, {name}"] = float(spearmanr(told[part], y[part])[0])
+        found[f"rank correlation, {name}"] = float(spearmanr(predicted[part], y[part])[0])
         found[f"residual spread, {name}"] = float(off.std())
     return found
 

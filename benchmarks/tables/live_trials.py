@@ -2,10 +2,10 @@
 
     python -m benchmarks.tables.live_trials --out FOLDER
 
-First even draws of the space, then among them as many recipes that differ from one on the front so far in one to three
-parameters: a surrogate of even draws alone would have seen nothing near the front, where all that matters happens (as
+First random draws of the space, then among them as many recipes that differ from one on the front in one to three
+parameters: a surrogate of random draws alone would have seen nothing near the front, where all that matters happens (as
 Eggensperger et al., "Efficient benchmarking of hyperparameter optimizers via surrogates", 2015, gather from optimizers'
-runs too). One run in five is of an earlier recipe with another seed, which tells how large the luck of a seed is.
+runs too). One run in five is of an earlier recipe with another seed, which tells how large the seed variance is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from benchmarks.tables.table import Config  # noqa: E402
 COSTS = ("flops", "effective_flops", "bops", "weights", "params", "bytes")
 FILE = Path(__file__).parent / "data" / "live.parquet"
 TOTAL, FIRST = 700, 190
-"""Runs in all, and even draws before the first recipe near the front. A gathering may be ended at any number."""
+"""Runs in all, and random draws before the first recipe near the front. A gathering may be ended at any number."""
 PACE = 60.0
 """Seconds between lines of progress."""
 

@@ -1,4 +1,4 @@
-"""What a run is worth: hypervolume by truth, work to a target, attainment; and paired tests between arms."""
+"""Figures of a run: hypervolume by truth, work to a target, attainment; and paired tests between arms."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Judge:
         got = staircase.history(np.log(self._costs(rows, steps)), self.truths[rows], self.tight_corner)
         return np.asarray(self._share(got, float(got[starts - 1])))
 
-    def kept(
+    def handed_over(
         self,
         rows: Sequence[int],
         starts: int,

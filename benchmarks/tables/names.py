@@ -37,7 +37,7 @@ def load(name: str) -> Table:
 
 
 def judge_of(name: str, seed: int) -> Judge:
-    """The judge of a (table, seed); kept until the table grows, as live ones do."""
+    """The judge of a (table, seed); cached until the table grows, as live ones do."""
     return _judged(name, seed, len(load(name)) if name in live.NAMES else 0)
 
 

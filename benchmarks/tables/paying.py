@@ -15,7 +15,7 @@ from benchmarks.tables.table import Table
 NEARLY = 1e-9
 
 
-class Bill(NamedTuple):
+class Cost(NamedTuple):
     """Weighted epochs and seconds."""
 
     epochs: float
@@ -38,22 +38,22 @@ class Meter:
     cache: bool = True
     _paid: set[str] = field(default_factory=set)
 
-    def unpaid(self, row: int) -> Bill:
+    def remaining_cost(self, row: int) -> Cost:
         """What a whole trial of this recipe would pay now."""
         return self._charge(row, math.inf)[0]
 
-    def pay(self, row: int, step: int = 0) -> Bill:
+    def pay(self, row: int, step: int = 0) -> Cost:
         """Charge a trial that is stopped after `step` of its curve, or runs to its end (0); keep the phases it ends."""
-        bill, ended = self._charge(row, epochs_at(self.table, row, step) if step else math.inf)
+        cost, ended = self._charge(row, epochs_at(self.table, row, step) if step else math.inf)
         if self.cache:
             self._paid.update(ended)
-        return bill
+        return cost
 
     def finished(self, row: int) -> list[float]:
-        """Share of each phase that somebody has paid and kept: 1 or 0."""
+        """Share of each phase that somebody has paid and stored: 1 or 0."""
         return [float(key in self._paid) for key, _, _ in phases_of(self.table, row)]
 
-    def _charge(self, row: int, until: float) -> tuple[Bill, list[str]]:
+    def _charge(self, row: int, until: float) -> tuple[Cost, list[str]]:
         spent, seconds, ended, left = 0.0, 0.0, [], until
         for key, epochs, took in phases_of(self.table, row):
             if left <= NEARLY:
@@ -65,12 +65,12 @@ class Meter:
                 break
             ended.append(key)
             left -= epochs
-        return Bill(spent, seconds), ended
+        return Cost(spent, seconds), ended
 
 
 def phases_of(table: Table, row: int) -> Sequence[tuple[str, float, float]]:
     """Phases of a recipe, in order: (key, weighted epochs, seconds)."""
-    return table.bill(row)
+    return table.phase_costs(row)
 
 
 def epochs_at(table: Table, row: int, step: int) -> float:
@@ -87,9 +87,9 @@ def epochs_at(table: Table, row: int, step: int) -> float:
     return step / steps * sum(epochs for _, epochs, _ in phases_of(table, row))
 
 
-def whole(table: Table) -> Bill:
+def whole(table: Table) -> Cost:
     """What a whole trial pays on average over the table when nothing is shared: the unit of budgets in epochs."""
     if table.phases is None:
-        return Bill(1.0, 0.0)
+        return Cost(1.0, 0.0)
     sums = np.array([[sum(p[1] for p in row), sum(p[2] for p in row)] for row in table.phases])
-    return Bill(*(float(v) for v in sums.mean(axis=0)))
+    return Cost(*(float(v) for v in sums.mean(axis=0)))

@@ -136,8 +136,8 @@ def nasbench201(data: str, cost: str) -> Table:
     for k, (row, size) in enumerate(zip(rows, sizes, strict=True)):
         found = np.asarray(row["val_acc"], dtype=float)
         right = np.isclose(row["model_size"], size, atol=1e-5)
-        kept = found[right] if right.sum() >= 2 else found
-        errors[k, : len(kept)] = 100.0 - kept
+        accuracies = found[right] if right.sum() >= 2 else found
+        errors[k, : len(accuracies)] = 100.0 - accuracies
     return Table(
         name=f"nb201-{data}-{cost}",
         space=space,

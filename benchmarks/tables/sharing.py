@@ -1,7 +1,7 @@
-"""Recipes carried out through the package's own phases, with everything that they have in common kept in memory.
+"""Recipes carried out through the package's own phases, with everything that they have in common held in memory.
 
 The results are those of `autoreg.trial.objective.TaskObjective`; only less is done twice. Of a training run every
-epoch is kept, so that each recipe gets a learning curve with one step an epoch.
+epoch is held, so that each recipe gets a learning curve with one step an epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEY_DIGITS = 12
 
 
 @dataclass
-class Kept:
+class PhaseMemory:
     """What the recipes of one column share: models that nobody changes, and figures.
 
     Attributes:
@@ -52,7 +52,7 @@ class Kept:
         """Forget everything but the phase of one key."""
         models = {key: value for key, value in self.models.items() if key == but}
         seconds = {key: value for key, value in self.seconds.items() if key == but}
-        self.__dict__.update(vars(Kept(models, seconds)))
+        self.__dict__.update(vars(PhaseMemory(models, seconds)))
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,20 @@ class Found:
 
 
 class SharingChain(Chain):
-    """A chain that takes what it can from `kept`, and leaves there what it had to do."""
+    """A chain that takes what it can from `memory`, and leaves there what it had to do."""
 
     def __init__(
-        self, setup: Setup, reference: Reference, config: Mapping[str, Any], *, seed: int, fold: str, kept: Kept
+        self,
+        setup: Setup,
+        reference: Reference,
+        config: Mapping[str, Any],
+        *,
+        seed: int,
+        fold: str,
+        memory: PhaseMemory,
     ) -> None:
         super().__init__(setup, reference, config, seed=seed, fold=fold)
-        self.kept = kept
+        self.memory = memory
         self.own = [phase for phase in self.phases if phase.name in TRAINING_PHASES][-1]
         levels = self.levels.to_dict()
         structure = [config["sparsity"], config["layers"]["drop"], {**levels, "weight_bits": 0, "activation_bits": 0}]
@@ -101,7 +108,7 @@ class SharingChain(Chain):
                 state = self.state_after(phase, state)
             begun = time.process_time()
             model, validation = self._scored(state)
-            self.kept.seconds[self.phases[-1].key] = time.process_time() - begun
+            self.memory.seconds[self.phases[-1].key] = time.process_time() - begun
             test = evaluate(model, self.setup.task, self.context.loaders["test"], self.setup.device)[quality]
             rungs = [self._rung_error(epoch) for epoch in range(1, int(self.own.settings["epochs"]) + 1)]
         except NonFiniteLossError:
@@ -112,27 +119,27 @@ class SharingChain(Chain):
 
     def _paid(self) -> list[tuple[str, float, float]]:
         """Key, weighted epochs and seconds of every phase; phases that were not reached took none."""
-        seconds = [round(self.kept.seconds.get(phase.key, 0.0), 4) for phase in self.phases]
+        seconds = [round(self.memory.seconds.get(phase.key, 0.0), 4) for phase in self.phases]
         return [(p.key[:KEY_DIGITS], float(p.epochs), took) for p, took in zip(self.phases, seconds, strict=True)]
 
     def state_after(self, phase: Phase, state: ModelState) -> ModelState:
         """The network after a phase, computed once for all recipes that share it."""
-        kept = self.kept
-        if phase.key not in kept.models:
-            if phase.key in kept.diverged:
+        memory = self.memory
+        if phase.key not in memory.models:
+            if phase.key in memory.diverged:
                 raise NonFiniteLossError(f"{phase.name} diverged")
             begun = time.process_time()
             try:
                 done = self._train(phase, state) if phase.name in TRAINING_PHASES else self.compute(phase, state)
             except NonFiniteLossError:
-                kept.diverged.add(phase.key)
+                memory.diverged.add(phase.key)
                 raise
             finally:
-                kept.seconds[phase.key] = time.process_time() - begun
+                memory.seconds[phase.key] = time.process_time() - begun
             if phase.name == "quantize":
                 return done
-            kept.models[phase.key] = done
-        return _copy(kept.models[phase.key])
+            memory.models[phase.key] = done
+        return _copy(memory.models[phase.key])
 
     def _scored(self, state: ModelState) -> tuple[nn.Module, float]:
         """The model re-normalized, in place since nobody else has it, and its validation error."""
@@ -145,33 +152,33 @@ class SharingChain(Chain):
         return model, metrics[task.quality]
 
     def _train(self, phase: Phase, state: ModelState) -> ModelState:
-        """A training phase; of the recipe's own, the network after every epoch is kept."""
+        """A training phase; of the recipe's own, the network after every epoch is memory."""
         with self.context.seeded(phase.name) as generator:
             training = TrainPhase(self.context, phase, state, generator)
             own = phase.key == self.own.key
             for epoch in range(1, training.epochs if own else 1):
-                self.kept.epochs[phase.key, epoch] = training.advance(epoch)
+                self.memory.epochs[phase.key, epoch] = training.advance(epoch)
             done = training.advance(training.epochs)
         if own:
-            self.kept.epochs[phase.key, training.epochs] = _copy(done)
+            self.memory.epochs[phase.key, training.epochs] = _copy(done)
         return done
 
     def _rung_error(self, epoch: int) -> tuple[float, float]:
         """Error of the compressed copy after an epoch of training, as a chain scores it at a rung, and its seconds."""
         key, part = (self.own.key, epoch, self._compressed), (self.own.key, epoch, self._structure)
-        if key not in self.kept.rungs:
+        if key not in self.memory.rungs:
             with self.context.seeded("rung", epoch) as generator:
-                if part not in self.kept.sparse:
+                if part not in self.memory.sparse:
                     begun = time.process_time()
-                    epochs = self.kept.epochs
+                    epochs = self.memory.epochs
                     sparse = sparsify_at_once(self.context, _copy(epochs[self.own.key, epoch]), generator)
                     sparse = sparse.with_model(baked_copy(sparse.model))
-                    self.kept.sparse[part] = sparse, time.process_time() - begun
-                sparse, shared = self.kept.sparse[part]
+                    self.memory.sparse[part] = sparse, time.process_time() - begun
+                sparse, shared = self.memory.sparse[part]
                 begun = time.process_time()
                 _, error = self._scored(quantize_at_once(self.context, _copy(sparse)))
-            self.kept.rungs[key] = error, shared + time.process_time() - begun
-        return self.kept.rungs[key]
+            self.memory.rungs[key] = error, shared + time.process_time() - begun
+        return self.memory.rungs[key]
 
 
 def _copy(state: ModelState) -> ModelState:

@@ -145,14 +145,14 @@ class Table:
         """Costs and true errors of all that a run is compared with."""
         return self.costs, self.truths(seed)
 
-    def bill(self, row: int) -> Sequence[tuple[str, float, float]]:
+    def phase_costs(self, row: int) -> Sequence[tuple[str, float, float]]:
         """Phases of a recipe, in order: (key, weighted epochs, seconds)."""
         return [(f"row {row}", 1.0, 0.0)] if self.phases is None else self.phases[row]
 
     def price(self, config: Mapping[str, Any]) -> Sequence[tuple[str, float, float]]:
         """Phases of a config; none where the table does not hold it."""
         row = self.find(config)
-        return [] if row is None else self.bill(row)
+        return [] if row is None else self.phase_costs(row)
 
     def another(self, taken: Iterable[int], rng: np.random.Generator) -> Config:
         """A recipe that was not taken, drawn evenly."""

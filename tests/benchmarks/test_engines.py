@@ -39,10 +39,10 @@ def test_a_shared_phase_is_paid_once_with_the_cache_and_every_time_without() -> 
     table = curved()
     first, second = pair(table)
     on, off = Meter(table), Meter(table, cache=False)
-    assert on.unpaid(first) == off.unpaid(first) == (12.0, 20.0)  # 8 epochs of 2 s, 4 of 1 s
+    assert on.remaining_cost(first) == off.remaining_cost(first) == (12.0, 20.0)  # 8 epochs of 2 s, 4 of 1 s
     assert [on.pay(row) for row in (first, second)] == [(12.0, 20.0), (4.0, 4.0)]
     assert [off.pay(row) for row in (first, second)] == [(12.0, 20.0)] * 2
-    assert on.unpaid(second) == (0.0, 0.0)
+    assert on.remaining_cost(second) == (0.0, 0.0)
 
 
 def test_sam_counts_twice() -> None:
@@ -58,9 +58,9 @@ def test_a_stopped_trial_pays_until_the_stop_and_shares_only_phases_that_it_ende
     first, second = pair(table)
     meter = Meter(table)
     assert meter.pay(first, step=3) == pytest.approx((3.0, 6.0))  # 12 epochs, 12 steps: an epoch each
-    assert meter.unpaid(second) == (12.0, 20.0)  # the training was not ended, so nobody has it
+    assert meter.remaining_cost(second) == (12.0, 20.0)  # the training was not ended, so nobody has it
     assert meter.pay(first, step=10) == pytest.approx((10.0, 18.0))
-    assert meter.unpaid(second) == (4.0, 4.0)
+    assert meter.remaining_cost(second) == (4.0, 4.0)
     assert meter.pay(second, step=8) == pytest.approx((0.0, 0.0))  # a replay of a stored curve
     assert meter.pay(second, step=9) == pytest.approx((1.0, 1.0))
 
@@ -139,9 +139,9 @@ def test_what_is_yet_to_be_paid_follows_the_run() -> None:
     table = curved()
     first, second = pair(table)
     task = task_of(table, 0, 20)
-    assert task.unpaid(table.configs[second]).epochs == 12.0
+    assert task.remaining_cost(table.configs[second]).epochs == 12.0
     task.meter.pay(first)
-    assert task.unpaid(table.configs[second]).epochs == 4.0
+    assert task.remaining_cost(table.configs[second]).epochs == 4.0
 
 
 # -- successive halving ---------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_what_was_stopped_is_not_found() -> None:
     assert judge.found(rows, 4, steps)[-1] == pytest.approx(judge.found(left, 4)[-1])
     assert judge.naive(rows, steps)[-1] == pytest.approx(judge.naive(left)[-1])
     assert judge.found(rows, 4, steps)[-1] < judge.found(rows, 4)[-1]
-    assert judge.kept(rows, 4, steps) == pytest.approx(judge.kept(left, 4))
+    assert judge.handed_over(rows, 4, steps) == pytest.approx(judge.handed_over(left, 4))
     assert judge.cheapest(rows, steps) == judge.cheapest(left)
     assert judge.attained(rows, [10.0], steps)[0] == judge.truths[left].min()
 

@@ -40,7 +40,7 @@ class Closed:
     def cost(self, config: Mapping[str, Any]) -> float:
         return float(config["width"])
 
-    def bill(self, config: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    def phase_costs(self, config: Mapping[str, Any]) -> list[tuple[str, float, float]]:
         return [(f"train {config['width']}", 4.0, 8.0), (repr(key_of(config)), 1.0, 1.0)]
 
     def run(self, config: Mapping[str, Any], seed: int) -> tuple[float, float]:
@@ -111,8 +111,8 @@ def test_a_recorded_run_is_judged_alike_by_another_process(front: bool) -> None:
     back = other.restored(json.loads(json.dumps(row)))
     here, there = judge(table, 1), judge(other, 1)
     np.testing.assert_allclose(there.found(back["rows"], 10), here.found(got.rows, 10), atol=1e-4)
-    kept = here.kept(got.rows, 10, chosen=got.chosen)
-    assert there.kept(back["rows"], 10, chosen=back["chosen"]) == pytest.approx(kept, abs=1e-4)
+    handed_over = here.handed_over(got.rows, 10, chosen=got.chosen)
+    assert there.handed_over(back["rows"], 10, chosen=back["chosen"]) == pytest.approx(handed_over, abs=1e-4)
 
 
 def test_arms_that_need_all_rows_are_refused_and_left_out() -> None:
@@ -174,9 +174,9 @@ def test_later_rows_are_even_near_the_front_or_run_again() -> None:
         before.append({"row": row, "config": config, "seed": 0, "costs": costs, "validation": 0.1 + (row != 7) * 0.5})
     near, seed = live_trials.config_of(194, before, where)
     flats = [where.flatten(before[row]["config"]) for row in (0, 7)]  # the cheapest and the best
-    kept = [sum(where.flatten(near).get(path) == value for path, value in flat.items()) for flat in flats]
+    handed_over = [sum(where.flatten(near).get(path) == value for path, value in flat.items()) for flat in flats]
     assert seed == 0
-    assert any(len(flat) - same >= 1 and same >= len(flat) / 2 for same, flat in zip(kept, flats, strict=True))
+    assert any(len(flat) - same >= 1 and same >= len(flat) / 2 for same, flat in zip(handed_over, flats, strict=True))
     again, seed = live_trials.config_of(198, before, where)
     assert seed == 1
     assert again in [row["config"] for row in before]
@@ -202,12 +202,13 @@ def test_a_seed_shows_the_same_every_time_and_its_luck_has_the_size_and_share_it
     bits = {"quantizer": "rtn", "weights": {"bits": {"per_layer": {"blocks.*": 8, "*": 8}}}, "activations": {"bits": 8}}
     other = {**dense, "quantization": bits}
     assert surrogate.run(dense, 5) == surrogate.run(dense, 5)
-    luck = np.array([[_luck(*surrogate.run(config, seed)) for config in (dense, other)] for seed in range(300)])
-    assert luck.std(axis=0) == pytest.approx([surrogate.spread] * 2, rel=0.12)
-    assert np.corrcoef(luck.T)[0, 1] == pytest.approx(live_surrogate.SHARED, abs=0.12)
+    pair = (dense, other)
+    deviations = np.array([[_deviation(*surrogate.run(config, seed)) for config in pair] for seed in range(300)])
+    assert deviations.std(axis=0) == pytest.approx([surrogate.spread] * 2, rel=0.12)
+    assert np.corrcoef(deviations.T)[0, 1] == pytest.approx(live_surrogate.SHARED, abs=0.12)
 
 
-def _luck(seen: float, truth: float) -> float:
+def _deviation(seen: float, truth: float) -> float:
     first, second = live_surrogate.logit(np.array([seen, truth]))
     return float(first - second)
 

@@ -49,8 +49,8 @@ def test_the_price_is_shared_by_configs_of_one_training() -> None:
     fewer = {**one, "bits": 2 if one["bits"] != 2 else 4}
     thin = {**one, "amount": 0.123}
     shared = [
-        sum(a == b for a, b in zip(overhead.bill(one), overhead.bill(config), strict=True))
+        sum(a == b for a, b in zip(overhead.phase_costs(one), overhead.phase_costs(config), strict=True))
         for config in (one, fewer, thin, other)
     ]
     assert shared == [3, 2, 1, 0]
-    assert sum(epochs for _, epochs in overhead.bill(one)) == 12
+    assert sum(epochs for _, epochs in overhead.phase_costs(one)) == 12

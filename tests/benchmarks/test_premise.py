@@ -114,8 +114,8 @@ def test_shares_by_sensitivity_meet_the_budget_and_spare_what_matters(tmp_path: 
     shares = sensitive_amounts(objective, 0.8)
     sizes = {layer.name: layer.weights for layer in setup.profile.layers}
     assert shares.keys() == sizes.keys()
-    kept = sum(round((1 - share) * sizes[name]) for name, share in shares.items())
-    assert 0.15 * sum(sizes.values()) <= kept <= 0.2 * sum(sizes.values()) + 1
+    handed_over = sum(round((1 - share) * sizes[name]) for name, share in shares.items())
+    assert 0.15 * sum(sizes.values()) <= handed_over <= 0.2 * sum(sizes.values()) + 1
     assert shares["head"] < max(shares.values())
     parts = {"criterion": "magnitude", "allocation": "each_layer", "amount": {"per_layer": shares}}
     recipe = setup.complete({"sparsity": {"weight": parts}, "training": {"epochs": 1, "finetune_epochs": 1}})

@@ -98,7 +98,7 @@ def test_the_tight_measure_runs_from_the_start_to_the_whole_table() -> None:
     assert tight[4] == 0.0
     assert tight[-1] == pytest.approx(1.0)
     assert (np.diff(tight) >= 0).all()
-    assert judge.kept(rows, 5) <= 1.0
+    assert judge.handed_over(rows, 5) <= 1.0
     assert judge.naive(rows)[-1] == pytest.approx(1.0)
     assert judge.cheapest(rows) == 1.0
     everything = judge.attained(rows, np.log([50.0, 100.0, 1000.0]))
@@ -112,7 +112,7 @@ def test_a_target_that_is_not_reached_takes_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    "arm", ["random", "isotonic", "tpe", "tpe_told", "tpe_filter", "tpe_isotonic", "nsga2", "ours"]
+    "arm", ["random", "isotonic", "tpe", "tpe_repeats", "tpe_filter", "tpe_isotonic", "nsga2", "ours"]
 )
 def test_every_arm_has_the_same_start_and_repeats_nothing(arm: str) -> None:
     table = small()

@@ -12,7 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 
 from autoreg.errors import InputError
-from benchmarks.tables.paying import Bill, Meter
+from benchmarks.tables.paying import Cost, Meter
 from benchmarks.tables.table import Config, Floats, Table
 
 STARTS = 10
@@ -36,11 +36,11 @@ class Task:
     corner: tuple[float, float]
     meter: Meter
 
-    def unpaid(self, config: Config) -> Bill:
+    def remaining_cost(self, config: Config) -> Cost:
         """Weighted epochs and seconds that a whole trial would pay now, shared phases left out."""
-        return self.meter.unpaid(self.table.row(config))
+        return self.meter.remaining_cost(self.table.row(config))
 
-    def bill(self, config: Config) -> list[tuple[str, float]]:
+    def phase_costs(self, config: Config) -> list[tuple[str, float]]:
         """Key and weighted epochs of each phase; nothing for a config that the table does not hold."""
         return [(key, epochs) for key, epochs, _ in self.table.price(config)]
 
@@ -97,7 +97,7 @@ class Run:
         seconds: Seconds that the arm itself took.
         epochs: Weighted epochs that were paid.
         trained: Seconds that were paid according to the table.
-        drawn: How many were drawn evenly since the arm kept repeating itself.
+        drawn: How many were drawn at random since the arm repeated itself.
         chosen: Rows that the arm takes for the front in the end; None where it does not say.
     """
 
@@ -114,7 +114,7 @@ ARMS: dict[str, str] = {
     "random": "simple:Random",
     "isotonic": "simple:Isotonic",
     "tpe": "optuna_arms:TPE",
-    "tpe_told": "optuna_arms:ToldTPE",
+    "tpe_repeats": "optuna_arms:RepeatsTPE",
     "tpe_multivariate": "optuna_arms:MultivariateTPE",
     "tpe_filter": "optuna_arms:FilteredTPE",
     "tpe_isotonic": "optuna_arms:IsotonicTPE",
@@ -124,7 +124,7 @@ ARMS: dict[str, str] = {
     "ours": "ours:Ours",
     "ours_learned": "ours:OursLearned",
     "ours_unpriced": "ours:OursUnpriced",
-    "ours_untold": "ours:OursUntold",
+    "ours_no_prefix": "ours:OursNoPrefix",
     "ours_random_filter": "ours:OursRandomFilter",
     "ours_halving": "ours:OursHalving",
     "ours_bound": "ours:OursBound",
@@ -219,15 +219,15 @@ def run(
         tried = time.perf_counter()
         error = 0.0 if step else table.observe(config, seed)  # first, for what a live trial took is known then
         tried = time.perf_counter() - tried
-        bill = task.meter.pay(row, step)
+        cost = task.meter.pay(row, step)
         if step and stopper is not None and curve is not None:
             stopper.stopped(config, float(curve[step - 1]), float(table.costs[row]))
         else:
             player.tell(config, error, float(table.costs[row]))
         out.rows.append(row)
         out.steps.append(step)
-        out.epochs.append(bill.epochs)
-        out.trained.append(bill.seconds)
+        out.epochs.append(cost.epochs)
+        out.trained.append(cost.seconds)
         out.seconds.append(0.0 if began is None else time.perf_counter() - began - tried)
 
     for config in task.starts:

@@ -87,7 +87,7 @@ class RandomAsha(_Asha, Random):
 
 
 class MOAsha(_Asha, Random):
-    """MO-ASHA from the paper: even draws, the epsilon-net."""
+    """MO-ASHA from the paper: random draws, the epsilon-net."""
 
     order = staticmethod(spread)
 

@@ -34,7 +34,7 @@ CLOSE = 400
 class QLogNEHVI(Base):
     """A Gaussian process with BoTorch's defaults for the error, the exact log cost beside it.
 
-    The pool is half even draws, half recipes that differ from one of the front in one to three parameters.
+    The pool is half random draws, half recipes that differ from one of the front in one to three parameters.
     """
 
     def __init__(self, task: Task) -> None:

@@ -43,7 +43,7 @@ class _Optuna(Base):
         raise NotImplementedError
 
     def draw(self) -> Config:
-        """One proposal; its trial stays open until something new is told."""
+        """One proposal; its trial stays open until a new result arrives."""
         while True:
             trial = self.study.ask()
             config: Config = self.task.table.space.build(functools.partial(_suggest, trial))
@@ -97,8 +97,8 @@ class TPE(_Optuna):
         return optuna.samplers.TPESampler(seed=seed)
 
 
-class ToldTPE(TPE):
-    """TPE that is told repeated recipes again."""
+class RepeatsTPE(TPE):
+    """TPE that gets the value of a repeated recipe again."""
 
     repeats = "tell"
 

@@ -37,8 +37,10 @@ class Ours:
             return {"cost": float(table.cost([config])[0])}
 
         shared = SharedWork(
-            phase_costs=task.bill if table.phases is not None and task.meter.cache and self.shares_work else None,
-            group=None if table.phases is None else functools.partial(_luck, task),
+            phase_costs=task.phase_costs
+            if table.phases is not None and task.meter.cache and self.shares_work
+            else None,
+            group=None if table.phases is None else functools.partial(_training_of, task),
             uncompressed=table.prefix if table.prefixes is not None and self.shares_prefixes else None,
         )
         objectives = {"error": "min", "cost": "min"}
@@ -67,15 +69,15 @@ class Ours:
 
     def tell(self, config: Config, error: float, cost: float) -> None:
         """Tell the engine."""
-        told = {"error": error, "cost": cost}
-        self.engine.tell(self._number(config), Result("COMPLETE", told, self._told_besides(config)))
+        values = {"error": error, "cost": cost}
+        self.engine.tell(self._number(config), Result("COMPLETE", values, self._extra_info(config)))
         del self.pending[key_of(config)]
 
     def chosen(self) -> list[Config]:
-        """The front of what the engine believes."""
+        """The front of posterior means."""
         return [self.engine.state.records[number].config for number in self.engine.incumbents()]
 
-    def _told_besides(self, config: Config) -> TrialInfo:
+    def _extra_info(self, config: Config) -> TrialInfo:
         prefix = self.task.table.prefix(config)
         return TrialInfo(
             uncompressed_quality=None if prefix is None else self.task.table.observe(prefix, self.task.seed)
@@ -88,9 +90,9 @@ class Ours:
         return self.pending[key_of(config)]
 
 
-def _luck(task: Task, config: Config) -> str:
-    """What shares luck: the last of its longest phases, which is its own training (before it the dense network's)."""
-    return max(reversed(task.bill(config)), key=lambda phase: phase[1], default=("", 0.0))[0]
+def _training_of(task: Task, config: Config) -> str:
+    """The training of a recipe, which runs share that vary alike with the seed: the last of its longest phases."""
+    return max(reversed(task.phase_costs(config)), key=lambda phase: phase[1], default=("", 0.0))[0]
 
 
 class OursLearned(Ours):
@@ -105,7 +107,7 @@ class OursUnpriced(Ours):
     shares_work = False
 
 
-class OursUntold(Ours):
+class OursNoPrefix(Ours):
     """Our engine without the quality of uncompressed prefixes."""
 
     shares_prefixes = False
@@ -129,8 +131,8 @@ class OursHalving(Ours):
     def stopped(self, config: Config, error: float, cost: float) -> None:
         """Tell the engine that the trial ended early."""
         done = self.task.meter.finished(self.task.table.row(config))
-        told = Result("PRUNED", {"error": error, "cost": cost}, TrialInfo(phase_fractions=done))
-        self.engine.tell(self._number(config), told)
+        values = Result("PRUNED", {"error": error, "cost": cost}, TrialInfo(phase_fractions=done))
+        self.engine.tell(self._number(config), values)
         del self.pending[key_of(config)]
 
 

@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 
 
 class ParEGO(Base):
-    """Minimizes (error, log cost); the starts are told as a warm start, there is no initial design besides."""
+    """Minimizes (error, log cost); the starts are given as a warm start, there is no initial design besides."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
