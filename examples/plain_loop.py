@@ -39,7 +39,8 @@ def main(epochs: int = 10) -> float:
 
     wrong = compressed(x[1200:]).argmax(1).ne(y[1200:])
     error = float(wrong.float().mean())
-    retained = float(compressed.get_parameter("0.weight").ne(0).float().mean())
+    weight = torch.as_tensor(compressed.get_submodule("0").weight)
+    retained = float(weight.ne(0).float().mean())
     print(f"error {error:.3f}, {retained:.0%} of the first layer's weights stay, 4 bits each")
     return error
 
