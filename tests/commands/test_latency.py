@@ -92,17 +92,17 @@ def test_the_table_is_built_reused_and_used(tmp_path: Path, capsys: pytest.Captu
 
 
 def the_study_knows_latency_as_an_interval(file: Path, store: Path) -> None:
-    """What the table foretells reaches the engine with both ends; a log without them, as they were, goes on."""
+    """What the table predicts reaches the engine with both ends; a log without them, as they were, goes on."""
     folder = store / "study"
     spec = StudySpec.load(file, resolve_shipped=lambda name: find_shipped("space", name))
     study = TaskStudy(replace(spec, budget=replace(spec.budget, trials=5)), RunOptions(folder, store=store))
     model = study.objective.latency_model
     assert model is not None
     recipe = study.space.sample(np.random.default_rng(0))
-    foretold = model.predict(resolve(recipe, study.objective.setup, study.objective.reference))
+    predicted = model.predict(resolve(recipe, study.objective.setup, study.objective.reference))
     known = study.costs(recipe)
-    assert known["latency_ms"] == Interval(foretold.low, foretold.ms, foretold.high)
-    assert study.objective.costs(recipe) == {**known, "latency_ms": foretold.low}
+    assert known["latency_ms"] == Interval(predicted.low, predicted.ms, predicted.high)
+    assert study.objective.costs(recipe) == {**known, "latency_ms": predicted.low}
     engine = study.run().engine
     asked = [event for event in engine.log.events if event["event"] == "ask"]
     assert len(asked) == 5
@@ -155,8 +155,8 @@ def test_which_study_is_meant(tmp_path: Path) -> None:
     assert (spec.task, spec.space.name, params) == ("digits", "cnn-joint", {"train_images": 400, "width": "8"})
     spec, params = study_of("digits", None, "post_training", {})
     assert (spec.task, spec.space.name, params) == ("digits", "post-training", {"train_images": 400})
-    for given in ((None, None), ("digits", "tabular")):
+    for task, study in ((None, None), ("digits", "tabular")):
         with pytest.raises(InputError, match="either --task or --study"):
-            study_of(*given, None, {})
+            study_of(task, study, None, {})
     with pytest.raises(InputError, match="'mine:make' has no shipped study; name the space"):
         study_of("mine:make", None, None, {})

@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from autoreg.artifacts.export import EXPORT_FORMATS
 from autoreg.artifacts.onnx.graph import ExportError
 from autoreg.artifacts.verify import Agreement, MismatchError
 from autoreg.commands import main
+from autoreg.commands.options import EXIT_INPUT
 from autoreg.engine.log.records import Record
 from autoreg.engine.log.trial import Trial
 from autoreg.study import export as exporting
@@ -47,7 +49,8 @@ class Singular(nn.Module):
     """Singular values, which ONNX does not know."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.linalg.svdvals(x.reshape(-1, 4, 4))
+        found: Tensor = torch.linalg.svdvals(x.reshape(-1, 4, 4))
+        return found
 
 
 class Unknown(Rows):
@@ -99,7 +102,7 @@ def test_a_file_that_fails_does_not_take_its_place(
     objective: TaskObjective, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     """Neither where it computes something else nor where the comparison itself breaks; no other file is left."""
-    config, path = objective.setup.complete({}), tmp_path / "out" / f"trial-0{exporting.EXPORT_FORMATS[format]}"
+    config, path = objective.setup.complete({}), tmp_path / "out" / f"trial-0{EXPORT_FORMATS[format]}"
     wrong = Agreement(samples=1, top1=0.5, max_difference=9.0, relative_rms=0.3, scale=1.0)
 
     def breaks(recorded: Tensor, found: Tensor) -> Agreement:
@@ -172,5 +175,5 @@ def test_a_full_disk_is_one_line_with_the_path(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(main, "app", full)
     with pytest.raises(SystemExit) as caught:
         main.main()
-    assert caught.value.code == main.EXIT_INPUT
+    assert caught.value.code == EXIT_INPUT
     assert capsys.readouterr().err == "Error: front/trial-0.onnx: No space left on device\n"
