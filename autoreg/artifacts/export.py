@@ -37,7 +37,7 @@ class Artifact:
         path: where it stands.
         format: a key of `EXPORT_FORMATS`.
         file_bytes: its size on disk.
-        runs: by layer on a grid, how it is carried out here: `int8`, `int4` or `fp32`.
+        runs: by layer on a grid, how it runs here: `int8`, `int4` or `fp32`.
         notes: remarks for the reader.
     """
 
@@ -69,7 +69,7 @@ def write(
         record: what was dropped, removed and factored (`safetensors` needs it to build the network again).
         compress: entropy coding of integer weights (`safetensors` alone).
         build: makes the dense network (`safetensors` alone).
-        batch: samples in a call of a file whose batch cannot be free; those of the example unless told.
+        batch: samples in a call of a file whose batch cannot be free; by default those of the example.
 
     Returns:
         What was written, and a module that computes with the file, for any number of samples.

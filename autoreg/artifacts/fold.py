@@ -48,7 +48,7 @@ def fold(found: Deployable, example_input: Any) -> Deployable:
 
 def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
     """By layer, the batch norm that alone consumes its output, as the layer returned it; both are called once."""
-    made: dict[int, tuple[str, int]] = {}
+    produced: dict[int, tuple[str, int]] = {}
     changed: set[str] = set()  # layers whose output was changed in place before somebody got it
     used: dict[str, list[str]] = {}
     times: dict[str, int] = {}
@@ -62,13 +62,13 @@ def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any, name: str = name) -> None:
             times[name] = times.get(name, 0) + 1
             for value in args:
-                if isinstance(value, Tensor) and id(value) in made:
-                    layer, then = made[id(value)]
+                if isinstance(value, Tensor) and id(value) in produced:
+                    layer, then = produced[id(value)]
                     used.setdefault(layer, []).append(name)
                     if tensor_version(value) != then:
                         changed.add(layer)
             if name in layers and isinstance(output, Tensor):
-                made[id(output)] = name, tensor_version(output)
+                produced[id(output)] = name, tensor_version(output)
             alive.append((args, output))
 
         handles.append(module.register_forward_hook(hook))
@@ -87,7 +87,7 @@ def _pairs(model: nn.Module, example_input: Any) -> dict[str, str]:
 
 
 def _foldable(layer: nn.Module, norm: nn.Module) -> bool:
-    """Whether a layer's weight has its outputs along one axis, and the module behind it is a norm with statistics."""
+    """Whether a layer's weight has its outputs along one axis, and the module after it is a norm with statistics."""
     plain = not is_transposed(layer) or int(getattr(layer, "groups", 1)) == 1
     return plain and isinstance(norm, _BatchNorm) and norm.running_mean is not None
 

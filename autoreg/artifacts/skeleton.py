@@ -48,7 +48,7 @@ def build_skeleton(model: nn.Module, example_input: Any, profile: Profile, level
 
 
 def layer_kinds(model: nn.Module, levels: Levels) -> dict[str, str]:
-    """By layer, how its weight and its input are held, as far as a runtime tells them apart.
+    """By layer, how its weight and its input are held, as far as a runtime distinguishes them.
 
     Returns:
         `fp32`, `int4` (weights alone, of linear layers), or `int8`; with `<8` where the input has fewer bits and
@@ -84,8 +84,8 @@ def _writers() -> str:
         *sorted((room / "onnx").glob("*.py")),
     ]
     digest = hashlib.sha256()
-    methods = room.parent / "methods"
-    for file in [*files, methods / "quantization" / "placement.py", room.parent / "network" / "consumers.py"]:
+    others = ("methods/quantization/placement.py", "network/consumers.py", "latency/onnx_runtime.py")
+    for file in [*files, *(room.parent / name for name in others)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -100,7 +100,7 @@ def write_skeleton(
         example_input: what it is called with.
         levels: bits by layer of the dense network.
         act_symmetric: whether inputs are quantized with zero point 0.
-        batch: samples in a call of a network whose batch cannot be free; those of the example unless told.
+        batch: samples in a call of a network whose batch cannot be free; by default those of the example.
 
     Raises:
         ExportError: the network cannot be written as ONNX.

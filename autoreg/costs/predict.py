@@ -77,7 +77,7 @@ def groups_after(profile: Profile, dropped: Collection[str] = ()) -> tuple[Chann
     """Channel groups of the profiled model once the blocks `dropped` are gone.
 
     Residual blocks leave the groups around them as they are; dropping another block unites the groups before and
-    behind it. A group is named after its first producing layer that is left, and called removable only where that
+    after it. A group is named after its first producing layer that is left, and called removable only where that
     is certain from the profile.
     """
     return tuple(group for group, _ in _united(profile, dropped))

@@ -70,7 +70,7 @@ def measure(
 ) -> Latency:
     """Build and time an ONNX model while nobody trains, or recall what was measured on this machine before.
 
-    A measurement that was disturbed is repeated up to twice; the quietest is kept (`noisy` says when none was quiet).
+    A measurement that was disturbed is repeated up to twice; the quietest stands (`noisy` says when none was quiet).
 
     Args:
         key: What the model's latency depends on, beside the machine.

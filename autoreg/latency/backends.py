@@ -1,4 +1,4 @@
-"""The one way to time a network: what carries it out (ONNX Runtime, torch on the CPU, CUDA) is its backend."""
+"""The one way to time a network: what executes it (ONNX Runtime, torch on the CPU, CUDA) is its backend."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Backend = Literal["onnxruntime", "torch", "cuda"]
 def time_model(
     model: Any, example_input: Any, *, backend: Backend = "onnxruntime", threads: int = 1, seconds: float = 0.3
 ) -> Latency:
-    """Time a network on one of the backends; every one is warmed up, repeated and watched in the same way.
+    """Time a network on one of the backends; every one warms up, is repeated and watched in the same way.
 
     Args:
         model: for `onnxruntime` an ONNX model (bytes or path); for `torch` (eager, on the CPU) and `cuda` a module.
         example_input: what it is called with; its first dimension is the batch.
-        backend: what carries the network out.
+        backend: what executes the network.
         threads: CPU threads within an operation.
         seconds: about how long to time, warm-up not counted; at least 7 runs are made.
 
     Raises:
-        InputError: the backend is unknown, or `cuda` is asked for where there is no CUDA device.
+        InputError: the backend is unknown, or `cuda` is named where there is no CUDA device.
     """
     if backend == "onnxruntime":
         return time_onnx(model, example_input, threads=threads, seconds=seconds)

@@ -1,7 +1,7 @@
 """What the time of a whole network is made of, beside the sum of its layers, and the fit of it.
 
 Sums of single layers miss what lies between them (norms, activations, additions, quantizing) and count what the runtime
-saves by fusing. Both are told by a few features of the levels; their weights are fitted on whole exported networks.
+saves by fusing. Both follow from a few features of the levels; their weights are fitted on whole exported networks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FEATURES = (
 """In order: milliseconds of the layers of each kind in the table; number of layers of each kind; numbers written by
 layers in floating point and by integer layers; numbers read by integer layers, and by layers in floating point whose
 input is rounded to a grid; multiply-accumulates without a layer (attention); one. Numbers and MACs in millions."""
-ERROR_COVERAGE = 0.9  # share of the errors that lies within a prediction's interval
+ERROR_COVERAGE = 0.9  # fraction of the errors that lies within a prediction's interval
 RIDGE_STRENGTH = 1e-3  # pulls weights of features that the sample cannot tell apart towards zero
 LAYER_TIME_PRIOR = (
     0.01  # pulls the weights of layer times towards one: it decides where they are about 1 % of the whole

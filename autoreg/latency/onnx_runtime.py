@@ -97,7 +97,7 @@ def onnx_reference(threads: int) -> tuple[Any, dict[str, Any]]:
 
 
 def optimized_nodes(model: bytes) -> list[Any]:
-    """The nodes that ONNX Runtime carries out, after its own fusions, in order.
+    """The nodes that ONNX Runtime executes, after its own fusions, in order.
 
     Raises:
         OnnxError: ONNX Runtime refuses the model.

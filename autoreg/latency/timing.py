@@ -1,4 +1,4 @@
-"""Timing a network, honestly: warmed up, repeated, with an interval and an eye on the neighbours.
+"""Timing a network: after a warm-up, repeated, with an interval and an eye on the neighbours.
 
 Here is the harness, with ONNX Runtime; `autoreg.latency.backends.time_model` takes torch on the CPU and CUDA as well.
 """
@@ -20,7 +20,7 @@ from autoreg.network.inputs import batch_size
 from autoreg.trial_info import Latency
 
 MIN_RUNS, MAX_RUNS = 7, 2000
-MIN_TIME_FRACTION = 0.2  # of the time allowed must pass before the spread is believed
+MIN_TIME_FRACTION = 0.2  # of the time allowed must pass before the spread is trusted
 MEDIAN_CONFIDENCE = 0.95
 TARGET_HALF_WIDTH = 0.01  # stop when the interval is within ± 1 % of the median
 SLOW_FACTOR = 1.3  # noisy: runs of the reference that took this many times their lower quartile
@@ -94,7 +94,7 @@ def interleaved(
         run: the work that is timed.
         reference: a small fixed piece of work; where its times vary, somebody else uses the machine.
         seconds: about how long to time; at least 7 runs of both are made.
-        clock: calls the work once and returns the milliseconds it took, on the device that carries it out.
+        clock: calls the work once and returns the milliseconds it took, on the device that executes it.
 
     Returns:
         The times of both, in milliseconds, after 3 runs of each to warm up.

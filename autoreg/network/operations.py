@@ -44,7 +44,7 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the FLOPs of all products (two for a multiply-accumulate), and notes those that no formula counts.
 
     Args:
-        running: the modules that are being called with their names, innermost last; kept by the caller.
+        running: the modules that are being called with their names, innermost last; the caller changes it.
 
     Attributes:
         flops: the sum so far.

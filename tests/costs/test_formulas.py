@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
@@ -125,9 +123,3 @@ def test_levels_are_plain_data() -> None:
 def test_groups_stay_as_they_are_without_dropped_blocks() -> None:
     """Dropping nothing changes nothing."""
     assert groups_after(CHAIN) == CHAIN.channel_groups
-
-
-def test_prediction_needs_no_torch() -> None:
-    """`levels` and `predict` load without torch."""
-    code = "import sys, autoreg.costs.levels, autoreg.costs.predict; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,1 +1,1 @@
-"""A finished network as an ONNX file that ONNX Runtime carries out."""
+"""A finished network as an ONNX file that ONNX Runtime executes."""

@@ -102,26 +102,26 @@ def _quantize(editor: Editor, tensor: str, grid: Grid, reader: Any) -> None:
     if maker is not None and maker.op_type == "Relu" and zero > low and alone:
         source, low = maker.input[0], zero
         editor.nodes.remove(maker)
-    made: list[Any] = []
+    new_nodes: list[Any] = []
     if source in editor.quantized:  # the runtime would merge two roundings into one
-        source = _hide(editor, source, made)
+        source = _hide(editor, source, new_nodes)
     ends = (
         editor.constant(f"{stem}_scale", numpy.asarray(scale, numpy.float32)),
         editor.constant(f"{stem}_zero", numpy.asarray(zero, numpy.uint8)),
     )
     integers = f"{stem}_q"
-    made.append(helper.make_node("QuantizeLinear", [source, *ends], [integers], name=integers))
+    new_nodes.append(helper.make_node("QuantizeLinear", [source, *ends], [integers], name=integers))
     if (low, high) != (0, 255):
         edges = {"low": low, "high": high}
         clip = [editor.constant(f"{stem}_{end}", numpy.asarray(edge, numpy.uint8)) for end, edge in edges.items()]
-        made.append(helper.make_node("Clip", [integers, *clip], [f"{stem}_clipped"], name=f"{stem}_clipped"))
+        new_nodes.append(helper.make_node("Clip", [integers, *clip], [f"{stem}_clipped"], name=f"{stem}_clipped"))
         integers = f"{stem}_clipped"
-    made.append(helper.make_node("DequantizeLinear", [integers, *ends], [value], name=f"{stem}_dq"))
+    new_nodes.append(helper.make_node("DequantizeLinear", [integers, *ends], [value], name=f"{stem}_dq"))
     first = next((node for node in editor.nodes if value in node.input), None)
     if first is None:
-        editor.nodes.extend(made)
+        editor.nodes.extend(new_nodes)
     else:
-        editor.insert(first, *made)
+        editor.insert(first, *new_nodes)
     editor.quantized[value] = (integers, *ends)
     editor.known[(tensor, scale, zero, grid.low + shift, high)] = value
 
@@ -135,19 +135,19 @@ def prevent_fusion(editor: Editor, node: Any) -> None:
     tail = last_fused(editor, node).output[0]
     for user in editor.users(tail):
         if user.op_type == "QuantizeLinear":
-            made: list[Any] = []
-            value = _hide(editor, tail, made)
-            editor.insert(user, *made)
+            new_nodes: list[Any] = []
+            value = _hide(editor, tail, new_nodes)
+            editor.insert(user, *new_nodes)
             rewire(user, tail, value)
 
 
-def _hide(editor: Editor, tensor: str, made: list[Any]) -> str:
+def _hide(editor: Editor, tensor: str, new_nodes: list[Any]) -> str:
     """The same values behind a node that no optimizer takes away: the maximum with the lowest number."""
     from onnx import helper
 
     lowest = editor.constant("lowest_float", numpy.asarray(numpy.finfo(numpy.float32).min, numpy.float32))
-    value = f"{tensor}_kept_{len(editor.nodes) + len(made)}"
-    made.append(helper.make_node("Max", [tensor, lowest], [value], name=value))
+    value = f"{tensor}_hidden_{len(editor.nodes) + len(new_nodes)}"
+    new_nodes.append(helper.make_node("Max", [tensor, lowest], [value], name=value))
     return value
 
 

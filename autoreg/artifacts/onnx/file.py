@@ -26,7 +26,7 @@ class OnnxFile:
 
     Attributes:
         content: the file's bytes.
-        runs: by layer that has a code, how the runtime carries it out: `int8`, `int4` or `fp32`.
+        runs: by layer that has a code, how the runtime executes it: `int8`, `int4` or `fp32`.
         notes: what a reader should know: which exporter, a fixed batch, layers that stay in floating point.
     """
 
@@ -42,7 +42,7 @@ def onnx_bytes(found: Deployable, example_input: Any, graphs: GraphCache, *, bat
         found: the network.
         example_input: what it is called with.
         graphs: exports once per architecture.
-        batch: samples in a call of a network whose batch cannot be free; those of the example unless told.
+        batch: samples in a call of a network whose batch cannot be free; by default those of the example.
 
     Raises:
         ExportError: the network cannot be written as ONNX.

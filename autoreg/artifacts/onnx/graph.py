@@ -100,7 +100,7 @@ def export(model: nn.Module, example_input: Any, *, fast: bool, batch: int | Non
         model: left as it was; exported in evaluation mode.
         example_input: a tensor, a tuple of positional or a mapping of keyword arguments.
         fast: whether to trace rather than to compile first.
-        batch: how many samples a graph takes whose batch cannot be free; those of the example unless told.
+        batch: how many samples a graph takes whose batch cannot be free; by default those of the example.
 
     Raises:
         ExportError: no exporter takes the network; one line that says why.
@@ -134,7 +134,7 @@ def _export(model: nn.Module, example_input: Any, fast: bool, batch: int | None,
             if not dynamic:
                 _note(proto, BATCH, str(batch_size(given)))
             return graph
-    fault = faults["trace"]  # it names the operation; the other tells a long story
+    fault = faults["trace"]  # it names the operation in a line; the other exporter does not
     raise ExportError(f"the network cannot be exported to ONNX ({_line(fault)})") from fault
 
 

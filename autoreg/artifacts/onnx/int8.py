@@ -1,4 +1,4 @@
-"""From an ONNX graph in floating point to one that ONNX Runtime carries out in integers.
+"""From an ONNX graph in floating point to one that ONNX Runtime executes in integers.
 
 A layer with an 8-bit input and a weight of at most 8 bits gets quantize and dequantize nodes around it, in the form
 that ONNX Runtime fuses: a convolution needs an integer bias and a quantized output (QLinearConv), a linear layer an

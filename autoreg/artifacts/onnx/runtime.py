@@ -14,7 +14,7 @@ INTEGER_NODES = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMul
 
 
 def operator_counts(model: bytes) -> Counter[str]:
-    """How many nodes of each kind ONNX Runtime carries out, after its own fusions."""
+    """How many nodes of each kind ONNX Runtime executes, after its own fusions."""
     return Counter(node.op_type for node in optimized_nodes(model))
 
 
@@ -36,8 +36,8 @@ def saturates() -> bool:
         helper.make_tensor_value_info("w", TensorProto.INT8, weights.shape),
         helper.make_tensor_value_info("y", TensorProto.INT32, (4, 4)),
     ]
-    made = helper.make_graph([node], "probe", ends[:2], ends[2:])
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    graph = helper.make_graph([node], "probe", ends[:2], ends[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (product,) = session.run(None, {"x": values, "w": weights})
     return bool((product != 64 * 255 * 127).any())

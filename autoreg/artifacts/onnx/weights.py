@@ -133,24 +133,24 @@ def write_gemm(editor: Editor, name: str, node: Any, weight: LayerIntegers) -> s
     last = node if flat else _bias_addition(editor, node, weight.bias.size) or node
     ends = _dequantized(editor, name, node, weight)
     output = last.output[0]
-    rows, made = node.input[0], []
+    rows, new_nodes = node.input[0], []
     if not flat:
         rows, rows_q = f"{name}.rows", f"{name}.rows_q"
-        made.append(helper.make_node("Flatten", [integers], [rows_q], name=rows_q, axis=-1))
-        made.append(helper.make_node("DequantizeLinear", [rows_q, scale, zero], [rows], name=rows))
+        new_nodes.append(helper.make_node("Flatten", [integers], [rows_q], name=rows_q, axis=-1))
+        new_nodes.append(helper.make_node("DequantizeLinear", [rows_q, scale, zero], [rows], name=rows))
     product = output if flat else f"{name}.product"
-    made.append(helper.make_node("Gemm", [rows, *ends], [product], name=name, transB=1))
+    new_nodes.append(helper.make_node("Gemm", [rows, *ends], [product], name=name, transB=1))
     if not flat:
         outputs = editor.constant(f"{name}.outputs", numpy.asarray([weight.scale.size], numpy.int64))
         edges = {"from": 0, "to": -1}
         first = [editor.constant(f"{name}.{end}", numpy.asarray([at], numpy.int64)) for end, at in edges.items()]
-        made += [
+        new_nodes += [
             helper.make_node("Shape", [integers], [f"{name}.shape"], name=f"{name}.shape"),
             helper.make_node("Slice", [f"{name}.shape", *first], [f"{name}.outer"], name=f"{name}.outer"),
             helper.make_node("Concat", [f"{name}.outer", outputs], [f"{name}.full"], name=f"{name}.full", axis=0),
             helper.make_node("Reshape", [product, f"{name}.full"], [output], name=f"{name}.unflatten"),
         ]
-    editor.insert(node, *made)
+    editor.insert(node, *new_nodes)
     for old in (node, last) if last is not node else (node,):
         editor.nodes.remove(old)
     return "int8"
@@ -181,13 +181,13 @@ def write_four_bits(editor: Editor, name: str, node: Any, code: LayerCode) -> st
     bias = node.input[2] if node.op_type == "Gemm" and len(node.input) > 2 else None
     product = f"{name}.product" if bias else node.output[0]
     settings = {"K": inputs, "N": outputs, "bits": 4, "block_size": block, "accuracy_level": 1}
-    made = [
+    new_nodes = [
         helper.make_node(
             "MatMulNBits", [node.input[0], *ends], [product], name=f"{name}.matmul", domain=MICROSOFT_DOMAIN, **settings
         )
     ]
     if bias:
-        made.append(helper.make_node("Add", [product, bias], [node.output[0]], name=name))
-    editor.insert(node, *made)
+        new_nodes.append(helper.make_node("Add", [product, bias], [node.output[0]], name=name))
+    editor.insert(node, *new_nodes)
     editor.nodes.remove(node)
     return "int4"

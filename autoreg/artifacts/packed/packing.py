@@ -1,6 +1,6 @@
 """One weight tensor as the pieces that a file holds: the smallest of dense, bitmask and index packing.
 
-The same rule as `autoreg.costs.formulas.packed_bytes`, carried out: without entropy coding the pieces of a tensor,
+The rule of `autoreg.costs.formulas.packed_bytes`, put into practice: without entropy coding the pieces of a tensor,
 scales and zero points apart, are `packed_bytes(count, retained, bits)` bytes.
 """
 

@@ -1,4 +1,4 @@
-"""The network that leaves on a CUDA device: 8-bit linear layers in integers, 2:4 sparse ones on sparse tensor cores.
+"""The deployed network on a CUDA device: 8-bit linear layers in integers, 2:4 sparse ones on sparse tensor cores.
 
 Both go through torch itself. torchao's `quantize_` measures a range for each token at run time, which is another
 model than the one that was trained and scored; `torch._int_mm` takes the grids as the trial found them.
@@ -49,9 +49,9 @@ def cuda_layer(module: nn.Module, code: LayerCode, shape: tuple[int, ...]) -> tu
         return None
     try:
         if refusal(module, code) is None:
-            made = int_mm_layer(module, code).cuda()
+            fast_layer = int_mm_layer(module, code).cuda()
             assert code.input is not None
-            return (made, "int8") if agrees(module, made, code.input, shape) else None
+            return (fast_layer, "int8") if agrees(module, fast_layer, code.input, shape) else None
         if code.input is None and is_two_of_four(module.weight):
             sparse = SparseLinear(module)
             return (sparse, "2:4") if _close(module, sparse, shape) else None
@@ -134,9 +134,9 @@ def is_two_of_four(weight: Tensor) -> bool:
     return bool(((weight.reshape(weight.shape[0], -1, 4) != 0).sum(-1) <= 2).all())
 
 
-def _close(module: nn.Module, made: nn.Module, shape: tuple[int, ...]) -> bool:
+def _close(module: nn.Module, fast_layer: nn.Module, shape: tuple[int, ...]) -> bool:
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = copy.deepcopy(module).cpu()(values)
-        found = made(values.cuda()).cpu()
+        found = fast_layer(values.cuda()).cpu()
     return bool((found - expected).abs().max() <= _HALF_TOLERANCE * expected.abs().max())

@@ -1,4 +1,4 @@
-"""The network that leaves as a torch module whose layers run in real integers on a CPU.
+"""The deployed network as a torch module whose layers run in real integers on a CPU.
 
 A layer with an integer weight and an integer input runs through oneDNN (`torch.ops.onednn.qlinear_pointwise` and
 `qconv*_pointwise`, the operations that the compiler lowers to): uint8 times int8, summed in int32, then scaled to
@@ -26,7 +26,7 @@ _TOLERANCE = 1e-5  # of the largest output; one saturated sum is far off
 
 
 class IntegerLayer(nn.Module):
-    """A linear layer or convolution in integers; asked for what it does not have, it answers as its twin does.
+    """A linear layer or convolution in integers; attributes that it lacks are those of its twin.
 
     Args:
         twin: the layer that it stands for.
@@ -90,13 +90,13 @@ def cpu_layer(module: nn.Module, code: LayerCode, shape: tuple[int, ...]) -> tup
         return None
     assert code.input is not None
     try:
-        made = IntegerLayer(module, code.input, _onednn(module, code, code.input))
-        return (made, "int8") if agrees(module, made, code.input, shape) else None
+        integer_layer = IntegerLayer(module, code.input, _onednn(module, code, code.input))
+        return (integer_layer, "int8") if agrees(module, integer_layer, code.input, shape) else None
     except (RuntimeError, AttributeError, NotImplementedError, TypeError):  # this build has no such kernel
         return None
 
 
-def agrees(module: nn.Module, made: nn.Module, grid: Grid, shape: tuple[int, ...]) -> bool:
+def agrees(module: nn.Module, integer_layer: nn.Module, grid: Grid, shape: tuple[int, ...]) -> bool:
     """Whether an integer layer gives what its twin gives in double precision, on inputs from all over the grid.
 
     The first sample holds the highest integer alone, the second the lowest or highest at random, the third any.
@@ -114,8 +114,8 @@ def agrees(module: nn.Module, made: nn.Module, grid: Grid, shape: tuple[int, ...
     with torch.no_grad():
         twin = copy.deepcopy(module).cpu().double()
         expected = twin(values.double())
-        device = next(iter(made.buffers())).device
-        found = made(values.to(device)).cpu().double()
+        device = next(iter(integer_layer.buffers())).device
+        found = integer_layer(values.to(device)).cpu().double()
     if found.shape != expected.shape:
         return False
     bias = getattr(twin, "bias", None)
@@ -160,19 +160,19 @@ def converted(
         parameter.requires_grad_(False)
     shapes = _input_shapes(model, example_input)
     runs = dict.fromkeys(found.codes, "fp32")
-    made: dict[int, nn.Module] = {}
+    exchanged: dict[int, nn.Module] = {}
     for name, module in weighted_layers(model):
         if name not in shapes:  # its weight is used without calling it
             continue
         better = convert(module, found.codes.get(name, LayerCode()), shapes[name])
         if better is not None:
-            made[id(module)], runs[name] = better
-    inputs = {name: grid for name, grid in places.inputs.items() if id(model.get_submodule(name)) not in made}
-    model.to(device)  # before the exchange: what was made is there already, and not all of it can be moved
+            exchanged[id(module)], runs[name] = better
+    inputs = {name: grid for name, grid in places.inputs.items() if id(model.get_submodule(name)) not in exchanged}
+    model.to(device)  # before the exchange: new layers are there already, and not all of them can be moved
     for parent in list(model.modules()):
         for child, inner in list(parent._modules.items()):
-            if id(inner) in made:
-                setattr(parent, child, made[id(inner)])
+            if id(inner) in exchanged:
+                setattr(parent, child, exchanged[id(inner)])
     attach_grids(model, inputs, places.outputs, device)
     return model, runs
 

@@ -1,4 +1,4 @@
-"""The network that leaves as a `torch.export` program (.pt2): weights as int8 buffers, values on their grids.
+"""The deployed network as a `torch.export` program (.pt2): weights as int8 buffers, values on their grids.
 
 The graph holds plain ATen operations: integers are made into values by a subtraction and a product, and values are
 rounded to their grids by division, rounding and clamping. So it computes what the trial's model computes to the bit,

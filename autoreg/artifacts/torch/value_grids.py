@@ -1,4 +1,4 @@
-"""The network that leaves as a torch module in floating point: weights and values on their grids.
+"""The deployed network as a torch module in floating point: weights and values on their grids.
 
 It computes what the trial's model with its quantizers computes, and is what every other form is compared with.
 """

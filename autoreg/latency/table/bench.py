@@ -27,7 +27,7 @@ SECONDS_PER_LAYER = 0.05  # of a stretch, per layer
 MIN_ROUNDS = 9  # of a stretch
 HALF_WIDTH = 0.015  # of the interval, as a fraction of the median, that ends a stretch
 ROUNDS_BETWEEN_CHECKS = 5  # of that interval
-MAX_RELATIVE_INTERVAL = 0.2  # an interval of more than this share of the median is that of a disturbed measurement
+MAX_RELATIVE_INTERVAL = 0.2  # an interval of more than this fraction of the median is that of a disturbed measurement
 MIN_LAYER_FRACTION = 0.05  # of a model's time that is left to its layers, whatever was subtracted
 
 
@@ -65,7 +65,7 @@ def measure_layers(
     """Measure layers, a few at a time; entries come as they are ready.
 
     What somebody disturbed (the reference in between says so, or an interval is wide) is repeated up to twice, and
-    the best known kept.
+    the best known stands.
 
     Args:
         keys: what is measured.

@@ -58,7 +58,7 @@ def interpolate(family: Mapping[tuple[int, int], LayerTime], key: LayerKey) -> L
         other = LayerKey(key.kind, key.geometry, *near)
         return _scaled(family[near], max(1e-3, key.macs / other.macs))
     (low_in, low_out), (high_in, high_out) = corners
-    right, up = _share(low_in, at[0], high_in), _share(low_out, at[1], high_out)
+    right, up = _log_position(low_in, at[0], high_in), _log_position(low_out, at[1], high_out)
     weights: dict[tuple[int, int], float] = {}
     sides = ((low_in, 1 - right), (high_in, right))
     if key.geometry.depthwise:
@@ -104,7 +104,7 @@ def _rectangle(
     return best
 
 
-def _share(low: int, value: int, high: int) -> float:
+def _log_position(low: int, value: int, high: int) -> float:
     return 0.0 if low == high else math.log(value / low) / math.log(high / low)
 
 
@@ -113,7 +113,7 @@ def _scaled(entry: LayerTime, factor: float) -> LayerTime:
 
 
 def layers_to_measure(wanted: Iterable[LayerKey], limit: int = MAX_MEASURED_LAYERS) -> list[LayerKey]:
-    """The entries to measure so that `wanted` can all be told.
+    """The layers to measure so that the times of all `wanted` ones are known.
 
     Up to `limit` they are `wanted` themselves. Above, a grid of each family's channels is measured: the lowest and
     the highest and between them about evenly on a log scale, as fine as the limit allows.

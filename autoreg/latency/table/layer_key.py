@@ -13,13 +13,13 @@ from autoreg.network.geometry import Geometry, Op, channels_of, geometry_of
 
 LayerKind = Literal["fp32", "int8", "int4"]
 LAYER_KINDS: tuple[LayerKind, ...] = ("fp32", "int8", "int4")
-INTEGER_BITS = 8  # weights and activations of at most so many bits are carried out as bytes
+INTEGER_BITS = 8  # weights and activations of at most so many bits are executed as bytes
 PACKED_BITS = 4  # weights of at most so many bits, with floating-point activations, as MatMulNBits
 
 
 @dataclass(frozen=True)
 class LayerKey:
-    """One entry of the table: a geometry with its channels, and how it is carried out.
+    """One entry of the table: a geometry with its channels, and how it is executed.
 
     What makes no difference is written in one way: every exported convolution has a bias, since batch norms are folded
     into it, and so has every integer layer; integer linear layers run over rows, however many dimensions there are.
@@ -99,7 +99,7 @@ class Applied:
 
 
 def kind_of(geometry: Geometry, bits: int, activation_bits: int, *, symmetric: bool, granularity: str) -> LayerKind:
-    """How the exported file carries a layer out (see `autoreg.artifacts.onnx.int8`).
+    """How the exported file executes a layer (see `autoreg.artifacts.onnx.int8`).
 
     Args:
         geometry: of the layer.

@@ -42,12 +42,12 @@ class _Writer:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
 
-    def finish(self, given: Sequence[tuple[str, Any, Sequence[int]]], made: Sequence[str], kind: Any) -> bytes:
+    def finish(self, given: Sequence[tuple[str, Any, Sequence[int]]], output_names: Sequence[str], kind: Any) -> bytes:
         """The model's bytes; shapes of outputs are inferred."""
         from onnx import helper, numpy_helper
 
         inputs = [helper.make_tensor_value_info(name, dtype, shape) for name, dtype, shape in given]
-        outputs = [helper.make_tensor_value_info(name, kind, None) for name in made]
+        outputs = [helper.make_tensor_value_info(name, kind, None) for name in output_names]
         held = [numpy_helper.from_array(value, name) for name, value in self.initializers.items()]
         graph = helper.make_graph(self.nodes, "layer", inputs, outputs, held)
         opsets = [helper.make_opsetid("", ONNX_OPSET), helper.make_opsetid(MICROSOFT_DOMAIN, 1)]
@@ -92,11 +92,11 @@ def transpose_model(key: LayerKey, copies: int) -> bytes:
     geometry, writer = key.geometry, _Writer()
     dims = len(geometry.kernel)
     last, first = (0, *range(2, dims + 2), 1), (0, dims + 1, *range(1, dims + 1))
-    made = [writer.node("Transpose", ["x"], "inner", perm=last)]
-    made += [writer.node("Transpose", [f"z{i}"], f"y{i}", perm=first) for i in range(copies)]
+    output_names = [writer.node("Transpose", ["x"], "inner", perm=last)]
+    output_names += [writer.node("Transpose", [f"z{i}"], f"y{i}", perm=first) for i in range(copies)]
     given = [("x", TensorProto.UINT8, (geometry.rows, key.inputs, *geometry.spatial))]
     given += [(f"z{i}", TensorProto.UINT8, (geometry.rows, *geometry.output, key.outputs)) for i in range(copies)]
-    return writer.finish(given, made, TensorProto.UINT8)
+    return writer.finish(given, output_names, TensorProto.UINT8)
 
 
 def _window(geometry: Geometry) -> dict[str, Any]:
@@ -123,18 +123,18 @@ def _float_conv(key: LayerKey, copies: int) -> bytes:
 
     geometry, writer = key.geometry, _Writer()
     op = "ConvTranspose" if geometry.op == "conv_transpose" else "Conv"
-    made = []
+    output_names = []
     for i in range(copies):
         weight = writer.rng.standard_normal(_weight_shape(key)).astype(numpy.float32) / 8
         ends = [writer.constant(f"w{i}", weight), writer.constant(f"b{i}", numpy.zeros(key.outputs, numpy.float32))]
-        made.append(writer.node(op, ["x", *ends], f"c{i}", **_window(geometry)))
+        output_names.append(writer.node(op, ["x", *ends], f"c{i}", **_window(geometry)))
     if op == "Conv" and len(geometry.kernel) == 2 and key.outputs % 4 == 0:
-        last = made[0]
-        for i, other in enumerate(made[1:]):
+        last = output_names[0]
+        for i, other in enumerate(output_names[1:]):
             last = writer.node("Add", [last, other], f"a{i}")
-        made = [last]
+        output_names = [last]
     shape = (geometry.rows, key.inputs, *geometry.spatial)
-    return writer.finish([("x", TensorProto.FLOAT, shape)], made, TensorProto.FLOAT)
+    return writer.finish([("x", TensorProto.FLOAT, shape)], output_names, TensorProto.FLOAT)
 
 
 def _float_linear(key: LayerKey, copies: int) -> bytes:
@@ -142,18 +142,18 @@ def _float_linear(key: LayerKey, copies: int) -> bytes:
     from onnx import TensorProto
 
     geometry, writer = key.geometry, _Writer()
-    made = []
+    output_names = []
     for i in range(copies):
         weight = writer.rng.standard_normal((key.outputs, key.inputs)).astype(numpy.float32) / 8
         bias = [writer.constant(f"b{i}", numpy.zeros(key.outputs, numpy.float32))] if geometry.bias else []
         if geometry.spatial:
             transposed = writer.constant(f"w{i}", numpy.ascontiguousarray(weight.T))
             product = writer.node("MatMul", ["x", transposed], f"m{i}")
-            made.append(writer.node("Add", [product, *bias], f"y{i}") if bias else product)
+            output_names.append(writer.node("Add", [product, *bias], f"y{i}") if bias else product)
         else:
-            made.append(writer.node("Gemm", ["x", writer.constant(f"w{i}", weight), *bias], f"y{i}", transB=1))
+            output_names.append(writer.node("Gemm", ["x", writer.constant(f"w{i}", weight), *bias], f"y{i}", transB=1))
     shape = (*geometry.spatial, geometry.rows, key.inputs)
-    return writer.finish([("x", TensorProto.FLOAT, shape)], made, TensorProto.FLOAT)
+    return writer.finish([("x", TensorProto.FLOAT, shape)], output_names, TensorProto.FLOAT)
 
 
 def _dequantized(writer: _Writer, key: LayerKey, i: int, unsigned: bool) -> list[str]:
@@ -188,13 +188,13 @@ def _int8_conv(key: LayerKey, copies: int, unsigned: bool) -> bytes:
 
     geometry, writer = key.geometry, _Writer()
     value, grid = _dequantized_input(writer)
-    made = []
+    output_names = []
     for i in range(copies):
         ends = _dequantized(writer, key, i, unsigned)
         writer.node("Conv", [value, *ends], f"c{i}", **_window(geometry))
-        made.append(writer.node("QuantizeLinear", [f"c{i}", *grid], f"y{i}"))
+        output_names.append(writer.node("QuantizeLinear", [f"c{i}", *grid], f"y{i}"))
     shape = (geometry.rows, key.inputs, *geometry.spatial)
-    return writer.finish([("x", TensorProto.UINT8, shape)], made, TensorProto.UINT8)
+    return writer.finish([("x", TensorProto.UINT8, shape)], output_names, TensorProto.UINT8)
 
 
 def _int8_linear(key: LayerKey, copies: int, unsigned: bool) -> bytes:
@@ -203,12 +203,12 @@ def _int8_linear(key: LayerKey, copies: int, unsigned: bool) -> bytes:
 
     writer = _Writer()
     value, _ = _dequantized_input(writer)
-    made = []
+    output_names = []
     for i in range(copies):
         ends = _dequantized(writer, key, i, unsigned)
-        made.append(writer.node("Gemm", [value, *ends], f"y{i}", transB=1))
+        output_names.append(writer.node("Gemm", [value, *ends], f"y{i}", transB=1))
     shape = (key.geometry.rows, key.inputs)
-    return writer.finish([("x", TensorProto.UINT8, shape)], made, TensorProto.FLOAT)
+    return writer.finish([("x", TensorProto.UINT8, shape)], output_names, TensorProto.FLOAT)
 
 
 def _packed_linear(key: LayerKey, copies: int) -> bytes:
@@ -218,7 +218,7 @@ def _packed_linear(key: LayerKey, copies: int) -> bytes:
     writer = _Writer()
     block = 32 if key.inputs >= 32 else 16
     blocks = -(-key.inputs // block)
-    made = []
+    output_names = []
     for i in range(copies):
         shape = (key.outputs, blocks, block // 2)
         ends = [
@@ -231,8 +231,8 @@ def _packed_linear(key: LayerKey, copies: int) -> bytes:
         if key.geometry.bias:
             bias = writer.constant(f"b{i}", numpy.zeros(key.outputs, numpy.float32))
             product = writer.node("Add", [product, bias], f"y{i}")
-        made.append(product)
-    return writer.finish([("x", TensorProto.FLOAT, (key.geometry.rows, key.inputs))], made, TensorProto.FLOAT)
+        output_names.append(product)
+    return writer.finish([("x", TensorProto.FLOAT, (key.geometry.rows, key.inputs))], output_names, TensorProto.FLOAT)
 
 
 def feed_of(session: Any) -> dict[str, Array]:

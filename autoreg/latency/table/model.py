@@ -26,7 +26,7 @@ CORRECTION_VERSION = 1
 
 
 class TimedSetup(Protocol):
-    """What is needed of a task made ready (`autoreg.trial.setup.Setup`)."""
+    """What is needed of a task's setup (`autoreg.trial.setup.Setup`)."""
 
     latency: LatencyCache
 
@@ -118,7 +118,7 @@ class LatencyModel:
         return features(self.table, self.geometries, predict(self.profile, levels), levels, self.batch)
 
     def predict(self, levels: Levels) -> PredictedLatency:
-        """Milliseconds that the exported network of these levels takes, with 1 thread unless the table says else.
+        """Milliseconds that the exported network of these levels takes, with the threads of the table.
 
         Raises:
             InputError: the levels do not fit the network, or have layers that the table knows nothing of.

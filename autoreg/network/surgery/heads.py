@@ -3,7 +3,7 @@
 A projection of width heads * d holds head h at h * d ... (h + 1) * d - 1; a fused one holds queries, keys and values
 one after the other, or head by head. How many heads there are, attention modules say in integers (`num_heads`), which
 go down with the heads, as do those that hold the width of all heads together (`all_head_size`). Several readings may
-be possible: they are given in order, and the probe tells which is right.
+be possible: they are given in order, and the probe finds which is right.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def boundary_hooks(model: nn.Module, blocks: Sequence[str], seen: dict[str, Bloc
 def groups_joined(
     model: nn.Module, graph: Any, groups: Sequence[ChannelGroup], watched: Mapping[str, BlockBoundary]
 ) -> dict[str, Joined]:
-    """Compare the channel groups before and behind each block.
+    """Compare the channel groups before and after each block.
 
     Where a block is called with further values that the model computed, these lose a reader: what they are made of
     is joined as something that cannot be cut.
