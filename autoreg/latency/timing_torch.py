@@ -99,7 +99,7 @@ def _events(run: Callable[[], object]) -> float:
 def _captured(run: Callable[[], object]) -> Callable[[], None] | None:
     """A function that replays `run` from a CUDA graph, None where it cannot be captured.
 
-    As torch documents it: warmed up on a side stream, then captured; what `run` reads must stay where it is.
+    As torch documents it: after a warm-up on a side stream; what `run` reads must stay where it is.
     """
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())

@@ -100,7 +100,7 @@ def test_signature_depends_on_shapes_and_settings_not_on_values() -> None:
 
 
 def test_latencies_are_remembered_per_machine(tmp_path: Path) -> None:
-    """A second call recalls the file; one of another machine, or a torn one, is not believed."""
+    """A second call recalls the file; one of another machine, or a torn one, is not used."""
     model, x, cache = MLP(), torch.randn(2, 7), LatencyCache(tmp_path / "latency")
     key = signature(model, x)
     first = measure(key, build(model, x), x, cache, MeasureLock(tmp_path / "lock"), seconds=0.02)

@@ -47,7 +47,7 @@ def write_layer(
         "shared": code.shared,
         "output": _grid_entry(code.output),
     }
-    grid, integers = code.weight, code.integers
+    integers = code.integers
     if owner != name:
         held = deployable.codes.get(owner, LayerCode()).integers
         if (integers is None) != (held is None) or (integers is not None and not torch.equal(integers, held)):  # type: ignore[arg-type]
@@ -56,6 +56,15 @@ def write_layer(
     mask = deployable.masks.get(name)
     if mask is not None and bool(weight[~mask].any()):
         raise AutoregError(f"layer {name!r}: a masked weight is not zero")
+    return _short(entry | _write_weight(tensors, name, weight, code, mask, compress=compress))
+
+
+def _write_weight(
+    tensors: dict[str, Any], name: str, weight: Tensor, code: LayerCode, mask: Tensor | None, *, compress: bool
+) -> dict[str, Any]:
+    """Put the tensors of a weight that is stored with this layer into `tensors`; its part of the entry."""
+    entry: dict[str, Any] = {}
+    grid, integers = code.weight, code.integers
     if grid is None or integers is None:
         numbers, bits = weight.detach().cpu().float().reshape(-1).numpy(), FLOAT_BITS
     else:
@@ -69,16 +78,11 @@ def write_layer(
             kind = torch.uint8 if grid.low >= 0 else torch.int8
             tensors[f"{name}.weight:zero_point"] = grid.zero_point.to(kind).contiguous().numpy()
     packed = pack(numbers, None if mask is None else mask.cpu().reshape(-1).numpy(), bits, compress=compress)
-    # `kept` is the format's own word, in files that are out there.
-    entry |= {
-        "packing": packed.packing,
-        "kept": packed.retained,
-        "masked": mask is not None,
-        "coded": list(packed.coded),
-    }
     for piece, content in packed.pieces.items():
         tensors[f"{name}.weight:{piece}"] = content
-    return _short(entry)
+    # `kept` is the format's own word, in files that are out there.
+    entry |= {"packing": packed.packing, "kept": packed.retained, "masked": mask is not None}
+    return entry | {"coded": list(packed.coded)}
 
 
 def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
