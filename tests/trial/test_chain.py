@@ -75,7 +75,8 @@ def test_results_with_and_without_the_store_are_identical(name: str, objective: 
     unshared, other = evaluate(alone, RECIPES[name])
     assert first == again == unshared
     assert trial.info.epochs_run == 0
-    assert other.info.epochs_run == other.info.epochs_requested > 0
+    assert other.info.epochs_requested
+    assert other.info.epochs_run == other.info.epochs_requested
     assert trial.reports == other.reports  # the rungs are replayed, not skipped
     assert len(trial.reports) > 0
 
@@ -187,9 +188,8 @@ def test_masked_weights_stay_zero_behind_a_learned_quantizer(objective: TaskObje
     outcome = objective.chain(config, seed=0, fold="all").run()
     model = baked_copy(outcome.model)
     for name, kept in outcome.levels.retained.items():
-        values = model.get_submodule(name).weight
-        assert int((values != 0).sum()) <= kept
-        assert int((values != 0).sum()) > 0
+        values = model.get_parameter(f"{name}.weight")
+        assert 0 < int(torch.count_nonzero(values)) <= kept
 
 
 def test_a_trial_that_is_told_to_stop_records_the_epochs_that_it_ran(objective: TaskObjective) -> None:
@@ -215,7 +215,8 @@ def test_remaining_costs_are_what_a_recipe_runs_and_what_is_done_of_it_is_record
         return due
 
     stopped = Trial(send=lambda step, metrics: "stop")
-    assert tell("everything", stopped) > stopped.info.epochs_run == 4, "two epochs of two gradients each"
+    assert tell("everything", stopped) > 4
+    assert stopped.info.epochs_run == 4, "two epochs of two gradients each"
     assert stopped.info.phase_fractions == [1, 0, 0, 0]
     for name in ("dense", "gradual weights on a reference", "learned steps behind a mask", "eight bits", "everything"):
         trial = Trial()

@@ -12,6 +12,7 @@ from torch import nn
 from autoreg.artifacts.skeleton import build_skeleton
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
+from autoreg.methods.weights import weight_of
 from autoreg.network.surgery.factorize import factorize, spectrum
 from autoreg.network.surgery.factors import factored_weights
 from autoreg.trial.compress import factor
@@ -69,7 +70,8 @@ def test_predicted_costs_are_counted_ones_and_the_model_has_the_ranks(name: str,
     for layer, rank in levels.ranks.items():
         pair = carried.model.get_submodule(layer)
         assert isinstance(pair, nn.Sequential)
-        assert pair[0].weight.shape[0] == pair[1].weight.shape[1] == rank
+        first, second = (weight_of(factor) for factor in pair)
+        assert first.shape[0] == second.shape[1] == rank
     rows = {layer.name: layer for layer in trial.info.layers}
     for layer in levels.ranks:
         assert layer not in rows

@@ -68,7 +68,7 @@ def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObj
         curve = curves[name]
         kept = curve.levels[2]
         limit = weight.abs().flatten().sort(descending=True)[0][kept - 1]
-        weight *= weight.abs() >= limit
+        weight.mul_(weight.abs() >= limit)
         after = torch.cat([model(x) for x, _ in batches])
     assert curve.mse[2] == pytest.approx(float((after - before).square().mean()), rel=1e-4)
     assert curve.levels[0] == weight.numel()

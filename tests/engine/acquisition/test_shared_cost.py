@@ -50,7 +50,10 @@ def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
     """Worth by trying every group, set size and order as the documentation words it."""
 
     def alone(i: int) -> float:
-        return gains[i].sum() / (sum(e for _, e in remaining[i]) + TRIAL_OVERHEAD)
+        return float(gains[i].sum()) / (sum(e for _, e in remaining[i]) + TRIAL_OVERHEAD)
+
+    def joint(variants: list[int]) -> float:
+        return float(gains[variants].max(axis=0).sum())
 
     worth = [alone(i) for i in range(len(gains))]
     keys = {key for phase_costs in remaining for key, _ in phase_costs}
@@ -63,8 +66,8 @@ def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
         for size in {min(s, len(members)) for s in (1, 4, 16)}:
             chosen: list[int] = []
             for _ in range(size):
-                rest = [i for i in members if i not in chosen]
-                chosen.append(max(rest, key=lambda i, c=tuple(chosen): gains[[*c, i]].max(axis=0).sum()))
+                found = {i: joint([*chosen, i]) for i in members if i not in chosen}
+                chosen.append(max(found, key=found.__getitem__))
             reevaluation_is_due = {k: e for i in chosen for k, e in remaining[i]}
             rate = gains[chosen].max(axis=0).sum() / (sum(reevaluation_is_due.values()) + TRIAL_OVERHEAD * size)
             most = max(gains[i].sum() / own[i] for i in chosen)
@@ -117,7 +120,7 @@ def test_the_joint_gain_of_variants_that_share_their_luck_is_exact() -> None:
     front, corner = np.array([[0.2, 0.8], [0.5, 0.4], [0.8, 0.1]]), np.array([1.0, 1.1])
     costs, means = np.array([0.05, 0.3, 0.6]), np.array([0.7, 0.45, 0.3])
     region = NondominatedPartitioning.of(front, corner)
-    terms, coarse = (region.log_ehvi_parts(costs[:, None], means, np.full(3, 0.15), cuts=c) for c in (costs, ()))
+    terms, coarse = (region.log_ehvi_parts(costs[:, None], means, np.full(3, 0.15), cuts=c) for c in (list(costs), []))
     assert np.exp(terms).sum(axis=1) == pytest.approx(np.exp(region.log_ehvi(costs[:, None], means, np.full(3, 0.15))))
     joint = float(np.exp(terms).max(axis=0).sum())
     sample = []
