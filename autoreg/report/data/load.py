@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
 from autoreg.report.data.final_results import FinalResults
-from autoreg.report.data.json_values import numbers
 from autoreg.report.data.posterior import EarlierStudy, FrontPosterior, WarmStart
 from autoreg.report.data.study_config import StudyConfig, read_json_object
 from autoreg.report.data.trial_table import COST_COLUMNS, trial_table
@@ -36,7 +34,6 @@ class StudyData:
         state: the folded log.
         random_state: the folded log of random search (random.jsonl), None where it was not run.
         trials: one row a trial: `trial_table.BOOKKEEPING_COLUMNS`, every metric, every parameter by its path.
-        reports: one row a report: trial, step, decision, and one column a metric.
         predictions: one row a prediction: trial, metric, mean, lower, upper, observed, trusted.
         metrics: columns of `trials` that are metrics.
         parameters: columns of `trials` that are parameters.
@@ -49,7 +46,6 @@ class StudyData:
     state: StudyState
     random_state: StudyState | None
     trials: pd.DataFrame
-    reports: pd.DataFrame
     predictions: pd.DataFrame
     metrics: tuple[str, ...]
     parameters: tuple[str, ...]
@@ -75,7 +71,6 @@ class StudyData:
             state=state,
             random_state=StudyState(read_events(random_events)) if random_events.exists() else None,
             trials=table.frame,
-            reports=_report_table(state.records),
             predictions=_prediction_table(state.records),
             metrics=table.metrics,
             parameters=table.parameters,
@@ -177,22 +172,6 @@ class StudyData:
 def _posterior_file(folder: Path) -> Path:
     older = folder / "beliefs.json"
     return older if older.exists() and not (folder / POSTERIOR_FILE).exists() else folder / POSTERIOR_FILE
-
-
-def _report_table(records: Iterable[Record]) -> pd.DataFrame:
-    import pandas as pd
-
-    found = [(record.number, report) for record in records for report in record.reports]
-    names = list(dict.fromkeys(name for _, report in found for name in numbers(report.metrics)))
-    table: dict[str, Any] = {
-        "trial": [number for number, _ in found],
-        "step": [report.step for _, report in found],
-        "decision": [report.decision for _, report in found],
-    }
-    for name in names:
-        column = f"metrics.{name}" if name in ("trial", "step", "decision") else name
-        table[column] = [numbers(report.metrics).get(name, math.nan) for _, report in found]
-    return pd.DataFrame(table)
 
 
 def _prediction_table(records: Iterable[Record]) -> pd.DataFrame:

@@ -114,7 +114,7 @@ def _sentences(data: StudyData, rows: Sequence[FrontRow], columns: _Columns) -> 
     validated = [(row.trial, row.validation) for row in rows if row.validation is not None]
     if columns.validated:
         seeds = max(len(validation.values) for _, validation in validated)
-        trials = ", ".join(str(trial) for trial, _ in validated)
+        trials = ", ".join(map(str, sorted(trial for trial, _ in validated)))
         every = len(validated) == len(rows)
         which = "All members" if every else f"Members {trials} (those with the largest hypervolume contribution)"
         found.append(

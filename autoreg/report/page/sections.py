@@ -36,9 +36,11 @@ def summary_cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float 
     counts = state_counts(data)
     complete = counts.pop("complete", 0)
     rest = ", ".join(f"{count} {word}" for word, count in counts.items())
+    on_front = len(data.front)
+    others = len(rows) - on_front  # re-evaluated because the posterior had them on the front
     found = [
         Card(str(complete), "complete trials", rest or f"of {len(data.trials)}"),
-        Card(str(len(rows)), "on the front"),
+        Card(str(on_front), "on the front", f"{others} further re-evaluated" if others else ""),
     ]
     if hypervolume is not None:
         found.append(Card(f"{hypervolume:.3f}", "hypervolume", "normalized by a scale fixed at the start"))

@@ -32,7 +32,7 @@ def precision_phrase(layers: Sequence[ComputedLayer], precision: Mapping[str, st
 
 
 def agreement_phrase(agreement: OutputAgreement) -> str:
-    """How a model's outputs agree: `same prediction for 99.8 % of 500 samples, largest difference 0.08 of 14`."""
+    """`same prediction for 99.8 % of 500 samples, largest difference 0.08 (outputs up to 14)`; unknowns left out."""
     parts = []
     top1, samples = agreement.top1, agreement.samples
     if top1 is not None and samples is not None:
@@ -40,6 +40,6 @@ def agreement_phrase(agreement: OutputAgreement) -> str:
         share = f"all {samples:,}" if top1 == 1 else f"{down:.1f}\u00a0% of {samples:,}"
         parts.append(f"same prediction for {share} samples")
     if agreement.max_difference is not None:
-        scale = "" if agreement.scale is None else f" of {agreement.scale:.2g}"
+        scale = "" if agreement.scale is None else f" (outputs up to {agreement.scale:.2g})"
         parts.append(f"largest difference {number(float(f'{agreement.max_difference:.2g}'))}{scale}")
     return ", ".join(parts)

@@ -157,7 +157,7 @@ def _rich_table(data: StudyData, rows: Sequence[FrontRow], extras: Sequence[str]
     table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", padding=(0, 1), pad_edge=False)
     heads = ["trial", *(SHORT_METRIC_TITLES.get(m, metric_title(m)) for m in metrics)]
     heads += [f"{metric_title(q)}, fresh seeds" for q in validated] + [f"{metric_title(q)}, test" for q in tested]
-    heads += ["P(front)"] if probability else []
+    heads += ["P(on front)"] if probability else []
     heads += ["file bytes", "file ms"] if files else []
     lines = []
     for r in rows:

@@ -108,11 +108,9 @@ def test_a_torn_last_line_and_a_running_trial_are_no_trouble(make_study: MakeStu
     assert len(data.trials) == 13
 
 
-def test_reports_and_predictions_are_tables_of_their_own(make_study: MakeStudy) -> None:
-    """A stop is a decision of its last report; stopped trials have no observed value to judge a prediction by."""
+def test_predictions_are_a_table_of_their_own(make_study: MakeStudy) -> None:
+    """Pruned trials have no observed value to judge a prediction by."""
     data = StudyData.load(make_study(30))
-    assert list(data.reports.columns) == ["trial", "step", "decision", "error"]
-    assert set(data.reports.loc[data.reports["decision"] == "stop", "trial"]) == {4, 9, 19, 24, 29}
     assert data.predictions["trial"].min() == 10
     complete = data.trials.set_index("number")["state"][data.predictions["trial"]].eq("COMPLETE").to_numpy()
     assert (data.predictions["observed"].notna().to_numpy() == complete).all()

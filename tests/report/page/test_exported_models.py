@@ -127,12 +127,12 @@ def test_the_precision_of_layers_is_counted_as_the_exporter_counts_it() -> None:
 def test_agreement_is_never_rounded_up() -> None:
     """One prediction of 5,000 that differs is not all."""
     found = OutputAgreement.from_json({"samples": 500, "top1": 0.998, "max_difference": 0.0812, "scale": 14.2})
-    text = "same prediction for 99.8\u00a0% of 500 samples, largest difference 0.081 of 14"
+    text = "same prediction for 99.8\u00a0% of 500 samples, largest difference 0.081 (outputs up to 14)"
     assert agreement_phrase(found) == text
     assert agreement_phrase(replace(found, top1=1.0)).startswith("same prediction for all 500 samples")
     nearly = agreement_phrase(replace(found, top1=0.9998, samples=5000))
     assert nearly.startswith("same prediction for 99.9\u00a0% of 5,000")
-    assert agreement_phrase(replace(found, top1=None)) == "largest difference 0.081 of 14"
+    assert agreement_phrase(replace(found, top1=None)) == "largest difference 0.081 (outputs up to 14)"
     assert agreement_phrase(OutputAgreement.from_json("nonsense")) == ""
 
 

@@ -82,8 +82,8 @@ def test_a_search_that_went_on_since_has_no_column(study: autoreg.Study, tmp_pat
     (tmp_path / "posterior.json").write_text(json.dumps({**posterior, "ended": posterior["ended"] - 1}))
     assert on_page(tmp_path) == {}
     assert in_file(tmp_path) == {}
-    assert "P(front)" in in_terminal(study.folder)
-    assert "P(front)" not in in_terminal(tmp_path)
+    assert "P(on" in in_terminal(study.folder)
+    assert "P(on" not in in_terminal(tmp_path)
 
 
 def test_fresh_seeds_replace_the_posterior_where_there_are_some(study: autoreg.Study, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ import jinja2
 import pandas as pd
 import pytest
 
+from autoreg.report.data.front import front_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.page.environment import page_environment
+from autoreg.report.page.sections import summary_cards
 from autoreg.report.plots.interactive import plotly_source
 from autoreg.report.write import write_report
 from tests.report.conftest import make_events, study_json, write_study
@@ -174,6 +176,19 @@ def test_the_page_has_setup_front_and_search_cost(make_study: MakeStudy) -> None
     ):
         assert words in page.words, words
     assert "Warning." not in page.words
+
+
+def test_the_count_of_the_front_is_that_of_its_trials(make_study: MakeStudy) -> None:
+    """A trial that was re-evaluated and is dominated stands in the table, and is counted apart."""
+    folder = make_study(30)
+    data = StudyData.load(folder)
+    dominated = next(int(n) for n in data.complete["number"] if n not in set(data.front["number"]))
+    (folder / "final.json").write_text(json.dumps({"members": [{"trial": dominated}]}))
+    data = StudyData.load(folder)
+    rows = front_rows(data)
+    assert len(rows) == len(data.front) + 1
+    card = next(card for card in summary_cards(data, rows, None) if card.name == "on the front")
+    assert (card.value, card.remark) == (str(len(data.front)), "1 further re-evaluated")
 
 
 def test_a_study_without_any_event_is_reported(tmp_path: Path) -> None:

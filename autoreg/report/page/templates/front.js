@@ -32,7 +32,8 @@
       return better;
     });
   }
-  var places = ["top center", "bottom center", "middle left", "middle right", "top left", "bottom right"];
+  // baselines are mostly dearer than the front: their names would be cut off at the right edge
+  var places = ["middle left", "top left", "bottom left"];
   function trace(group, points, x, y) {
     var spread = points.map(function (p) { return (p.spread || {})[y] || 0; });
     var open = group.symbol.indexOf("open") >= 0;
