@@ -1,4 +1,4 @@
-"""Belief over seeds, the probability of being on the front, and running a recipe again: against closed forms."""
+"""Re-evaluations: what another run gains, against Monte Carlo, and recipes that the engine runs again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SCALE = Normalizer.from_dense({"error": "min", "flops": "min"}, DENSE, "error", 
 
 
 def noisy(config: dict[str, Any], seed: int, deviation: float = 0.03) -> float:
-    """The toy's error with luck that depends on recipe and seed alone."""
+    """The toy's error with noise that depends on recipe and seed alone."""
     rng = np.random.default_rng([seed, int(digest(config)[:12], 16)])
     return float(np.clip(toy_error(config) + deviation * rng.standard_normal(), 0.001, 0.9))
 
@@ -67,7 +67,7 @@ def drive(engine: Engine, deviation: float = 0.03, limit: int = 10_000) -> None:
         engine.tell(ask.number, Result("COMPLETE", {"error": error}, TrialInfo(epochs_run=9)))
 
 
-# -- what another run is worth -------------------------------------------------------------------
+# -- what another run gains ------------------------------------------------------------------------
 
 
 class Straight(HalfRank):
@@ -92,17 +92,17 @@ def state_of(points: list[tuple[float, float]], normalizer: Normalizer) -> Any:
     return read_state(events)
 
 
-def test_another_run_is_worth_what_the_front_of_beliefs_gains_by_it() -> None:
-    """By Monte Carlo: the belief of one recipe moves, the front is chosen anew, and its hypervolume is taken."""
+def test_another_run_gains_what_the_front_of_posterior_means_gains_by_it() -> None:
+    """By Monte Carlo: the posterior mean of one recipe moves, the front is chosen anew, its hypervolume is taken."""
     scale = Normalizer((Axis("error", "min", 0.0, 1.0), Axis("flops", "min", 0.0, 1.0)))
     points = [(0.8, 0.1), (0.5, 0.3), (0.52, 0.35), (0.3, 0.7), (0.9, 0.9)]
     state = state_of(points, scale)
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
     spread = np.diag([0.01, 0.02, 0.01, 0.003, 0.01])
-    belief = Posterior(
+    posterior = Posterior(
         (0, 1, 2, 3, 4), np.array([e for e, _ in points]), spread, NoiseVariances(0.02, 0.0, 0.0), Straight()
     )
-    got = np.exp(log_knowledge_gradient(problem, state, belief))
+    got = np.exp(log_knowledge_gradient(problem, state, posterior))
     rng = np.random.default_rng(0)
     before = scale.hypervolume(points)
     for k in range(5):
@@ -113,7 +113,7 @@ def test_another_run_is_worth_what_the_front_of_beliefs_gains_by_it() -> None:
             now[k] = (max(float(drawn), 0.0), points[k][1])
             after.append(scale.hypervolume(now) - before)
         assert got[k] == pytest.approx(np.mean(after), abs=4 * np.std(after) / math.sqrt(4000) + 0.03 * got[k] + 1e-9)
-    best = best_reevaluation(problem, state, belief, 0, None)
+    best = best_reevaluation(problem, state, posterior, 0, None)
     assert best is None, "one of five trials would be too large a share"
 
 
@@ -153,8 +153,8 @@ def test_recipes_are_run_again_with_other_seeds_and_stay_one_recipe(tmp_path: Pa
     assert engine.history()[-1] == engine.hypervolume() == pytest.approx(SCALE.hypervolume(points))
     view = OptunaView(tmp_path / "o.journal", "toy", OBJECTIVES, engine.problem.space)
     view.sync(engine.state.records)
-    told = view.study.get_trials(deepcopy=False)
-    assert [t.user_attrs["reevaluation_of"] for t in told] == [r["reevaluation_of"] for r in rows]
+    seen = view.study.get_trials(deepcopy=False)
+    assert [t.user_attrs["reevaluation_of"] for t in seen] == [r["reevaluation_of"] for r in rows]
 
 
 def test_without_replicates_no_recipe_is_run_twice() -> None:
@@ -165,19 +165,19 @@ def test_without_replicates_no_recipe_is_run_twice() -> None:
         assert len(set(keys([r["config"] for r in engine.trials()]))) == 40
 
 
-def test_a_study_without_luck_finds_that_out_with_two_runs() -> None:
+def test_a_study_without_noise_finds_that_out_with_two_runs() -> None:
     engine = engine_of(52)
     drive(engine, 0.0)
     assert sum(r["reevaluation_of"] is not None for r in engine.trials()) == 2
-    believed = engine.incumbents()
+    estimated = engine.incumbents()
     observed = {n: engine.trials()[n]["metrics"]["error"] for n in engine.front()}
-    assert believed == pytest.approx(observed, rel=0.02)
+    assert estimated == pytest.approx(observed, rel=0.02)
     assert np.mean([engine.probabilities()[n] for n in engine.front()]) > 0.9
 
 
-def test_beliefs_are_nearer_to_the_truth_than_what_was_observed() -> None:
-    """Over the observed front, whose members were chosen for their luck; and probabilities are calibrated."""
-    observed, believed, foretold, true = [], [], [], []
+def test_posterior_means_are_nearer_to_the_truth_than_what_was_observed() -> None:
+    """Over the observed front, whose members were chosen for their noise; and probabilities are calibrated."""
+    observed, estimated, predicted, true = [], [], [], []
     for seed in range(2):
         engine = engine_of(60, seed=seed)
         drive(engine, 0.05)
@@ -187,18 +187,18 @@ def test_beliefs_are_nearer_to_the_truth_than_what_was_observed() -> None:
         for n in engine.front():
             truth = toy_error(rows[n]["config"])
             observed.append(abs(rows[n]["metrics"]["error"] - truth))
-            believed.append(abs(qualities[n] - truth))
+            estimated.append(abs(qualities[n] - truth))
         values = [(toy_error(r["config"]), r["metrics"]["flops"]) for r in firsts]
         on = {
             r["number"]
             for r, v in zip(firsts, values, strict=True)
             if not any(w[0] <= v[0] and w[1] <= v[1] and w != v for w in values)
         }
-        foretold += list(chances.values())
+        predicted += list(chances.values())
         true += [n in on for n in chances]
-    assert np.mean(believed) < 0.9 * np.mean(observed)
-    assert np.mean((np.array(foretold) - true) ** 2) < 0.15
-    assert np.sum(foretold) == pytest.approx(np.sum(true), rel=0.4)
+    assert np.mean(estimated) < 0.9 * np.mean(observed)
+    assert np.mean((np.array(predicted) - true) ** 2) < 0.15
+    assert np.sum(predicted) == pytest.approx(np.sum(true), rel=0.4)
 
 
 def test_means_over_runs_stand_in_while_nothing_is_trusted() -> None:
