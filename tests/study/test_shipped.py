@@ -87,7 +87,7 @@ def test_every_shipped_file_is_valid_against_the_published_schema() -> None:
     from autoreg.space import schema
 
     validator = jsonschema.Draft202012Validator(schema(registry()))
-    yaml = YAML(typ="safe")
+    yaml = YAML(typ="safe", pure=True)
     for kind in ("space", "study"):
         for name, file in shipped(kind).items():
             assert list(validator.iter_errors(yaml.load(file.read_text()))) == [], name

@@ -139,7 +139,7 @@ def test_a_study_names_a_task_with_or_without_parameters() -> None:
 
 def test_the_custom_task_of_the_examples_is_loaded_as_its_docstring_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    found = YAML(typ="safe").load("task: {examples.custom_task:WineTask: {hidden: 32}}")
+    found = YAML(typ="safe", pure=True).load("task: {examples.custom_task:WineTask: {hidden: 32}}")
     for name in ("examples.custom_task:WineTask", "examples/custom_task.py:WineTask"):
         spec = task_spec(found["task"] if "/" not in name else {name: {"hidden": 32}})
         task = load_task(*spec)
