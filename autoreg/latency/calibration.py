@@ -21,8 +21,6 @@ from autoreg.latency.table.table import LatencyTable
 from autoreg.network.geometry import Geometry
 from autoreg.trial_info import PredictedLatency
 
-FloatArray = NDArray[numpy.float64]
-
 FEATURES = (
     "fp32_ms",
     "int8_ms",
@@ -157,7 +155,7 @@ def fit(rows: Sequence[Mapping[str, float]], measured: Sequence[float]) -> Corre
     )
 
 
-def _weights(matrix: FloatArray, times: FloatArray) -> FloatArray:
+def _weights(matrix: NDArray[numpy.float64], times: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
     """Non-negative weights w that minimize |matrix w / times - 1|², with a slight pull to what is expected of them."""
     from scipy.optimize import nnls
 
@@ -169,7 +167,7 @@ def _weights(matrix: FloatArray, times: FloatArray) -> FloatArray:
     strength = math.sqrt(len(times)) * numpy.where(layer_times, LAYER_TIME_PRIOR / size, RIDGE_STRENGTH)
     expected = strength * numpy.where(layer_times, size, 0.0)
     found, _ = nnls(numpy.vstack([scaled, numpy.diag(strength)]), numpy.concatenate([numpy.ones(len(times)), expected]))
-    weights: FloatArray = found / size
+    weights: NDArray[numpy.float64] = found / size
     return weights
 
 

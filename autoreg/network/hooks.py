@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from autoreg.network.operations import Work
+from autoreg.network.operations import FlopCounter
 
 
 def applied_hook(name: str, applied: dict[str, int]) -> Callable[..., None]:
@@ -80,7 +80,9 @@ def _recurrent_weights(module: nn.RNNBase) -> int:
     return directions * count
 
 
-def work_hooks(model: nn.Module, work: Work, own: dict[str, int], running: list[tuple[str, nn.Module]]) -> list[Any]:
+def work_hooks(
+    model: nn.Module, work: FlopCounter, own: dict[str, int], running: list[tuple[str, nn.Module]]
+) -> list[Any]:
     """Hooks that write into `own` the FLOPs each module does itself, outside of the modules it calls.
 
     `running` holds the modules that are being called, innermost last.

@@ -40,7 +40,7 @@ _PRODUCTS = (
 )  # fmt: skip
 
 
-class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the FLOPs of all products (two for a multiply-accumulate), and notes those that no formula counts.
 
     Args:

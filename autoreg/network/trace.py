@@ -16,7 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizat
 
 from autoreg.network.hooks import applied_hook, special_hooks, work_hooks
 from autoreg.network.inputs import batch_size, call
-from autoreg.network.operations import Work, is_attached
+from autoreg.network.operations import FlopCounter, is_attached
 
 WEIGHTED = (_ConvNd, nn.Linear)
 
@@ -83,7 +83,7 @@ def trace(model: nn.Module, example_input: Any) -> Trace:
     own: dict[str, int] = {}
     uncalled = set(layers)
     running: list[tuple[str, nn.Module]] = []
-    work = Work(running)
+    work = FlopCounter(running)
     handles = [
         *[layer.register_forward_hook(_called_hook(name, uncalled)) for name, layer in layers.items()],
         *[layer.register_forward_hook(applied_hook(name, applied), with_kwargs=True) for name, layer in layers.items()],

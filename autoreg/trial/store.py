@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoreg.files import parse_json
 from autoreg.locks import hold_lock
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class Store:
 
         folder = self.path(key)
         try:
-            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            meta = parse_json((folder / "meta.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "tensors.safetensors")
             os.utime(folder / "meta.json")
-        except (OSError, SafetensorError, json.JSONDecodeError):
+        except (OSError, SafetensorError, ValueError):
             return None
         return StoreEntry(tensors, meta)
 

@@ -32,6 +32,9 @@ def test_a_torn_entry_counts_as_missing(tmp_path: Path) -> None:
     file = store.path("ab12") / "tensors.safetensors"
     file.write_bytes(file.read_bytes()[:20])
     assert store.get("ab12") is None
+    store.put("cd34", entry(0.5))
+    (store.path("cd34") / "meta.json").write_text("[" * 100_000 + "]" * 100_000)  # deeper than Python reads
+    assert store.get("cd34") is None
 
 
 def test_the_least_recently_used_entry_goes_first(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from autoreg.errors import AutoregError, StudyError
+from autoreg.files import parse_json
 from autoreg.locks import take_lock
 
 Event = dict[str, Any]
@@ -115,7 +116,7 @@ def decode(content: bytes, name: str = "events") -> tuple[list[Event], int]:
 
 def _parse(line: bytes) -> Event | None:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("event"), str):

@@ -18,8 +18,6 @@ from autoreg.latency.onnx_runtime import MICROSOFT_DOMAIN, ONNX_OPSET
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.network.geometry import Geometry
 
-Array = NDArray[Any]
-
 FEW, SOME, MANY = 2, 4, 8  # copies of a large, a middling and a small layer
 LARGE, SMALL = 100_000_000, 2_000_000  # multiply-accumulates
 
@@ -29,7 +27,7 @@ class _Writer:
     """An ONNX graph in the making."""
 
     nodes: list[Any] = field(default_factory=list)
-    initializers: dict[str, Array] = field(default_factory=dict)
+    initializers: dict[str, NDArray[Any]] = field(default_factory=dict)
     rng: numpy.random.Generator = field(default_factory=lambda: numpy.random.default_rng(0))
 
     def constant(self, name: str, value: Any) -> str:
@@ -235,7 +233,7 @@ def _packed_linear(key: LayerKey, copies: int) -> bytes:
     return writer.finish([("x", TensorProto.FLOAT, (key.geometry.rows, key.inputs))], output_names, TensorProto.FLOAT)
 
 
-def feed_of(session: Any) -> dict[str, Array]:
+def feed_of(session: Any) -> dict[str, NDArray[Any]]:
     """Random inputs for a session whose shapes are fixed."""
     rng = numpy.random.default_rng(0)
     feed = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autoreg.errors import InputError
+from autoreg.files import parse_json
 from autoreg.report.data.json_values import as_number, json_object, numbers
 from autoreg.report.data.trial_table import COST_COLUMNS, RESERVED_COLUMNS
 
@@ -124,7 +124,7 @@ def read_json_object(path: Path, *, required: bool) -> dict[str, Any]:
             f"{path.parent}: no study here ({path.name} is missing); give the folder that `autoreg run` wrote"
         )
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from None
     if not isinstance(value, dict):

@@ -2,97 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from autoreg.artifacts.deployable import Deployable, deployable
-from autoreg.artifacts.packed.bits import pack_bits, packed_size, unpack_bits
-from autoreg.artifacts.packed.entropy import DamagedError, decode, encode, shannon_bytes
+from autoreg.artifacts.packed.entropy import shannon_bytes
 from autoreg.artifacts.packed.file import load_packed, packed_payload, save_packed
-from autoreg.artifacts.packed.packing import pack, unpack
 from autoreg.costs.count import count
-from autoreg.costs.formulas import packed_bytes
 from autoreg.costs.levels import Levels
 from autoreg.errors import AutoregError, InputError
 from autoreg.methods.quantization.lsq import Lsq
 from autoreg.network.surgery.apply import apply_structure, channel_groups
 from autoreg.network.surgery.factorize import factorize
 from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded, fresh, with_statistics
-
-
-@given(st.integers(1, 32), st.lists(st.integers(0, 2**32 - 1), max_size=40))
-def test_bits_round_trip_and_lie_in_little_endian_order(width: int, numbers: list[int]) -> None:
-    values = np.array([n % 2**width for n in numbers], np.uint32)
-    packed = pack_bits(values, width)
-    assert len(packed) == packed_size(len(values), width)
-    whole = int.from_bytes(packed.tobytes(), "little")
-    assert whole == sum(int(value) << (k * width) for k, value in enumerate(values))
-    assert unpack_bits(packed, len(values), width).tolist() == values.tolist()
-
-
-def test_packing_crosses_chunks() -> None:
-    values = np.random.default_rng(0).integers(0, 8, (1 << 20) + 3, dtype=np.uint8)
-    assert (unpack_bits(pack_bits(values, 3), len(values), 3) == values).all()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 255), min_size=1, max_size=300), st.integers(1, 256))
-def test_entropy_coding_round_trips(symbols: list[int], kinds: int) -> None:
-    values = (np.array(symbols) % kinds).astype(np.uint8)
-    assert (decode(encode(values), len(values)) == values).all()
-
-
-@pytest.mark.parametrize(("share", "symbols"), [(0.5, 16), (0.9, 16), (0.97, 2), (0.3, 256)])
-def test_entropy_coding_comes_within_two_percent_of_the_shannon_bound(share: float, symbols: int) -> None:
-    draw = np.minimum(np.random.default_rng(0).geometric(share, 100_000) - 1, symbols - 1).astype(np.uint8)
-    coded_size, bound = len(encode(draw)), shannon_bytes(draw)
-    table = 4 + 3 * len(np.unique(draw))
-    assert bound < coded_size - table < 1.02 * bound
-
-
-def test_the_shannon_bound_of_known_distributions() -> None:
-    assert shannon_bytes(np.arange(256)) == 256
-    assert shannon_bytes(np.repeat([0, 1], 800)) == 200
-    assert shannon_bytes(np.zeros(99, int)) == 0
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 60))
-@settings(max_examples=60, deadline=None)
-def test_damaged_codes_are_refused_or_decode_to_something(seed: int, at: int) -> None:
-    values = np.random.default_rng(seed).integers(0, 5, 200).astype(np.uint8)
-    code = encode(values)
-    code[at % len(code)] ^= 1 << seed % 8
-    with contextlib.suppress(DamagedError):
-        assert len(decode(code, 200)) == 200
-    with pytest.raises(DamagedError):
-        decode(encode(values)[:-1], 200)
-
-
-@given(st.integers(1, 300), st.floats(0, 1), st.sampled_from([2, 3, 4, 5, 6, 7, 8, 32]), st.booleans())
-@settings(max_examples=120, deadline=None)
-def test_pieces_weigh_what_the_formula_says(size: int, density: float, bits: int, compress: bool) -> None:
-    rng = np.random.default_rng(size)
-    values: Any = rng.integers(0, 2**bits, size) if bits < 32 else rng.normal(size=size)
-    values = values.astype(np.uint8 if bits < 32 else np.float32)
-    mask = rng.random(size) < density
-    packed = pack(values, mask, bits, compress=compress)
-    formula = packed_bytes(size, int(mask.sum()), bits)
-    assert packed.size <= formula if compress else packed.size == formula
-    held, where = unpack(packed, size, bits)
-    assert (held == (values if where is None else values[mask])).all()
-    assert where is None or (where == mask).all()
-
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "float": {"weight_bits": 32, "activation_bits": 32},

@@ -64,7 +64,7 @@ def test_a_last_line_that_is_no_event_is_dropped(path: Path) -> None:
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("line", [b"{broken", b"[1]", b'{"kind":"ask"}', b"\xff\xfe", b""])
+@pytest.mark.parametrize("line", [b"{broken", b"[1]", b'{"kind":"ask"}', b"\xff\xfe", b"", b"[" * 100_000])
 def test_a_wrong_line_in_the_middle_is_named(path: Path, line: bytes) -> None:
     lines = filled(path).split(b"\n")
     path.write_bytes(b"\n".join([lines[0], line, *lines[1:]]))
