@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from autoreg.engine import Budget, Engine, EventLog, Halving, Result
 from autoreg.space import Space
 from tests.engine.problems import flat_settings
+from tests.execution.gates import Address, wait_at
 
 OBJECTIVES = {"error": "min", "cost": "min"}
 SPACE = {
@@ -45,11 +45,11 @@ class Recorded(Engine):
         return super().tell(number, result)
 
 
-def make_engine(trials: int, path: Path | None = None, **settings: Any) -> Recorded:
+def make_engine(trials: int, path: Path | None = None, *, kind: type[Recorded] = Recorded, **settings: Any) -> Recorded:
     settings = {"prune": False, "seed": 3, "costs": cost, **settings}
     log = EventLog(path) if path is not None else None
     settings |= {"budget": Budget(trials=trials), "log": log}
-    return Recorded(**flat_settings(Space.from_dict(SPACE), OBJECTIVES, **settings))
+    return kind(**flat_settings(Space.from_dict(SPACE), OBJECTIVES, **settings))
 
 
 def halving() -> Halving:
@@ -103,7 +103,7 @@ class Dies:
             if self.how == "exit":
                 os._exit(7)
             if self.how == "child":  # a grandchild keeps the worker's files open
-                subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+                subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], close_fds=False)
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "raise":
                 raise RuntimeError("the 4th layer is too small\nmore about it")
@@ -114,16 +114,15 @@ class Dies:
         return simple(config, trial)
 
 
-class Sleeps:
-    """Notes its process in a folder and sleeps from trial `number` on."""
+class Hangs:
+    """Arrives with its process at a gate from trial `number` on, and stays there."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self.number = folder, number
+    def __init__(self, gate: Address, number: int) -> None:
+        self.gate, self.number = gate, number
 
     def __call__(self, config: dict[str, Any], trial: Any) -> dict[str, float]:
         if trial.number >= self.number:
-            (self.folder / f"pid-{trial.number}").write_text(str(os.getpid()))
-            time.sleep(60)
+            wait_at(self.gate, trial.number, str(os.getpid()))
         return simple(config, trial)
 
 
@@ -150,12 +149,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Wait until a condition holds; return its value."""
-    until = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
-    return value

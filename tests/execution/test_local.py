@@ -8,25 +8,28 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autoreg.engine import read_events
+from autoreg.engine import Result, read_events
 from autoreg.errors import InputError
 from autoreg.execution import WorkerError, run
+from tests.execution.gates import Gate, wait_at, wait_until_gone
 from tests.execution.objectives import (
     Dies,
     ExitsOnLoad,
+    Hangs,
     RaisesOnLoad,
-    Sleeps,
+    Recorded,
     alive,
     curve,
     halving,
     make_engine,
     simple,
     told,
-    wait_for,
 )
 
 HERE = Path(__file__).parent
@@ -41,14 +44,14 @@ MESSAGES = {
 }
 
 
-def test_one_worker_asks_reports_tells_in_this_order():
+def test_one_worker_asks_reports_tells_in_this_order() -> None:
     engine = make_engine(3)
     run(engine, curve)
     expected = [(what, n) for n in range(3) for what in ("ask", *["report"] * 9, "tell")]
     assert engine.calls == [*expected, ("ask", -1)]
 
 
-def test_a_worker_process_gives_the_same_trials_as_this_process():
+def test_a_worker_process_gives_the_same_trials_as_this_process() -> None:
     here, there = make_engine(12, prune=halving()), make_engine(12, prune=halving())
     run(here, curve, in_process=True)
     run(there, curve)
@@ -56,7 +59,7 @@ def test_a_worker_process_gives_the_same_trials_as_this_process():
     assert len(told(here)) == 12
 
 
-def test_decisions_reach_the_objective_and_partial_results_come_back():
+def test_decisions_reach_the_objective_and_partial_results_come_back() -> None:
     engine = make_engine(25, prune=halving())
     run(engine, curve)
     stopped = [row for row in engine.trials() if row["state"] == "PRUNED"]
@@ -67,7 +70,7 @@ def test_decisions_reach_the_objective_and_partial_results_come_back():
 
 
 @pytest.mark.parametrize("how", list(MESSAGES))
-def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(how):
+def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(how: str) -> None:
     engine = make_engine(5)
     run(engine, Dies(2, how))
     states = [row["state"] for row in engine.trials()]
@@ -75,39 +78,35 @@ def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(how):
     assert engine.trials()[2]["reason"] == MESSAGES[how]
 
 
-def test_a_worker_killed_from_outside_fails_its_trial_and_is_replaced(tmp_path):
-    def objective(config, trial):
-        if trial.number == 1:
-            (tmp_path / "pid").write_text(str(os.getpid()))
-            time.sleep(60)
-        return simple(config, trial)
-
-    def kill(engine):
-        if (tmp_path / "pid").exists() and (text := (tmp_path / "pid").read_text()):
-            os.kill(int(text), signal.SIGKILL)
-            (tmp_path / "pid").unlink()
-
+def test_a_worker_killed_from_outside_fails_its_trial_and_is_replaced() -> None:
     engine = make_engine(4)
-    run(engine, objective, on_event=kill)
+    with Gate(1, lambda arrived: os.kill(int(arrived[1]), signal.SIGKILL)) as gate:
+        address = gate.address
+
+        def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
+            if trial.number == 1:
+                wait_at(address, 1, str(os.getpid()))
+            return simple(config, trial)
+
+        run(engine, objective)
     assert [row["state"] for row in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-def test_two_workers_run_at_the_same_time(tmp_path):
-    def objective(config, trial):
-        (tmp_path / str(trial.number)).touch()
-        until = time.monotonic() + 20
-        while not ((tmp_path / "0").exists() and (tmp_path / "1").exists()):
-            assert time.monotonic() < until, "alone"
-            time.sleep(0.01)
-        return {**simple(config, trial), "pid": os.getpid()}
-
+def test_two_workers_run_at_the_same_time() -> None:
     engine = make_engine(6)
-    run(engine, objective, workers=2)
+    with Gate(2) as gate:
+        address = gate.address
+
+        def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
+            wait_at(address, trial.number)
+            return {**simple(config, trial), "pid": os.getpid()}
+
+        run(engine, objective, workers=2)
     assert {row["state"] for row in engine.trials()} == {"COMPLETE"}
     assert len({row["metrics"]["pid"] for row in engine.trials()}) == 2
 
 
-def test_workers_are_gone_when_the_search_is_over():
+def test_workers_are_gone_when_the_search_is_over() -> None:
     engine = make_engine(4)
     run(engine, lambda config, trial: {**simple(config, trial), "pid": os.getpid()}, workers=2)
     pids = {int(row["metrics"]["pid"]) for row in engine.trials()}
@@ -115,8 +114,8 @@ def test_workers_are_gone_when_the_search_is_over():
     assert not any(alive(pid) for pid in pids)
 
 
-def test_threads_are_limited_before_libraries_load():
-    def objective(config, trial):
+def test_threads_are_limited_before_libraries_load() -> None:
+    def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
         import torch
 
         return {**simple(config, trial), "omp": int(os.environ["OMP_NUM_THREADS"]), "torch": torch.get_num_threads()}
@@ -127,8 +126,8 @@ def test_threads_are_limited_before_libraries_load():
     assert (metrics["omp"], metrics["torch"]) == (2.0, 2.0)
 
 
-def test_workers_share_cached_values_through_a_folder(tmp_path):
-    def objective(config, trial):
+def test_workers_share_cached_values_through_a_folder(tmp_path: Path) -> None:
+    def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
         value = trial.cached(["pid"], os.getpid)
         return {**simple(config, trial), "value": value, "pid": os.getpid()}
 
@@ -139,40 +138,42 @@ def test_workers_share_cached_values_through_a_folder(tmp_path):
     assert {row["metrics"]["value"] for row in again.trials()} == {row["metrics"]["pid"] for row in engine.trials()}
 
 
-def test_an_objective_that_a_worker_cannot_load_is_refused_and_nothing_was_asked():
+def test_an_objective_that_a_worker_cannot_load_is_refused_and_nothing_was_asked() -> None:
     engine = make_engine(3)
     with pytest.raises(InputError, match=r"cannot load it .*No module named 'a_module_that_is_nowhere'"):
         run(engine, RaisesOnLoad())
     assert engine.calls == []
 
 
-def test_workers_that_die_before_they_begin_end_the_search():
+def test_workers_that_die_before_they_begin_end_the_search() -> None:
     engine = make_engine(3)
     with pytest.raises(WorkerError, match="exit code 3, before it had loaded the objective; so did 3 in a row"):
         run(engine, ExitsOnLoad())
     assert engine.calls == []
 
 
-def test_an_error_of_the_engine_ends_workers_and_comes_through(tmp_path):
-    class Failing(type(make_engine(1))):
-        def tell(self, number, result):
-            raise OSError("the disk is full")
+class DiskIsFull(Recorded):
+    """An engine that cannot write results."""
 
-    engine = make_engine(3)
-    engine.__class__ = Failing
-    with pytest.raises(OSError, match="the disk is full"):
-        run(engine, Sleeps(tmp_path, 1), workers=2)
-    for file in tmp_path.glob("pid-*"):
-        assert not alive(int(file.read_text()))
+    def tell(self, number: int, result: Result) -> Any:
+        raise OSError("the disk is full")
 
 
-def test_stop_ends_asking_and_finishes_what_runs():
+def test_an_error_of_the_engine_ends_workers_and_comes_through() -> None:
+    engine = make_engine(3, kind=DiskIsFull)
+    with Gate(1, opens=False) as gate:
+        with pytest.raises(OSError, match="the disk is full"):
+            run(engine, Hangs(gate.address, 1), workers=2)
+        assert not any(alive(int(pid)) for pid in gate.arrived.values())
+
+
+def test_stop_ends_asking_and_finishes_what_runs() -> None:
     engine = make_engine(50)
     run(engine, simple, stop=lambda: len(engine.calls) >= 6)
     assert [row["state"] for row in engine.trials()] == ["COMPLETE"] * 3
 
 
-def test_progress_is_shown_seldom_and_at_the_end():
+def test_progress_is_shown_seldom_and_at_the_end() -> None:
     shown = []
     engine = make_engine(40)
     begun = time.monotonic()
@@ -181,27 +182,31 @@ def test_progress_is_shown_seldom_and_at_the_end():
     assert len(shown) <= 2 + (time.monotonic() - begun) / 0.25
 
 
+Start = Callable[[str], subprocess.Popen[str]]
+
 SCRIPT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 sys.path[:0] = [{tests!r}]
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from objectives import Sleeps, make_engine
+from typing import Any
+from objectives import Hangs, make_engine
 from autoreg.execution import run
 engine = make_engine(6, Path({folder!r}) / "events.jsonl")
 """
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a script of its own; ended with the test."""
-    scripts = []
+    scripts: list[subprocess.Popen[str]] = []
 
-    def begin(body):
+    def begin(body: str) -> subprocess.Popen[str]:
         file = tmp_path / "script.py"
         file.write_text(SCRIPT.format(tests=str(HERE), folder=str(tmp_path)) + textwrap.dedent(body))
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        scripts.append(subprocess.Popen([sys.executable, str(file)], text=True, **pipes))
+        command = [sys.executable, str(file)]
+        scripts.append(subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
         return scripts[-1]
 
     yield begin
@@ -210,11 +215,11 @@ def start(tmp_path):
         script.communicate()
 
 
-def test_a_script_without_main_guard_runs_and_its_output_is_seen(start):
+def test_a_script_without_main_guard_runs_and_its_output_is_seen(start: Start) -> None:
     body = """
     print("script")
     factor = 2
-    def objective(config, trial):
+    def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
         print("trial", trial.number)
         print("warning", trial.number, file=sys.stderr)
         return {"error": factor * config["x"]}
@@ -228,32 +233,34 @@ def test_a_script_without_main_guard_runs_and_its_output_is_seen(start):
     assert err.splitlines() == [f"warning {n}" for n in range(6)]
 
 
-def test_no_worker_outlives_a_parent_that_was_killed(tmp_path, start):
-    script = start(f"run(engine, Sleeps(Path({str(tmp_path)!r}), 0), workers=2)")
-    wait_for(lambda: all((tmp_path / f"pid-{n}").exists() for n in (0, 1)))
-    pids = [int(wait_for((tmp_path / f"pid-{n}").read_text)) for n in (0, 1)]
-    assert all(alive(pid) for pid in pids)
-    script.kill()
-    script.communicate()
-    wait_for(lambda: not any(alive(pid) for pid in pids), 5)
+def test_no_worker_outlives_a_parent_that_was_killed(start: Start) -> None:
+    with Gate(2, opens=False) as gate:
+        script = start(f"run(engine, Hangs({gate.address!r}, 0), workers=2)")
+        pids = [int(pid) for pid in gate.wait().values()]
+        assert all(alive(pid) for pid in pids)
+        script.kill()
+        script.communicate()
+        for pid in pids:
+            wait_until_gone(pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_keeps_what_was_told_ends_the_workers_and_a_resumed_search_goes_on(tmp_path, start, number):
-    body = f"""
-    try:
-        run(engine, Sleeps(Path({str(tmp_path)!r}), 3))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    """
-    script = start(body)
-    pid = int(wait_for(lambda: (tmp_path / "pid-3").exists() and (tmp_path / "pid-3").read_text()))
-    begun = time.monotonic()
-    script.send_signal(number)
-    _, err = script.communicate(timeout=20)
-    assert script.returncode == 130, err
-    assert time.monotonic() - begun < 4
-    assert not alive(pid)
+def test_an_interrupt_keeps_what_was_told_ends_the_workers_and_a_resumed_search_goes_on(
+    tmp_path: Path, start: Start, number: signal.Signals
+) -> None:
+    with Gate(1, opens=False) as gate:
+        body = f"""
+        try:
+            run(engine, Hangs({gate.address!r}, 3))
+        except KeyboardInterrupt:
+            sys.exit(130)
+        """
+        script = start(body)
+        pid = int(gate.wait()[3])
+        script.send_signal(number)
+        _, err = script.communicate(timeout=20)  # at once: the trial would stay at the gate for a minute
+        assert script.returncode == 130, err
+        assert not alive(pid)
     events = read_events(tmp_path / "events.jsonl")
     assert [event["trial"] for event in events if event["event"] == "tell"] == [0, 1, 2]
 

@@ -8,25 +8,26 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autoreg.engine import read_events
 from autoreg.errors import InputError
 from autoreg.execution import WorkerError, run
+from tests.execution.gates import Gate, wait_at, wait_until_gone
 from tests.execution.objectives import (
     Dies,
     ExitsOnLoad,
     RaisesOnLoad,
-    alive,
+    Recorded,
     curve,
     halving,
     make_engine,
     simple,
     told,
-    wait_for,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -36,7 +37,7 @@ LOST = "worker died, or its node was lost: The actor is dead because its worker 
 
 
 @pytest.fixture(scope="module")
-def ray(home):
+def ray(home: Path) -> Iterator[Any]:
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -44,7 +45,7 @@ def ray(home):
     ray.shutdown()
 
 
-def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray):
+def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray: Any) -> None:
     here, there = make_engine(14, prune=halving()), make_engine(14, prune=halving())
     run(here, curve)
     run(there, curve, executor="ray")
@@ -54,17 +55,16 @@ def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray):
     assert [row["info"].epochs_run for row in there.trials()] == [r["info"].epochs_run for r in here.trials()]
 
 
-def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray, tmp_path):
-    def objective(config, trial):
-        (tmp_path / str(trial.number)).touch()
-        until = time.monotonic() + 30
-        while not ((tmp_path / "0").exists() and (tmp_path / "1").exists()):
-            assert time.monotonic() < until, "alone"
-            time.sleep(0.01)
-        return {**simple(config, trial), "pid": os.getpid()}
-
+def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray: Any) -> None:
     engine = make_engine(8)
-    run(engine, objective, executor="ray", workers=2)
+    with Gate(2) as gate:
+        address = gate.address
+
+        def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
+            wait_at(address, trial.number)
+            return {**simple(config, trial), "pid": os.getpid()}
+
+        run(engine, objective, executor="ray", workers=2)
     assert {row["state"] for row in engine.trials()} == {"COMPLETE"}
     assert len({row["metrics"]["pid"] for row in engine.trials()}) == 2
     assert ray.is_initialized()
@@ -74,15 +74,17 @@ def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray, t
     ("how", "reason"),
     [("kill", LOST), ("exit", LOST), ("raise", "RuntimeError: the 4th layer"), ("sys.exit", "SystemExit: 2")],
 )
-def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(ray, how, reason):
+def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(ray: Any, how: str, reason: str) -> None:
     engine = make_engine(4)
     run(engine, Dies(1, how), executor="ray")
     assert [row["state"] for row in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert engine.trials()[1]["reason"].startswith(reason)
 
 
-def test_an_actor_works_where_the_driver_does_with_the_threads_of_its_share(ray, tmp_path, monkeypatch):
-    def objective(config, trial):
+def test_an_actor_works_where_the_driver_does_with_the_threads_of_its_share(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
         import torch
 
         Path("here").touch()
@@ -95,32 +97,36 @@ def test_an_actor_works_where_the_driver_does_with_the_threads_of_its_share(ray,
     assert [engine.trials()[0]["metrics"][name] for name in ("omp", "torch")] == [1.0, 1.0]
 
 
-def test_an_objective_that_an_actor_cannot_load_is_refused(ray):
+def test_an_objective_that_an_actor_cannot_load_is_refused(ray: Any) -> None:
     engine = make_engine(3)
     with pytest.raises(InputError, match=r"a Ray worker cannot load it .*No module named 'a_module_that_is_nowhere'"):
         run(engine, RaisesOnLoad(), executor="ray")
     assert told(engine)[0][2] == "RUNNING"
 
 
-def test_actors_that_die_before_they_begin_end_the_search(ray):
+def test_actors_that_die_before_they_begin_end_the_search(ray: Any) -> None:
     engine = make_engine(30)
     with pytest.raises(WorkerError, match="before it had begun; so did 3 in a row"):
         run(engine, ExitsOnLoad(), executor="ray")
     assert [row["state"] for row in engine.trials()].count("FAIL") == 3
 
 
-def test_an_error_of_the_engine_comes_through(ray):
-    class Failing(type(make_engine(1))):
-        def report(self, number, step, metrics):
-            raise OSError("the disk is full")
+class DiskIsFull(Recorded):
+    """An engine that cannot write reports."""
 
-    engine = make_engine(3)
-    engine.__class__ = Failing
+    def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Any:
+        raise OSError("the disk is full")
+
+
+def test_an_error_of_the_engine_comes_through(ray: Any) -> None:
+    engine = make_engine(3, kind=DiskIsFull)
     with pytest.raises(OSError, match="the disk is full"):
         run(engine, curve, executor="ray")
 
 
-def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, monkeypatch):
+def test_a_run_is_silent_and_leaves_nothing_behind(
+    ray: Any, home: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before, variables = set(home.iterdir()), dict(os.environ)
     asked = []
@@ -145,7 +151,7 @@ def test_a_run_is_silent_and_leaves_nothing_behind(ray, home, capfd, tmp_path, m
         ({"in_process": True}, "it has no option 'in_process'"),
     ],
 )
-def test_a_wrong_option_is_refused(options, message):
+def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         run(make_engine(1), simple, executor="ray", **options)
 
@@ -154,12 +160,14 @@ SCRIPT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 sys.path[:0] = [{tests!r}]
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from objectives import Sleeps, make_engine
+from typing import Any
+from objectives import Hangs, make_engine
 from autoreg.execution import run
 engine = make_engine(5, Path({folder!r}) / "events.jsonl")
 try:
-    run(engine, Sleeps(Path({folder!r}), 2), executor="ray", temp_dir={home!r})
+    run(engine, Hangs({gate!r}, 2), executor="ray", temp_dir={home!r})
 except KeyboardInterrupt:
     import ray
     assert not ray.is_initialized()
@@ -167,22 +175,21 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_keeps_what_was_told_and_ends_a_ray_of_our_own(home, tmp_path):
+def test_ctrl_c_keeps_what_was_told_and_ends_a_ray_of_our_own(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "script.py"
-    file.write_text(
-        textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path), home=str(home)))
-    )
-    script = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        pid = int(wait_for(lambda: (tmp_path / "pid-2").exists() and (tmp_path / "pid-2").read_text(), 60))
-        begun = time.monotonic()
-        script.send_signal(signal.SIGINT)
-        out, err = script.communicate(timeout=60)
-    finally:
-        script.kill()
-        script.communicate()
+    places = {"tests": str(Path(__file__).parent), "folder": str(tmp_path), "home": str(home)}
+    with Gate(1, opens=False) as gate:
+        file.write_text(textwrap.dedent(SCRIPT.format(gate=gate.address, **places)))
+        pipes = subprocess.PIPE
+        script = subprocess.Popen([sys.executable, str(file)], stdout=pipes, stderr=pipes, text=True)
+        try:
+            pid = int(gate.wait()[2])
+            script.send_signal(signal.SIGINT)
+            out, err = script.communicate(timeout=50)  # earlier than the trial would leave the gate by itself
+        finally:
+            script.kill()
+            script.communicate()
+        wait_until_gone(pid)
     assert script.returncode == 130, err
-    assert time.monotonic() - begun < 15
     assert (out, err) == ("", "")
-    wait_for(lambda: not alive(pid), 5)
     assert [event["trial"] for event in read_events(tmp_path / "events.jsonl") if event["event"] == "tell"] == [0, 1]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 
 from autoreg.errors import InputError
 from autoreg.execution import run, session
+from tests.execution.gates import Gate, wait_at
 from tests.execution.objectives import make_engine, simple
 
 pytestmark = pytest.mark.filterwarnings(
@@ -18,36 +20,31 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def cluster(home):
+def cluster(home: Path) -> Iterator[Any]:
     """A head without room for trials, and two nodes with room for one each."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    cluster.nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-    yield cluster
-    cluster.shutdown()
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    yield cluster, {node.node_id: node for node in nodes}
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(cluster, tmp_path):
-    def objective(config, trial):
-        (tmp_path / f"{trial.number}.part").write_text(ray.get_runtime_context().get_node_id())
-        os.replace(tmp_path / f"{trial.number}.part", tmp_path / str(trial.number))
-        until = time.monotonic() + 60
-        while trial.number == 1 or (trial.number == 0 and not (tmp_path / "lost").exists()):
-            assert time.monotonic() < until, "nothing was lost"
-            time.sleep(0.05)
-        return simple(config, trial)
-
-    def lose(engine):
-        if (tmp_path / "0").exists() and (tmp_path / "1").exists() and not (tmp_path / "lost").exists():
-            node = next(n for n in cluster.nodes if n.node_id == (tmp_path / "1").read_text())
-            cluster.remove_node(node, allow_graceful=False)
-            (tmp_path / "lost").touch()
-
+def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(cluster: Any) -> None:
+    """Trials 0 and 1 wait for each other, then the node of trial 1 is lost."""
+    ray_cluster, nodes = cluster
     engine = make_engine(6)
-    options = {"executor": "ray", "address": cluster.address, "workers": 2}
-    with session(**options):
-        run(engine, objective, **options, on_event=lose)
+    options: dict[str, Any] = {"executor": "ray", "address": ray_cluster.address, "workers": 2}
+    lose = lambda places: ray_cluster.remove_node(nodes[places[1]], allow_graceful=False)  # noqa: E731
+    with session(**options), Gate(2, lose, holds=frozenset({1})) as gate:
+        address = gate.address
+
+        def objective(config: dict[str, Any], trial: Any) -> dict[str, Any]:
+            wait_at(address, trial.number, ray.get_runtime_context().get_node_id())
+            return simple(config, trial)
+
+        run(engine, objective, **options)
+        places = dict(gate.arrived)
         again = make_engine(3)
         run(again, simple, **options)
     assert not ray.is_initialized()
@@ -55,9 +52,8 @@ def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(clu
     rows = engine.trials()
     assert [row["state"] for row in rows] == ["COMPLETE", "FAIL", *["COMPLETE"] * 4]
     assert rows[1]["reason"].startswith("worker died, or its node was lost: The actor")
-    kept = (tmp_path / "0").read_text()
-    assert kept != (tmp_path / "1").read_text()
-    assert {(tmp_path / str(n)).read_text() for n in range(2, 6)} == {kept}
+    assert places[0] != places[1]
+    assert {places[n] for n in range(2, 6)} == {places[0]}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +63,7 @@ def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(clu
         ("nonsense", "there is no Ray cluster at 'nonsense'"),
     ],
 )
-def test_an_address_without_a_cluster_is_refused_at_once(home, address, message):
+def test_an_address_without_a_cluster_is_refused_at_once(home: Path, address: str, message: str) -> None:
     engine = make_engine(1)
     with pytest.raises(InputError, match=message):
         run(engine, simple, executor="ray", address=address)
