@@ -16,7 +16,6 @@ from autoreg.engine.acquisition.shared_cost import (
     dominant_phase,
     log_acquisition,
 )
-from autoreg.engine.acquisition.variants import SharedPrefixVariants
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.engine.pareto.front import improvements
 from autoreg.space import digest
@@ -157,19 +156,8 @@ def test_what_is_paid_follows_from_the_records() -> None:
         assert again.remaining(config, 1) == list(toy_phase_costs(config)), "another seed shares nothing"
 
 
-def test_siblings_share_the_phase_and_differ_beyond() -> None:
-    space, rng = toy_space(), np.random.default_rng(1)
-    siblings = SharedPrefixVariants(space, toy_phase_costs)
-    for _ in range(5):
-        config = space.sample(rng)
-        phase = dominant_phase(toy_phase_costs(config))
-        assert phase == (0, toy_phase_costs(config)[0][0])
-        found = siblings.generate(
-            space.flatten(config), [space.flatten(space.sample(rng)) for _ in range(6)], phase, 16, rng
-        )
-        assert len(found) == 16
-        assert {toy_phase_costs(c)[0][0] for c in found} == {phase[1]}
-        assert len({digest(c) for c in found}) > 8
+def test_the_dominant_phase_is_the_first_of_the_most_expensive() -> None:
+    assert dominant_phase([("a", 1.0), ("b", 3.0), ("c", 3.0)]) == (1, "b")
     assert dominant_phase([("a", 0.0)]) is None
     assert dominant_phase([]) is None
 

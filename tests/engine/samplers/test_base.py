@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 import optuna
 import pytest
 
+from autoreg.engine import Budget, Engine, EventLog, Result
 from autoreg.engine.samplers.base import SAMPLERS, make_sampler
 from autoreg.engine.samplers.history import Observation
 from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate, uniform
 from autoreg.engine.samplers.tpe import TPESampler, contains, distribution, on_grid
 from autoreg.errors import InputError
-from autoreg.space import digest
+from autoreg.space import Space, digest
 from autoreg.space.nodes import Range
-from tests.engine.problems import small_space, toy_costs, toy_error, toy_space
+from tests.engine.problems import build_engine, keys, small_space, toy_costs, toy_error, toy_space
 
 DOMAINS = [
     Range("uniform", 0.0, 0.95),
@@ -176,3 +178,35 @@ def test_children_take_every_parameter_from_a_parent() -> None:
     for _ in range(30):
         child = space.flatten(crossover(space, mother, father, rng))
         assert all(v in (mother.get(p), father.get(p)) for p, v in child.items())
+
+
+def test_a_grid_that_is_screened_too_loses_no_recipe_and_resumes_where_it_was() -> None:
+    """The walk goes on from where it is; what screening only looked at would never be asked."""
+    space = Space.from_dict({"x": {"int": [0, 29]}, "y": ["a", "b"]})
+
+    def engine(log: EventLog) -> Engine:
+        return build_engine(
+            space,
+            {"error": "min", "cost": "min"},
+            costs=lambda c: {"cost": 1.0 + c["x"]},
+            sampler="grid",
+            screen=True,
+            log=log,
+            budget=Budget(trials=60),
+        )
+
+    def go_on(log: EventLog) -> list[str]:
+        made = engine(log)
+        while (ask := made.ask()) is not None:
+            error = abs(ask.config["x"] - 11) / 30 + 0.1 * (ask.config["y"] == "a")
+            made.tell(ask.number, Result("COMPLETE", {"error": error}))
+        return keys([r["config"] for r in made.trials()])
+
+    whole = EventLog()
+    expected = go_on(whole)
+    assert len(set(expected)) == 60, "every recipe once"
+    for told in (11, 25, 40):
+        cut = EventLog()
+        ended = [k for k, e in enumerate(whole.events) if e["event"] == "tell"][told]
+        cut.events.extend(copy.deepcopy(whole.events[: ended + 1]))
+        assert go_on(cut) == expected

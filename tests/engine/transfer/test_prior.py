@@ -148,6 +148,7 @@ def test_the_first_configs_span_the_costs_and_are_good_at_them() -> None:
     space = toy_space()
     constraints = (Expression.parse("flops <= 0.5 * dense.flops", "test"),)
     engine = engine_of(Prior(space, [source(k) for k in range(3)]), constraints=constraints)
+    assert engine.problem.prior is not None
     found = propose(engine.problem.prior, engine.problem)
     assert len(found) == DESIGN_SIZE
     costs = sorted(toy_costs(c)["flops"] for c in found)
@@ -160,6 +161,25 @@ def test_the_first_configs_span_the_costs_and_are_good_at_them() -> None:
         assert len(rivals) < 30 or np.mean(np.array(rivals) < toy_error(config)) < 0.1
     asked = [engine.ask() for _ in range(DESIGN_SIZE)]
     assert [a.source for a in asked if a is not None] == ["warm"] * DESIGN_SIZE
+
+
+def test_a_prior_takes_each_trial_in_once_and_its_first_configs_stay_when_it_is_dropped() -> None:
+    """However many readers tell it of the same trials, and whenever the first configs are sought."""
+    space, rng = toy_space(), np.random.default_rng(0)
+    prior = Prior(space, [source(k, how="reversed") for k in range(2)])
+    engine = engine_of(prior)
+    first = propose(prior, engine.problem)
+    trials = [space.sample(rng) for _ in range(12)]
+    once = Prior(space, prior.sources)
+    for count, config in enumerate(trials, start=1):
+        once.update(count, config, toy_error(config))
+    for reader in range(3):
+        for count, config in enumerate(trials[: 4 * (reader + 1)], start=1):
+            prior.update(count, config, toy_error(config))
+    assert prior.to_dict() == once.to_dict()
+    assert prior.dropped_at is not None
+    assert not prior.active
+    assert keys(propose(prior, engine.problem)) == keys(first)
 
 
 def test_points_are_taken_by_the_area_that_they_add() -> None:
