@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from autoreg.engine import Engine, Problem, Result, SharedWork, Strategy
+from autoreg.engine import Ask, Engine, Problem, Result, SharedWork, Strategy
+from autoreg.engine.samplers.base import Sampler
+from autoreg.engine.samplers.history import Observation
 from autoreg.space import Space, digest
 from autoreg.trial_info import TrialInfo
 
@@ -69,6 +71,26 @@ def flat_settings(space: Space, objectives: Mapping[str, str], **settings: Any) 
 def build_engine(space: Space, objectives: Mapping[str, str], **settings: Any) -> Engine:
     """An engine from flat settings."""
     return Engine(**flat_settings(space, objectives, **settings))
+
+
+def next_ask(engine: Engine) -> Ask:
+    """What an engine asks, where it must."""
+    ask = engine.ask()
+    assert ask is not None
+    return ask
+
+
+def number(value: float | int | str) -> float:
+    """The value of a parameter that is a number."""
+    assert not isinstance(value, str)
+    return float(value)
+
+
+def proposed(sampler: Sampler, seen: Sequence[Observation], seed: Sequence[int]) -> dict[str, Any]:
+    """What a sampler proposes, where it must."""
+    config = sampler.propose(seen, seed)
+    assert config is not None
+    return config
 
 
 def run(

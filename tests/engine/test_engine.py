@@ -33,6 +33,7 @@ from tests.engine.problems import (
     build_engine,
     evaluate,
     keys,
+    next_ask,
     run,
     small_space,
     toy_costs,
@@ -74,7 +75,7 @@ def finish(engine: Engine, error: float = 0.5) -> dict[str, Any] | None:
 
 def test_states_metrics_and_reasons_are_kept() -> None:
     engine = toy()
-    asks = [engine.ask() for _ in range(4)]
+    asks = [next_ask(engine) for _ in range(4)]
     engine.tell(asks[0].number, Result("COMPLETE", {"error": 0.2, "depth": 3.0}, TrialInfo(epochs_run=4, notes=["x"])))
     engine.tell(asks[1].number, Result("PRUNED", {"error": 0.4}, TrialInfo(epochs_run=1), "stopped at step 1"))
     engine.tell(asks[2].number, Result("FAIL", reason="out of memory"))
@@ -107,7 +108,7 @@ def test_states_metrics_and_reasons_are_kept() -> None:
 )
 def test_a_result_without_finite_objectives_is_a_failure(metrics: dict[str, Any], reason: str) -> None:
     engine = toy()
-    ask = engine.ask()
+    ask = next_ask(engine)
     assert engine.tell(ask.number, Result("COMPLETE", metrics)) == "FAIL"
     assert reason in engine.trials()[0]["reason"]
     assert all(math.isfinite(v) for v in engine.trials()[0]["metrics"].values())
@@ -117,7 +118,7 @@ def test_a_result_without_finite_objectives_is_a_failure(metrics: dict[str, Any]
 def test_other_metrics_that_are_not_finite_do_no_harm(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     engine = toy(log=log)
-    ask = engine.ask()
+    ask = next_ask(engine)
     assert engine.tell(ask.number, Result("COMPLETE", {"error": 0.1, "spread": math.nan})) == "COMPLETE"
     assert "spread" not in engine.trials()[0]["metrics"]
     assert read_events(tmp_path / "events.jsonl")[-1]["nonfinite"] == {"metrics.spread": "nan"}
@@ -125,7 +126,7 @@ def test_other_metrics_that_are_not_finite_do_no_harm(tmp_path: Path) -> None:
 
 def test_known_costs_are_filled_in_and_a_measured_value_wins() -> None:
     engine = toy()
-    first, second = engine.ask(), engine.ask()
+    first, second = next_ask(engine), next_ask(engine)
     engine.tell(first.number, Result("COMPLETE", {"error": 0.2}))
     engine.tell(second.number, Result("COMPLETE", {"error": 0.2, "flops": 7.0}))
     rows = engine.trials()
@@ -135,7 +136,7 @@ def test_known_costs_are_filled_in_and_a_measured_value_wins() -> None:
 
 def test_info_that_is_no_json_does_not_lose_the_trial() -> None:
     engine = toy()
-    ask = engine.ask()
+    ask = next_ask(engine)
     result = Result("COMPLETE", {"error": 0.2}, TrialInfo(user={"model": object()}))
     assert engine.tell(ask.number, result) == "COMPLETE"
     assert "could not be kept" in engine.trials()[0]["info"].notes[0]
@@ -143,7 +144,7 @@ def test_info_that_is_no_json_does_not_lose_the_trial() -> None:
 
 def test_only_running_trials_are_heard() -> None:
     engine = toy()
-    ask = engine.ask()
+    ask = next_ask(engine)
     engine.tell(ask.number, Result("COMPLETE", {"error": 0.2}))
     for call in (lambda: engine.tell(0, Result("FAIL")), lambda: engine.report(0, 1, {"error": 0.1})):
         with pytest.raises(InputError, match="trial 0 has ended as COMPLETE"):
@@ -160,7 +161,7 @@ def test_wrong_arguments_are_refused_at_once() -> None:
     with pytest.raises(InputError, match="trials = -1"):
         toy(-1)
     with pytest.raises(InputError, match="direction 'down'"):
-        build_engine(toy_space(), {"error": "down"}, quality="error", identity=digest)  # type: ignore[dict-item]
+        build_engine(toy_space(), {"error": "down"}, quality="error", identity=digest)
     with pytest.raises(InputError, match="a grid needs at most"):
         toy(sampler="grid")
 
@@ -290,7 +291,7 @@ def test_where_only_a_given_config_is_possible_it_is_asked_and_the_study_ends(ho
 
 def test_constraints_on_quality_are_judged_at_the_end() -> None:
     engine = toy(constraints=("error <= 0.3",))
-    good, bad = engine.ask(), engine.ask()
+    good, bad = next_ask(engine), next_ask(engine)
     engine.tell(good.number, Result("COMPLETE", {"error": 0.3, "flops": 10.0}))
     engine.tell(bad.number, Result("COMPLETE", {"error": 0.5, "flops": 5.0}))
     assert [r["feasible"] for r in engine.trials()] == [True, False]
@@ -343,12 +344,12 @@ def test_candidates_that_cannot_extend_the_front_are_passed_over() -> None:
     space = toy_space()
     best = space.sample(np.random.default_rng(0)) | {"amount": 0.5, "bits": 4, "width": 2}
     engine = toy(30, starters=[("known", best)], screen=False)
-    ask = engine.ask()
+    ask = next_ask(engine)
     limit = ask.costs["flops"]
     engine.tell(ask.number, Result("COMPLETE", {"error": 0.0}))
     costs = []
     for _ in range(8):
-        ask = engine.ask()
+        ask = next_ask(engine)
         costs.append(ask.costs["flops"])
         engine.tell(ask.number, Result("COMPLETE", {"error": 0.5}))
     assert max(costs) < limit
@@ -361,7 +362,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
     """Latency within a factor of two: the middle is recorded, and a twin a little dearer is not passed over for it."""
     asked = {"low": 100.0, "middle": 200.0, "high": 400.0}
     engine = toy(30, costs=lambda c: {"flops": Interval(**asked)}, screen=False)
-    ask = engine.ask()
+    ask = next_ask(engine)
     assert ask.costs == {"flops": 100.0}
     engine.tell(ask.number, Result("COMPLETE", {"error": 0.0}))
     record = engine.state.records[0]
@@ -373,7 +374,7 @@ def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -
         True,
         False,
     ]
-    second = engine.ask()
+    second = next_ask(engine)
     engine.tell(second.number, Result("COMPLETE", {"error": 0.0, "flops": 150.0}))
     assert AttainedFront(engine.problem).could_extend(engine.state, [{"flops": 160.0}]).tolist() == [False], (
         "what was measured is exact"
@@ -485,7 +486,7 @@ def test_killed_again_and_again_equals_never_killed(tmp_path: Path) -> None:
         with EventLog(path) as log:
             engine = toy(26, log=log, prune=Halving())
             run(engine, limit=int(rng.integers(1, 3)), curve=True)
-            done = engine.ask()
+            done = next_ask(engine)
             if done is None:
                 break
             engine.report(done.number, 1, {"error": 0.0})  # and then the power fails
@@ -499,17 +500,17 @@ def test_interrupted_trials_come_first_with_the_same_config_and_seed(tmp_path: P
     path = tmp_path / "events.jsonl"
     with EventLog(path) as log:
         engine = toy(10, log=log, seed=7)
-        asks = [engine.ask() for _ in range(3)]
+        asks = [next_ask(engine) for _ in range(3)]
         engine.tell(asks[1].number, Result("COMPLETE", {"error": 0.3}))
         engine.report(asks[0].number, 1, {"error": 0.9})
     with EventLog(path) as log:
         engine = toy(10, log=log, seed=7)
         assert engine.state.records[0].reports == [], "what an interrupted trial reported is void"
-        again = [engine.ask(), engine.ask()]
+        again = [next_ask(engine), next_ask(engine)]
         assert [(a.number, a.config, a.seed, a.again) for a in again] == [
             (asks[k].number, asks[k].config, 7, True) for k in (0, 2)
         ]
-        fresh = engine.ask()
+        fresh = next_ask(engine)
         assert (fresh.number, fresh.again) == (3, False)
         assert engine.report(0, 1, {"error": 0.9}) == "continue"
 
@@ -570,7 +571,7 @@ def test_a_full_disk_loses_one_event_and_nothing_else(tmp_path: Path, monkeypatc
 
     with EventLog(tmp_path / "events.jsonl") as log:
         engine = toy(4, log=log)
-        ask = engine.ask()
+        ask = next_ask(engine)
         monkeypatch.setattr("os.write", full)
         with pytest.raises(AutoregError, match="No space left"):
             engine.tell(ask.number, Result("COMPLETE", {"error": 0.2}))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, SupportsFloat, TypeVar
 
 from autoreg.engine.log.trial_cache import get_or_compute
 from autoreg.errors import InputError
@@ -89,7 +89,7 @@ class Trial:
         """What the trial records beside its metrics."""
         return self._info
 
-    def report(self, step: int, metrics: Mapping[str, float]) -> None:
+    def report(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Tell how the trial does after `step` units of work (epochs, say; steps only grow).
 
         Raises:

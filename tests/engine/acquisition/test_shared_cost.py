@@ -67,8 +67,8 @@ def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
             for _ in range(size):
                 found = {i: joint([*chosen, i]) for i in members if i not in chosen}
                 chosen.append(max(found, key=found.__getitem__))
-            reevaluation_is_due = {k: e for i in chosen for k, e in remaining[i]}
-            rate = gains[chosen].max(axis=0).sum() / (sum(reevaluation_is_due.values()) + TRIAL_OVERHEAD * size)
+            due = {k: e for i in chosen for k, e in remaining[i]}
+            rate = gains[chosen].max(axis=0).sum() / (sum(due.values()) + TRIAL_OVERHEAD * size)
             most = max(gains[i].sum() / own[i] for i in chosen)
             for i in chosen:
                 worth[i] = max(worth[i], rate * gains[i].sum() / own[i] / most)

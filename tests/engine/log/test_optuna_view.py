@@ -78,7 +78,7 @@ def test_a_study_with_other_objectives_is_not_mixed_in(where: str) -> None:
     OptunaView(where, "toy", OBJECTIVES, toy_space())
     for other in ({"error": "min", "bytes": "min"}, {"error": "min", "flops": "max"}, {"error": "min"}):
         with pytest.raises(StudyError, match="give the study another name"):
-            OptunaView(where, "toy", other, toy_space())  # type: ignore[arg-type]
+            OptunaView(where, "toy", other, toy_space())
 
 
 def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ from autoreg.errors import InputError
 
 
 def test_reports_reach_the_engine_as_floats() -> None:
-    heard: list[tuple[int, dict[str, float]]] = []
+    sent: list[tuple[int, dict[str, float]]] = []
 
     def send(step: int, metrics: dict[str, float]) -> str:
-        heard.append((step, metrics))
+        sent.append((step, metrics))
         return "continue"
 
     trial = Trial(3, 7, send)
     trial.report(1, {"error": np.float32(0.5)})
-    assert heard == [(1, {"error": 0.5})]
+    assert sent == [(1, {"error": 0.5})]
     assert not trial.should_stop()
 
 
@@ -58,7 +58,7 @@ def test_steps_grow_from_zero(first: int, second: int, word: str) -> None:
 
 def test_a_metric_is_one_number() -> None:
     with pytest.raises(InputError, match=r"step 1: metric 'error' is 'low'"):
-        Trial().report(1, {"error": "low"})
+        Trial().report(1, {"error": "low"})  # type: ignore[dict-item]
 
 
 def test_a_result_has_a_known_state() -> None:

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from autoreg import locks
 from autoreg.engine.log import trial_cache
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.log.trial_cache import cache_key, clear_memory, get_or_compute
 from autoreg.errors import InputError
 from autoreg.serialization import decode
+from autoreg.trial_info import CacheSeconds
 from tests.test_serialization import VALUES, same
 
 
@@ -32,7 +34,7 @@ def _fresh_memory() -> None:
 def test_data_comes_back_as_it_was_and_the_file_holds_no_pickle(value: Any, tmp_path: Path) -> None:
     first = Trial(cache=tmp_path).cached("k", lambda: value)
     clear_memory()  # another process
-    second = Trial(cache=tmp_path).cached("k", lambda: pytest.fail("it is in the folder"))
+    second: Any = Trial(cache=tmp_path).cached("k", lambda: pytest.fail("it is in the folder"))
     assert same(first, second)
     (file,) = tmp_path.glob("*.safetensors")
     with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError)):
@@ -115,14 +117,19 @@ def test_a_computation_may_ask_for_other_keys_and_seconds_are_paid_once(tmp_path
     payer = Trial(cache=tmp_path)
     begun = time.perf_counter()
     assert payer.cached("outer", lambda: payer.cached("inner", slow) + slow()) == 2
-    assert 0.1 <= payer.info.cache_seconds.computed <= time.perf_counter() - begun, "what is within counts once"
-    assert payer.info.cache_seconds.saved == 0
+    assert 0.1 <= _seconds(payer).computed <= time.perf_counter() - begun, "what is within counts once"
+    assert _seconds(payer).saved == 0
     clear_memory()
     heir = Trial(cache=tmp_path)
     assert heir.cached("outer", slow) == 2
-    assert heir.info.cache_seconds.computed == 0
-    assert heir.info.cache_seconds.saved == pytest.approx(decode(_file(tmp_path, "outer").read_bytes())[1], abs=1e-5)
-    assert payer.info.cache_seconds.computed == pytest.approx(heir.info.cache_seconds.saved, rel=0.5)
+    assert _seconds(heir).computed == 0
+    assert _seconds(heir).saved == pytest.approx(decode(_file(tmp_path, "outer").read_bytes())[1], abs=1e-5)
+    assert _seconds(payer).computed == pytest.approx(_seconds(heir).saved, rel=0.5)
+
+
+def _seconds(trial: Trial) -> CacheSeconds:
+    assert trial.info.cache_seconds is not None
+    return trial.info.cache_seconds
 
 
 def _file(folder: Path, key: str) -> Path:
@@ -140,13 +147,11 @@ def _compute_while_another_comes(folder: str, computing: Any, arrived: Any, out:
 
 
 def _come_while_another_computes(folder: str, arrived: Any, out: Any) -> None:
-    hold_lock = trial_cache.hold_lock
-
     def tapped(path: Path) -> contextlib.AbstractContextManager[None]:
         arrived.set()  # the other goes on from here
-        return hold_lock(path)
+        return locks.hold_lock(path)
 
-    trial_cache.hold_lock = tapped  # type: ignore[assignment]
+    vars(trial_cache)["hold_lock"] = tapped
     found = get_or_compute(Path(folder), ["shared"], lambda: {"by": os.getpid(), "array": np.arange(4)})
     out.put((found.value["by"], found.value["array"].tolist(), found.fresh))
 

@@ -180,7 +180,7 @@ def test_with_shared_luck_the_quantile_holds_only_by_groups() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     for wrong in ({"eta": 1.0}, {"first": 0}, {"audit": 2.0}, {"window": 3}, {"optimism": 0.1}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            Halving(**wrong)  # type: ignore[arg-type]
+            Halving(**wrong)
 
 
 def engine_of(halving: Halving, **more: object) -> Engine:
@@ -193,7 +193,7 @@ def engine_of(halving: Halving, **more: object) -> Engine:
         identity=digest,
         prune=halving,
         sampler="random",
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
