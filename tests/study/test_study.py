@@ -35,7 +35,7 @@ def test_a_study_is_opened_as_it_was_left(tmp_path: Path) -> None:
     assert (tmp_path / "s" / "events.jsonl").read_bytes() == before
     with pytest.raises(autoreg.InputError, match="holds no study"):
         autoreg.Study.open(tmp_path)
-    with pytest.raises(autoreg.InputError, match="keeps no models"):
+    with pytest.raises(autoreg.InputError, match="stores no models"):
         opened.load(0)
 
 
