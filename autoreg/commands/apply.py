@@ -21,7 +21,7 @@ def apply(
     param: Params = [],  # noqa: B006
     import_: Imports = [],  # noqa: B006
 ) -> None:
-    """Carry one recipe out, outside a search: metrics, costs, and what became of each layer."""
+    """Run one recipe outside a search: metrics, costs, and what became of each layer."""
     import_first(import_)
     from autoreg.study.apply import apply_recipe
 
@@ -37,7 +37,7 @@ def format_applied(found: Mapping[str, Any]) -> str:
     for name, value in found["metrics"].items():
         lines.append(f"{name:16} {value:>16,.4f}" if abs(value) < 1000 else f"{name:16} {value:>16,.0f}")
     lines.append(f"{'epochs':16} {found['epochs_requested']:>16g} requested, {found['epochs_run']:g} run")
-    lines += ["", f"{'layer':28} {'type':10} {'shape':18} {'kept':>7} {'w bits':>6} {'a bits':>6}  trained"]
+    lines += ["", f"{'layer':28} {'type':10} {'shape':18} {'density':>7} {'w bits':>6} {'a bits':>6}  trained"]
     for layer in found["layers"]:
         if layer["dropped"]:
             lines.append(f"{layer['name']:28} {layer['type']:10} dropped")

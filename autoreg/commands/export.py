@@ -16,7 +16,7 @@ def export(
     trial: Annotated[list[int], typer.Option(help="Number of a trial; may be repeated.")] = [],  # noqa: B006
     all_front: Annotated[bool, typer.Option("--all-front", help="Every member of the front.")] = False,
     format: Annotated[str, typer.Option(help="onnx, torch or safetensors.")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports unless told.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports by default.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
 ) -> None:
     """Write the model of a trial as a file, run the file, and compare it with what the trial recorded."""

@@ -14,7 +14,7 @@ from autoreg.commands.options import AsJson, Imports, Params, Store, import_firs
 def latency(
     task: Annotated[str | None, typer.Option(help="The task whose network is timed.")] = None,
     study: Annotated[str | None, typer.Option(help="A study file or shipped study, in place of a task.")] = None,
-    space: Annotated[str | None, typer.Option(help="A space; that of the task's shipped study unless told.")] = None,
+    space: Annotated[str | None, typer.Option(help="A space; by default that of the task's shipped study.")] = None,
     recipes: Annotated[int, typer.Option(min=2, help="Held-out recipes that errors are measured on.")] = 50,
     as_json: AsJson = False,
     store: Store = None,

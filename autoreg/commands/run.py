@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from autoreg.study.task_study import TaskStudy
 
 
-def run(
+def run(  # many arguments, long: Typer reads every option from an argument
     study: Annotated[str, typer.Argument(help="A study file, or the name of a shipped one.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Trials at most.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Minutes at most.")] = None,
     executor: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
-    gpus_per_trial: Annotated[float, typer.Option(min=0.0, help="Share of a GPU for each trial.")] = 0.0,
+    gpus_per_trial: Annotated[float, typer.Option(min=0.0, help="Fraction of a GPU for each trial.")] = 0.0,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the study.")] = None,
     sampler: Annotated[str | None, typer.Option(help="auto, tpe, nsga2, random, grid or evolution.")] = None,
     baselines: Annotated[str | None, typer.Option(help="default, full or none.")] = None,
@@ -40,15 +40,15 @@ def run(
     ] = [],  # noqa: B006
     warm_subset: Annotated[
         float | None,
-        typer.Option(min=0.01, max=0.99, help="Learn first from recipes trained on this share of the data."),
+        typer.Option(min=0.01, max=0.99, help="Learn first from recipes trained on this fraction of the data."),
     ] = None,
     warm_subset_trials: Annotated[
-        int | None, typer.Option(min=10, help="How many recipes --warm-subset tries; 40 unless told.")
+        int | None, typer.Option(min=10, help="How many recipes --warm-subset tries; 40 by default.")
     ] = None,
     stop_early: Annotated[
         bool,
         typer.Option(
-            "--stop-early", help="Stop trials early that are foretold not to reach the front; again with --resume."
+            "--stop-early", help="Stop trials early that are predicted not to reach the front; again with --resume."
         ),
     ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work between trials.")] = False,
@@ -114,7 +114,7 @@ def _search(study: TaskStudy) -> None:
                 with SearchProgress() as progress:
                     finish(study, searched, lambda what, n, of: progress.update({"done": n, "total": of, "what": what}))
     except KeyboardInterrupt:
-        print(f"\nInterrupted: every finished trial is kept in {folder}. {again}", file=sys.stderr)
+        print(f"\nInterrupted: every finished trial is stored in {folder}. {again}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     page = write_report(folder)
     if not searched.engine.front():
@@ -135,6 +135,6 @@ def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_folder(study: str, name: str) -> Path:
-    """Where a study's results go unless told: beside the study's file, else in `runs`."""
+    """Where a study's results go by default: beside the study's file, else in `runs`."""
     path = Path(study)
     return path.parent / name if path.exists() else Path("runs") / name

@@ -23,7 +23,7 @@ from autoreg.execution.ray_trial import ObjectiveActor, Shipment
 __all__ = ["connected", "run_ray"]
 
 
-def run_ray(
+def run_ray(  # many arguments, long: the options of the executor, each described
     engine: EngineLike,
     evaluate: Evaluate,
     *,

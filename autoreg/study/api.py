@@ -27,7 +27,7 @@ from autoreg.study.study import Study
 Objective = Callable[[dict[str, Any], Trial], Mapping[str, float]]
 
 
-def search(
+def search(  # many arguments, long: the whole face of the package in Python; each argument is described
     objective: Objective,
     space: Space | Mapping[str, Any] | str | os.PathLike[str],
     objectives: Mapping[str, str] | None = None,
@@ -61,12 +61,12 @@ def search(
         seed: of the study, at least 0; `trial.seed` is the same for all trials, so that they can share work.
         executor: `local` (worker processes) or `ray`.
         workers: configs at a time, at least 1. With one worker the same seed gives the same trials.
-        storage: a folder in which the study is kept, with its Optuna journal; or an Optuna URL
+        storage: a folder in which the study is stored, with its Optuna journal; or an Optuna URL
             (`sqlite:///file.db`, `postgresql://...`), and the events beside it in `runs/`. None keeps it in memory.
         sampler: `auto`, `tpe`, `nsga2`, `random`, `grid` or `evolution`.
         warm_start: configs that are evaluated first, where they are members of the space; and folders of earlier
-            studies, of other tasks too, whose order of configs is believed until results contradict it. What was taken
-            from them is in `study.engine.predictor()["prior"]`.
+            studies, of other tasks too, whose order of configs serves as prior until results contradict it. What was
+            taken from them is in `study.engine.predictor()["prior"]`.
         resume: go on with the study in `storage`.
         progress: show a progress bar.
 

@@ -30,7 +30,7 @@ from autoreg.trial.loop import evaluate
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial_info import Latency
 
-SAME_QUALITY = 1e-6  # a model that is carried out again is the same one, or it is not
+QUALITY_TOLERANCE = 1e-6  # relative; a model that is trained again is the same one, or it is not
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Exported:
         }
 
 
-def export_trials(
+def export_trials(  # long: the description of what is written and refused
     folder: Path,
     numbers: Sequence[int],
     format: str,
@@ -87,14 +87,14 @@ def export_trials(
         folder: the study's folder.
         numbers: of the trials; empty for the whole front.
         format: `onnx`, `torch` or `safetensors`.
-        out: where the files go; `exports` in the study's folder unless told.
+        out: where the files go; by default `exports` in the study's folder.
         compress: entropy coding of integer weights, for `safetensors`.
         on_done: called with a line about each trial that is done.
 
     Raises:
         InputError: the study has no task, or the format does not exist.
         NoTrialError: there is no such trial, or it is not complete.
-        MismatchError: a file does not compute what its trial recorded, or the trial carried out again has another
+        MismatchError: a file does not compute what its trial recorded, or the trial run again has another
             quality than its log says; there is no new file then.
         AutoregError: the network cannot be written in this format.
     """
@@ -135,7 +135,7 @@ def export_trials(
     return found
 
 
-def export_recipe(
+def export_recipe(  # many arguments: what an export is compared with differs between a trial and a recipe
     objective: TaskObjective,
     config: Mapping[str, Any],
     seed: int,
@@ -222,7 +222,7 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _exported(
+def _exported(  # many arguments, long: one pass from the model to the compared file, in the order of its checks
     objective: TaskObjective,
     config: Mapping[str, Any],
     seed: int,
@@ -242,14 +242,14 @@ def _exported(
     quality = setup.task.quality
     report.content |= {"format": format, "recorded": dict(result.metrics), "logged": logged}
     again = result.metrics[quality]
-    if logged is not None and not abs(again - logged) <= SAME_QUALITY * max(1.0, abs(logged)):
+    if logged is not None and not abs(again - logged) <= QUALITY_TOLERANCE * max(1.0, abs(logged)):
         raise MismatchError(
-            f"{path.name}: the trial scored {quality} {logged:.6g}, carried out again it scores {again:.6g}: "
+            f"{path.name}: the trial scored {quality} {logged:.6g}, run again it scores {again:.6g}: "
             "the code, a library or the machine has changed since"
         )
     notes: tuple[str, ...] = ()
     if recorded is None:
-        recorded, notes = result.outputs, ("the trial's outputs were not in the store: it was carried out again",)
+        recorded, notes = result.outputs, ("the trial's outputs were not in the store: it ran again",)
     if recorded is None:
         raise InputError(f"task {setup.task.name!r}: its outputs hold no logits, so that no file can be compared")
     found = deployable(result.model)
@@ -273,14 +273,14 @@ def _exported(
     try:
         agreement, metrics, answers = _check(setup, chain, module, recorded)
     except MismatchError as error:
-        raise MismatchError(f"{path.name}: {error}; the file was not kept") from error
+        raise MismatchError(f"{path.name}: {error}; the file was discarded") from error
     exported = Exported(artifact, agreement, metrics, dict(result.metrics), None, notes)
     report.content |= exported.to_dict()
     fault = agreement.fault(integers=_rounds(found)) or quality_fault(
         again, metrics[quality], _chance(setup.task), answers=answers if quality == "error" else None
     )
     if fault is not None:
-        raise MismatchError(f"{path.name}: does not compute what the trial recorded: {fault}; the file was not kept")
+        raise MismatchError(f"{path.name}: does not compute what the trial recorded: {fault}; the file was discarded")
     if timed:
         runtime: Backend = "onnxruntime" if format == "onnx" else "torch"
         with setup.lock.exclusive():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.optuna_view import OptunaView
+from autoreg.report.text.progress import SearchProgress
 
 if TYPE_CHECKING:
     from autoreg.space import Space
@@ -26,10 +27,8 @@ class Follower:
 
     def __init__(self, engine: Engine, view: OptunaView | None, *, progress: bool) -> None:
         self._engine, self._view = engine, view
-        self._bar: Any = None
+        self._bar: SearchProgress | None = None
         if progress:
-            from autoreg.report.text.progress import SearchProgress
-
             self._bar = SearchProgress()
         self._ended = -1
 

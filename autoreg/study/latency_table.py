@@ -58,7 +58,7 @@ def study_of(
     return spec, {**own, **params}
 
 
-def build_table(
+def build_table(  # long: a straight line of measurements, and the form of what it returns
     spec: StudySpec,
     params: Mapping[str, Any],
     *,
@@ -141,23 +141,23 @@ def _fill(
     threads: int,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Measure what the table lacks; entries are kept as they come."""
+    """Measure what the table lacks; entries are stored as they come."""
     wanted, thinned = reachable_keys(setup.profile, geometries, drawn)
-    asked = layers_to_measure(wanted)
-    missing = [key for key in asked if key not in table or table.entries[key].noisy]
-    known = len(asked) - len(missing)
-    on_progress("layers", known, len(asked))
+    selected = layers_to_measure(wanted)
+    missing = [key for key in selected if key not in table or table.entries[key].noisy]
+    known = len(selected) - len(missing)
+    on_progress("layers", known, len(selected))
     measuring = measure_layers(missing, threads=threads, unsigned=saturates(), lock=setup.lock)
     for done, (key, entry) in enumerate(measuring, 1):
         before = table.entries.get(key)
         if before is None or entry.uncertainty < before.uncertainty:
             table.add(key, entry)
-        on_progress("layers", known + done, len(asked))
+        on_progress("layers", known + done, len(selected))
     return {
         "wanted": len(wanted),
         "measured": len(missing),
         "reused": known,
-        "noisy": sum(table.entries[key].noisy for key in asked),
+        "noisy": sum(table.entries[key].noisy for key in selected),
         "interpolated": thinned or len(wanted) > MAX_MEASURED_LAYERS,
     }
 

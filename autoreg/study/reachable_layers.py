@@ -14,11 +14,12 @@ from autoreg.latency.table.layer_key import LayerKey, kind_of
 from autoreg.methods import create
 from autoreg.network.geometry import Geometry, channels_of, geometry_of
 from autoreg.network.shapes import LayerProfile, Profile
+from autoreg.network.surgery.factors import full_rank
 from autoreg.plan import method_of
 
-AXIS = 64  # levels of one channel group that are looked at; what lies between is interpolated
-RANKS = 10  # ranks of one layer
-AMOUNTS = 400  # shares removed that are tried, to find every number of channels that can stay
+MAX_GROUP_LEVELS = 64  # levels of one channel group that are tabled; what lies between is interpolated
+RANKS_PER_LAYER = 10  # ranks of one layer
+TRIED_AMOUNTS = 400  # fractions removed that are tried, to find every number of channels that can stay
 
 Held = tuple[int, int, bool, str]  # bits of weight and input, symmetric, granularity
 
@@ -68,7 +69,7 @@ def reachable_keys(
         for shape in seen:
             channels = channels_of(shape, geometry)
             found |= {LayerKey(kind, geometry, *channels) for kind in kinds}
-    return found, ranked or any(len(values) > AXIS for values in counts.values())
+    return found, ranked or any(len(values) > MAX_GROUP_LEVELS for values in counts.values())
 
 
 def channel_counts(
@@ -83,8 +84,8 @@ def channel_counts(
         if name != "channel":
             continue
         if tuple(levels.dropped) == tuple(dropped):
-            for group, kept in levels.channels.items():
-                counts[group].add(kept)
+            for group, retained in levels.channels.items():
+                counts[group].add(retained)
         structure = create("structure", name, parameters)
         uniform = method_of(parameters["allocation"])[0] == "uniform" and not isinstance(structure.amount, Mapping)
         whole = whole or not uniform
@@ -92,7 +93,7 @@ def channel_counts(
         amounts.setdefault(key, (structure, []))[1].extend([structure.amount] if uniform else [])
     for structure, seen in amounts.values():
         low, high = (0.0, 0.999) if whole or not seen else (min(seen), max(seen))
-        tried = [low + (high - low) * step / AMOUNTS for step in range(AMOUNTS + 1)]
+        tried = [low + (high - low) * step / TRIED_AMOUNTS for step in range(TRIED_AMOUNTS + 1)]
         for one in groups_after(profile, dropped):
             if one.removable:
                 counts[one.id] |= {structure.kept(one.size, amount, one.width) for amount in tried}
@@ -106,9 +107,9 @@ def _channel_levels(profile: Profile, counts: Mapping[str, Sequence[int]]) -> It
         groups = tuple(sorted(_groups_of(layer) & {name for name, values in counts.items() if len(values) > 1}))
         if groups and groups not in seen:
             seen.add(groups)
-            axis = AXIS if len(groups) < 3 else 4
-            for kept in product(*[log_spaced(set(counts[name]), axis) for name in groups]):
-                yield Levels(channels=dict(zip(groups, kept, strict=True)))
+            axis = MAX_GROUP_LEVELS if len(groups) < 3 else 4
+            for sizes in product(*[log_spaced(set(counts[name]), axis) for name in groups]):
+                yield Levels(channels=dict(zip(groups, sizes, strict=True)))
 
 
 def _groups_of(layer: LayerProfile) -> set[str]:
@@ -117,11 +118,9 @@ def _groups_of(layer: LayerProfile) -> set[str]:
 
 def _rank_levels(profile: Profile) -> list[Levels]:
     """Levels that write each layer as two, at ranks that are about evenly spread."""
-    from autoreg.network.surgery.factors import full_rank
-
     return [
         Levels(ranks={layer.name: rank})
         for layer in profile.layers
         if layer.factorable
-        for rank in log_spaced(set(range(1, full_rank(layer.weight_shape) + 1)), RANKS)
+        for rank in log_spaced(set(range(1, full_rank(layer.weight_shape) + 1)), RANKS_PER_LAYER)
     ]

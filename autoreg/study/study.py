@@ -145,8 +145,8 @@ class Study:
     def load(self, number: int) -> Any:
         """The model of a trial of a task study, as it was scored.
 
-        The phases that the store still holds are taken from there, the others are carried out again with the
-        same seed.
+        The phases that the store still holds are taken from there, the others run again with the same
+        seed.
 
         Raises:
             NoTrialError: the study has no such trial.

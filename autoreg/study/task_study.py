@@ -51,7 +51,7 @@ class TaskStudy:
     Everything is checked when it is made: space against methods and task, objectives, constraints.
 
     Args:
-        spec: what is asked.
+        spec: what is searched.
         options: how it is run.
 
     Raises:
@@ -80,8 +80,8 @@ class TaskStudy:
         self.objective = TaskObjective(self.ref, trial_options, rungs=options.rungs)
         setup = self.objective.setup
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
-        asked = {*spec.objectives}.union(*(rule.names for rule in (*self.space.constraints, *spec.constraints)))
-        self.objective.latency_needed = bool(asked & {"latency_ms", "dense.latency_ms"})
+        named = {*spec.objectives}.union(*(rule.names for rule in (*self.space.constraints, *spec.constraints)))
+        self.objective.latency_needed = bool(named & {"latency_ms", "dense.latency_ms"})
         self._check_metrics()
         self._check_recipes()
         check_fractions(spec, self.space, options, setup)

@@ -10,17 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skeleton
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
+from autoreg.latency.artifact_latency import measure
 from autoreg.network.shapes import Profile
 from autoreg.space import Space
 from autoreg.study.reachable_layers import channel_counts
+from autoreg.tasks.batches import batch_size_of
+from autoreg.trial.reference import UntrainedReference
+from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Setup
 from autoreg.trial_info import Latency
 
-LEAST_FITTED = 60  # recipes that a correction is fitted on, or as many as errors are measured on
-PATIENCE = 400  # draws in a row that show nothing new, before a space is taken to have no more architectures
-MOST_DRAWS = 200  # and draws in all, per recipe that is wanted
+MIN_FITTED_RECIPES = 60  # recipes that a correction is fitted on, or as many as errors are measured on
+MAX_REPEATED_DRAWS = 400  # draws in a row that show nothing new, before a space is taken to have no more architectures
+MAX_DRAWS_PER_RECIPE = 200  # and draws in all, per recipe that is wanted
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,6 @@ def draw(space: Space, setup: Setup, number: int, seed: int) -> Iterator[tuple[d
         number: of draws.
         seed: of the draws.
     """
-    from autoreg.trial.reference import UntrainedReference
-    from autoreg.trial.resolve import resolve
-
     reference = UntrainedReference(setup)
     rng = np.random.default_rng(seed)
     for _ in range(number):
@@ -66,13 +68,13 @@ def time_recipes(
     Returns:
         Those to fit on, and those held out; a space with too few architectures is shared out evenly.
     """
-    wanted = max(LEAST_FITTED, recipes) + recipes
+    wanted = max(MIN_FITTED_RECIPES, recipes) + recipes
     found: list[Measured] = []
     seen: set[str] = set()
-    known: set[str] = set()  # of levels: the architecture of most recipes is told without building it
+    known: set[str] = set()  # of levels: most repeated architectures are seen without building them
     stale = 0
-    for recipe, levels in draw(space, setup, MOST_DRAWS * wanted, seed):
-        if len(found) == wanted or stale == PATIENCE:
+    for recipe, levels in draw(space, setup, MAX_DRAWS_PER_RECIPE * wanted, seed):
+        if len(found) == wanted or stale == MAX_REPEATED_DRAWS:
             break
         stale += 1
         symmetric = bool(recipe["quantization"]["activations"]["symmetric"])
@@ -88,15 +90,12 @@ def time_recipes(
             stale = 0
     order = np.random.default_rng(seed).permutation(len(found))
     mixed = [found[i] for i in order]
-    kept = len(found) - min(recipes, len(found) // 2)
-    return mixed[:kept], mixed[kept:]
+    fitted = len(found) - min(recipes, len(found) // 2)
+    return mixed[:fitted], mixed[fitted:]
 
 
 def artifact(setup: Setup, levels: Levels, *, act_symmetric: bool = False) -> tuple[str, Callable[[], bytes]]:
     """What the latency of some levels is remembered by, and a function that writes their ONNX model."""
-    from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skeleton
-    from autoreg.tasks.batches import batch_size_of
-
     model = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)
     key = latency_key(model, setup.task.latency_input(), levels, act_symmetric=act_symmetric)
 
@@ -110,9 +109,7 @@ def artifact(setup: Setup, levels: Levels, *, act_symmetric: bool = False) -> tu
 
 
 def time_artifact(setup: Setup, levels: Levels, key: str, build: Callable[[], bytes]) -> Measured:
-    """Time an artifact, or recall its time; one that was kept from a disturbed machine is timed again."""
-    from autoreg.latency.artifact_latency import measure
-
+    """Time an artifact, or recall its time; one that was measured on a disturbed machine is timed again."""
     timed, threads = setup.task.latency_input(), setup.options.threads
     known = setup.latency.get(key, threads)
     if known is None or not known.noisy:

@@ -87,13 +87,13 @@ def test_a_model_is_compared_with_the_log_of_its_trial(objective: TaskObjective,
     copied = described(tmp_path / "exports" / path.name)
     assert (copied["file"], copied["folder"], copied["logged"]) == (path.name, str(path.parent), error)
     before = path.read_bytes()
-    with pytest.raises(MismatchError, match="carried out again it scores"):
+    with pytest.raises(MismatchError, match="run again it scores"):
         export_recipe(again, config, 0, path, "onnx", timed=False, logged=error + 0.01, copy_to=tmp_path / "exports")
     assert path.read_bytes() == before
     for file in (path, tmp_path / "exports" / path.name):
         told = described(file)
         assert told["file"] is None
-        assert "carried out again" in told["fault"]
+        assert "run again" in told["fault"]
     assert described(path)["earlier_file"] == path.name
 
 

@@ -1,4 +1,4 @@
-"""A warm start from recipes on a share of the data: what is tried, believed, paid and resumed."""
+"""A warm start from recipes on a share of the data: what is tried, learned, paid and resumed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_study_of_a_share_asks_for_quality_alone_within_known_costs() -> Non
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, store: Path) -> tuple[Path, str]:
-    """The folder of a study that was warmed, and what the command line said of it."""
+    """The folder of a study that had a warm start, and what the command line said of it."""
     folder, said = tmp_path_factory.mktemp("finished"), io.StringIO()
     (folder / "tiny.yaml").write_text(STUDY)
     command = ["autoreg", "run", folder / "tiny.yaml", "--out", folder / "out", "--store", store]
