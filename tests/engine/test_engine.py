@@ -142,7 +142,7 @@ def test_info_that_is_no_json_does_not_lose_the_trial() -> None:
     assert "could not be kept" in engine.trials()[0]["info"].notes[0]
 
 
-def test_only_running_trials_are_heard() -> None:
+def test_only_running_trials_take_results() -> None:
     engine = toy()
     ask = next_ask(engine)
     engine.tell(ask.number, Result("COMPLETE", {"error": 0.2}))
@@ -336,7 +336,7 @@ def test_a_baseline_from_outside_of_the_space_is_no_trouble(tmp_path: Path) -> N
         assert len(run(engine)) == 32
 
 
-# -- what is passed over, screened and foretold ------------------------------------------------
+# -- what is passed over, screened and predicted -----------------------------------------------
 
 
 def test_candidates_that_cannot_extend_the_front_are_passed_over() -> None:
@@ -564,7 +564,7 @@ def test_events_of_later_versions_are_passed_over() -> None:
 
 
 def test_a_full_disk_loses_one_event_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The result that could not be written can be told again once there is room."""
+    """The result that could not be written can be recorded again once there is room."""
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

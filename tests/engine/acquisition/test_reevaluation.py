@@ -157,7 +157,7 @@ def test_recipes_are_run_again_with_other_seeds_and_stay_one_recipe(tmp_path: Pa
     assert [t.user_attrs["reevaluation_of"] for t in seen] == [r["reevaluation_of"] for r in rows]
 
 
-def test_without_replicates_no_recipe_is_run_twice() -> None:
+def test_without_re_evaluation_no_recipe_is_run_twice() -> None:
     for more in ({"reevaluate": False}, {"sampler": "tpe"}):
         engine = engine_of(40, **more)
         drive(engine, 0.05)
@@ -219,7 +219,7 @@ def stripped(log: EventLog) -> list[dict[str, Any]]:
     return [r.row() | {"asked_at": 0, "ended_at": 0} for r in read_state(log.events).records]
 
 
-def test_killed_and_resumed_equals_never_killed_with_price_and_replicates(tmp_path: Path) -> None:
+def test_killed_and_resumed_equals_never_killed_with_phase_costs_and_re_evaluations(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
 
     def make(log: EventLog) -> Engine:
@@ -231,8 +231,8 @@ def test_killed_and_resumed_equals_never_killed_with_price_and_replicates(tmp_pa
         expected = stripped(log)
         figures = (engine.front(), engine.hypervolume(), engine.incumbents(), engine.probabilities())
     whole = path.read_bytes()
-    replicate = next(r["number"] for r in expected if r["reevaluation_of"] is not None)
-    assert any(r["source"] == "screened" for r in expected[replicate:])
+    again = next(r["number"] for r in expected if r["reevaluation_of"] is not None)
+    assert any(r["source"] == "screened" for r in expected[again:])
     lines = whole.split(b"\n")
     asked = next(k for k, line in enumerate(lines) if b'"reevaluation_of"' in line)
     ends = np.cumsum([len(line) + 1 for line in lines[:-1]])

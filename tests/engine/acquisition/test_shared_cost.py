@@ -1,4 +1,4 @@
-"""Prices: what is unpaid follows from recorded trials, and sets of variants are worth their joint gain per epoch."""
+"""Remaining costs follow from recorded trials, and the value of a set of variants is its joint gain per epoch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
     def joint(variants: list[int]) -> float:
         return float(gains[variants].max(axis=0).sum())
 
-    worth = [alone(i) for i in range(len(gains))]
+    values = [alone(i) for i in range(len(gains))]
     keys = {key for phase_costs in remaining for key, _ in phase_costs}
     for key in keys:
         members = [i for i, phase_costs in enumerate(remaining) if key in dict(phase_costs)]
@@ -71,8 +71,8 @@ def brute_force(gains: np.ndarray, remaining: list[PhaseCosts]) -> list[float]:
             rate = gains[chosen].max(axis=0).sum() / (sum(due.values()) + TRIAL_OVERHEAD * size)
             most = max(gains[i].sum() / own[i] for i in chosen)
             for i in chosen:
-                worth[i] = max(worth[i], rate * gains[i].sum() / own[i] / most)
-    return worth
+                values[i] = max(values[i], rate * gains[i].sum() / own[i] / most)
+    return values
 
 
 def test_worth_is_what_trying_every_set_gives() -> None:
@@ -89,7 +89,7 @@ def test_worth_is_what_trying_every_set_gives() -> None:
         )
 
 
-def test_where_nothing_unpaid_is_shared_worth_is_gain_per_epoch() -> None:
+def test_where_nothing_that_remains_is_shared_the_value_is_gain_per_epoch() -> None:
     gains = np.log([[1.0, 2.0], [0.5, 0.1], [4.0, 0.0001]])
     paid: list[PhaseCosts] = [(("same", 0.0), (f"own{i}", float(i))) for i in range(3)]
     expected = [3.0 / TRIAL_OVERHEAD, 0.6 / (1 + TRIAL_OVERHEAD), 4.0001 / (2 + TRIAL_OVERHEAD)]
@@ -105,15 +105,15 @@ def test_a_training_that_opens_many_variants_beats_a_mediocre_one_that_is_paid()
     gains[0, 0] = np.log(0.4)
     gains[1:][np.eye(steps, dtype=bool)] = 0.0
     remaining: list[PhaseCosts] = [(("old", 0.0),), *[(("new", 8.0),)] * steps]
-    worth = log_acquisition(gains, remaining)
-    assert np.exp(worth[0]) == pytest.approx(0.4 / TRIAL_OVERHEAD)
-    assert np.exp(worth[1:]) == pytest.approx(np.full(steps, 16 / (8 + 16 * TRIAL_OVERHEAD)))
-    assert worth.argmax() > 0
+    values = log_acquisition(gains, remaining)
+    assert np.exp(values[0]) == pytest.approx(0.4 / TRIAL_OVERHEAD)
+    assert np.exp(values[1:]) == pytest.approx(np.full(steps, 16 / (8 + 16 * TRIAL_OVERHEAD)))
+    assert values.argmax() > 0
     alone = log_acquisition(gains[:2], remaining[:2])
     assert alone.argmax() == 0
 
 
-def test_the_joint_gain_of_variants_that_share_their_luck_is_exact() -> None:
+def test_the_joint_gain_of_variants_that_share_their_noise_is_exact() -> None:
     """Against Monte Carlo: qualities that move together, over a front with two objectives."""
     rng = np.random.default_rng(3)
     front, corner = np.array([[0.2, 0.8], [0.5, 0.4], [0.8, 0.1]]), np.array([1.0, 1.1])
@@ -123,8 +123,8 @@ def test_the_joint_gain_of_variants_that_share_their_luck_is_exact() -> None:
     assert np.exp(terms).sum(axis=1) == pytest.approx(np.exp(region.log_ehvi(costs[:, None], means, np.full(3, 0.15))))
     joint = float(np.exp(terms).max(axis=0).sum())
     sample = []
-    for luck in 0.15 * rng.standard_normal(1500):
-        points = np.column_stack([np.maximum(means + luck, 0.0), costs])
+    for noise in 0.15 * rng.standard_normal(1500):
+        points = np.column_stack([np.maximum(means + noise, 0.0), costs])
         steps = [improvements(points[k : k + 1], np.vstack([front, points[:k]]), corner)[0] for k in range(3)]
         sample.append(sum(steps))
     assert joint == pytest.approx(np.mean(sample), abs=4 * np.std(sample) / math.sqrt(len(sample)))
@@ -163,7 +163,7 @@ def test_the_dominant_phase_is_the_first_of_the_most_expensive() -> None:
 
 
 def test_price_lets_more_be_found_for_the_same_epochs() -> None:
-    """Hypervolume after 400 epochs with the bill and without, in a study where training is most of the work."""
+    """Hypervolume after 400 epochs with the phase costs and without, in a study where training is most of the work."""
     reached: dict[str, float] = {}
     for name, price in (("priced", toy_phase_costs), ("blind", None)):
         engine = sharing_engine(200, phase_costs=price, prune=False)

@@ -86,7 +86,7 @@ def test_even_rank_zero_stops_when_its_optimistic_bound_is_dominated() -> None:
     assert decide(own, others, finished=finished, finals=[[0.15, 4.0]])
     assert not decide(own, others, finished=finished, finals=[[0.35, 4.0]]), "it may still reach 0.3"
     assert not decide(own, others, finished=finished, finals=[[0.15, 5.5]]), "at its cost nothing is as good"
-    assert not decide(own, others, finished=finished[:4], finals=[[0.15, 4.0]]), "too few curves to hope by"
+    assert not decide(own, others, finished=finished[:4], finals=[[0.15, 4.0]]), "too few curves for a forecast"
 
 
 def test_the_rank_alone_stops_nobody_where_rungs_are_the_objectives_own() -> None:
@@ -144,7 +144,7 @@ def test_the_forecast_is_the_textbook_prediction_interval() -> None:
 
 
 def test_variants_of_one_training_count_once() -> None:
-    """The same values, each three times over as variants of one training, foretell what they do once."""
+    """The same values, each three times over as variants of one training, predict what they do once."""
     rng = np.random.default_rng(2)
     rungs, finals = rng.uniform(0.3, 0.6, 12), rng.uniform(0.1, 0.2, 12)
     names = [f"training {k}" for k in range(12)]
@@ -161,15 +161,15 @@ def test_variants_of_one_training_count_once() -> None:
     )
 
 
-def test_with_shared_luck_the_quantile_holds_only_by_groups() -> None:
-    """Five trainings with eight variants each, whose finals share the training's luck: a new one is foretold."""
+def test_with_shared_noise_the_quantile_holds_only_by_groups() -> None:
+    """Five trainings with eight variants each, whose finals share the noise of the training: a new one is predicted."""
     rng = np.random.default_rng(3)
     names = np.repeat([str(k) for k in range(5)], 8).tolist()
     grouped = alone = 0
     for _ in range(600):
-        luck = rng.normal(0, 0.02, 6)
+        noise = rng.normal(0, 0.02, 6)
         rungs = rng.uniform(0.4, 0.6, 41)
-        finals = 0.2 + np.append(np.repeat(luck[:5], 8), luck[5]) + rng.normal(0, 0.004, 41)
+        finals = 0.2 + np.append(np.repeat(noise[:5], 8), noise[5]) + rng.normal(0, 0.004, 41)
         low = optimistic_final(rungs[-1], rungs[:-1], finals[:-1], 0.05, groups=names)
         grouped += finals[-1] < low
         alone += finals[-1] < optimistic_final(rungs[-1], rungs[:-1], finals[:-1], 0.05)
@@ -208,7 +208,7 @@ def test_the_engine_stops_a_trial_that_falls_behind() -> None:
     bad = engine.ask()
     assert bad is not None
     assert engine.report(bad.number, 1, {"error": 0.8}) == "stop"
-    assert engine.report(bad.number, 1, {"error": 0.8}) == "stop", "a report that is heard twice has one answer"
+    assert engine.report(bad.number, 1, {"error": 0.8}) == "stop", "a report that comes twice has one answer"
     assert engine.tell(bad.number, Result("PRUNED", {"error": 0.8}, reason="stopped")) == "PRUNED"
     assert len(engine.state.records[bad.number].reports) == 1
     assert engine.summary()["stopped"] == 1
@@ -216,7 +216,7 @@ def test_the_engine_stops_a_trial_that_falls_behind() -> None:
 
 @pytest.mark.parametrize(("shared", "answer"), [(True, "continue"), (False, "stop")])
 def test_a_trial_whose_work_is_paid_is_never_stopped(shared: bool, answer: str) -> None:
-    """The bad trial's bill: a training that others have paid and nothing after it, or one of its own."""
+    """The phases of the bad trial: a training that others have done and nothing after it, or one of its own."""
     bad: list[dict[str, object]] = []
 
     def price(config: dict[str, object]) -> list[tuple[str, float]]:
@@ -291,9 +291,9 @@ def test_an_audited_trial_goes_on_to_its_end_and_is_counted() -> None:
         assert [engine.report(trial.number, s, {"error": 0.9}) for s in (1, 3)] == ["continue", "continue"]
         engine.tell(trial.number, Result("COMPLETE", {"error": final}))
     assert engine.audit() == {"audited": 2, "ended": 2, "wrong": 1}
-    told = engine.wrong_stops()
-    assert (told["stopped"], told["wrong"]) == (0.0, 0.5)
-    assert told["most"] == pytest.approx(0.9487, abs=1e-4), "1 - (1 - p)^2 - 2 p (1 - p) = 0.9"
+    found = engine.wrong_stops()
+    assert (found["stopped"], found["wrong"]) == (0.0, 0.5)
+    assert found["most"] == pytest.approx(0.9487, abs=1e-4), "1 - (1 - p)^2 - 2 p (1 - p) = 0.9"
     audited = [e for e in engine.log.events if e.get("audit")]
     assert [(e["trial"], e["decision"]) for e in audited] == [(late.number, "continue"), (bad.number, "continue")]
     assert all("dominated" in e["reason"] or "place" in e["reason"] for e in audited)
