@@ -200,7 +200,7 @@ class EventLog:
             return None
 
     def append(self, event: Mapping[str, Any]) -> Event:
-        """Add one event and return it as it was kept.
+        """Add one event and return it as it was stored.
 
         Raises:
             AutoregError: If it cannot be written (a full disk, say); the log is then as before.
@@ -209,9 +209,9 @@ class EventLog:
         line = encode(event)
         if self.path is not None:
             self._write(line.encode() + b"\n")
-        kept: Event = json.loads(line)
-        self.events.append(kept)
-        return kept
+        stored: Event = json.loads(line)
+        self.events.append(stored)
+        return stored
 
     def _write(self, content: bytes) -> None:
         if self._file is None:

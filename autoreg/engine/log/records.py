@@ -105,9 +105,9 @@ class StudyState:
 
     Attributes:
         records: The trials, by number.
-        told: Numbers of trials that ended, in the order in which they did.
+        ended_numbers: Numbers of trials that ended, in the order in which they did.
         rungs: Per step the numbers of trials that reported there, in order.
-        again: Trials that were asked and never told when the study was last resumed, to be asked again.
+        again: Trials that were asked and had not ended when the study was last resumed, to be asked again.
         normalizer: The scale of hypervolume once it is fixed.
         start: The first event, which says what the study is.
         seconds: Time of the last event since the study began, pauses left out.
@@ -141,7 +141,7 @@ class StudyState:
         self.seconds = max(self.seconds, _number(event.get("at")))
 
     def running(self) -> list[Record]:
-        """Trials that were asked and not told."""
+        """Trials that were asked and have not ended."""
         return [r for r in self.records if r.state == "RUNNING"]
 
     def ended(self) -> list[Record]:

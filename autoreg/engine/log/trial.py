@@ -107,7 +107,7 @@ class Trial:
             self._stop = True
 
     def should_stop(self) -> bool:
-        """Whether the trial should end now; whoever is told so returns what it has."""
+        """Whether the trial should end now; whoever sees that returns what it has."""
         self._obeyed = self._obeyed or self._stop
         return self._stop
 
@@ -150,7 +150,7 @@ class Trial:
     def outcome(self, returned: Any) -> Result:
         """Turn what an objective returned into a result.
 
-        A trial that was told to stop is PRUNED, with what it returned or else its last report.
+        A trial that was stopped is PRUNED, with what it returned or else its last report.
         """
         if self._obeyed:
             metrics = returned if isinstance(returned, Mapping) else (self.reports[-1][1] if self.reports else {})

@@ -143,7 +143,7 @@ def parent_pool(ended: Sequence[Observation]) -> tuple[list[Observation], list[i
     values = np.array([s.values for s in feasible])
     level = front.ranks(values)
     behind = [i for i in np.argsort([s.number for s in feasible], kind="stable") if level[i] > 0]
-    kept = [*np.flatnonzero(level == 0).tolist(), *behind[len(behind) - min(MAX_YOUNG_PARENTS, len(behind)) :]]
-    places = np.empty(len(kept), dtype=int)
-    places[np.lexsort((-crowding_distance(values[kept]), front.ranks(values[kept])))] = np.arange(len(kept))
-    return [feasible[i] for i in kept], places.tolist()
+    parents = [*np.flatnonzero(level == 0).tolist(), *behind[len(behind) - min(MAX_YOUNG_PARENTS, len(behind)) :]]
+    places = np.empty(len(parents), dtype=int)
+    places[np.lexsort((-crowding_distance(values[parents]), front.ranks(values[parents])))] = np.arange(len(parents))
+    return [feasible[i] for i in parents], places.tolist()

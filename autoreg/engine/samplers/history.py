@@ -1,4 +1,4 @@
-"""What samplers are told of recorded trials, and the words they share."""
+"""Recorded trials as samplers see them, and the types that samplers share."""
 
 from __future__ import annotations
 
