@@ -86,6 +86,16 @@ def test_a_search_that_went_on_since_has_no_column(study: autoreg.Study, tmp_pat
     assert "P(on" not in in_terminal(tmp_path)
 
 
+def test_a_study_of_an_older_version_has_its_posterior_in_another_file(study: autoreg.Study, tmp_path: Path) -> None:
+    """It was called beliefs.json; where both are there, the newer name counts."""
+    assert study.folder is not None
+    for file, name in (("study.json",) * 2, ("events.jsonl",) * 2, ("posterior.json", "beliefs.json")):
+        (tmp_path / name).write_bytes((study.folder / file).read_bytes())
+    assert in_file(tmp_path) == in_file(study.folder) != {}
+    (tmp_path / "posterior.json").write_text("{}")
+    assert in_file(tmp_path) == {}
+
+
 def test_fresh_seeds_replace_the_posterior_where_there_are_some(study: autoreg.Study, tmp_path: Path) -> None:
     """A member that was not re-evaluated has the posterior of the search."""
     assert study.folder is not None
