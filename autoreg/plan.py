@@ -3,7 +3,7 @@
 Phases run in a fixed order, `train -> sparsify -> quantize -> measure`, before them `pretrain` where
 a recipe starts from trained weights. Each phase reads its own part of the recipe and is keyed by the
 content of everything up to it, so that recipes with the same beginning share their work: the trial
-stores results under these keys and the engine prices what is still unpaid.
+stores results under these keys and the engine counts what remains to be run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreg.space.recipe import canonical_json
-from autoreg.space.spec import Registry
+from autoreg.space.spec import MethodSpec, Registry
 
 Config = Mapping[str, Any]
+
+NO_METHOD = "none"
+"""What a slot of a recipe says where no method is."""
 
 OPTIMIZER_SETTINGS = ("lr", "weight_decay", "optimizer", "momentum")
 
@@ -41,25 +44,16 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
 
 
-def method_of(slot: Any) -> tuple[str, dict[str, Any]]:
-    """Split what stands in a method slot into the method's name and its parameters.
-
-    >>> method_of({"l1": {"strength": 0.1}})
-    ('l1', {'strength': 0.1})
-    >>> method_of("none")
-    ('none', {})
-    """
-    if isinstance(slot, str):
-        return slot, {}
-    ((name, parameters),) = slot.items()
-    return name, dict(parameters)
-
-
 def passes(config: Config, registry: Registry) -> int:
     """Gradient computations per training step of this recipe: the most that one of its methods declares."""
-    kinds = ("regularizer", "noise", "reparam")
-    named = [(kind, method_of(config[kind])[0]) for kind in kinds]
-    return max([1] + [registry.methods[kind][name].passes for kind, name in named if name != "none"])
+    declared = [_declared(registry, kind, config[kind]) for kind in ("regularizer", "noise", "reparam")]
+    return max([1, *(spec.passes for spec in declared if spec is not None)])
+
+
+def _declared(registry: Registry, kind: str, slot: Any) -> MethodSpec | None:
+    """What the method in a slot of a recipe declares; None where the slot says `none`."""
+    name = slot if isinstance(slot, str) else next(iter(slot))
+    return None if name == NO_METHOD else registry.methods[kind][name]
 
 
 def is_quantized(config: Config) -> bool:
@@ -80,8 +74,12 @@ def _idle(bits: Any) -> Any:
 
 def is_compressed(config: Config) -> bool:
     """Whether the recipe sparsifies, drops or quantizes anything."""
-    drops = method_of(config["layers"]["drop"])[0] != "none"
-    return drops or method_of(config["sparsity"])[0] != "none" or is_quantized(config)
+    return _reshapes(config) or is_quantized(config)
+
+
+def _reshapes(config: Config) -> bool:
+    """Whether weights, channels, ranks or blocks go."""
+    return any(slot != NO_METHOD for slot in (config["sparsity"], config["layers"]["drop"]))
 
 
 def uncompressed(config: Config, dense: Config) -> Iterator[dict[str, Any]]:
@@ -144,8 +142,7 @@ def compile_plan(
         add("train", *_train(dense, registry))  # the dense network's own training: one phase, whoever asks for it
     if training["epochs"] > 0:
         add("tune" if pretrained else "train", *_train(config, registry))
-    sparsifies = method_of(config["sparsity"])[0] != "none" or method_of(config["layers"]["drop"])[0] != "none"
-    if sparsifies or training["finetune_epochs"] > 0:
+    if _reshapes(config) or training["finetune_epochs"] > 0:
         settings = {
             **_train(config, registry)[1],
             "epochs": training["finetune_epochs"],
@@ -155,8 +152,8 @@ def compile_plan(
         del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are ever live together
         add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
     if is_quantized(config):
-        quantizer = registry.methods["quantizer"][method_of(config["quantization"]["quantizer"])[0]]
-        epochs = training["qat_epochs"] if quantizer.trains else 0
+        quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])
+        epochs = training["qat_epochs"] if quantizer is not None and quantizer.trains else 0
         settings = _rates(training) if epochs else {}
         settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
         settings |= {"epochs": epochs, "quantization": config["quantization"]}
@@ -191,19 +188,19 @@ def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def total_epochs(phases: Sequence[Phase]) -> float:
-    """Passes over the training data that the phases would cost if nothing were shared."""
+    """Passes over the training data that the phases cost if nothing is shared."""
     return sum(phase.epochs for phase in phases)
 
 
 def remaining_epochs(phases: Sequence[Phase], stored: Collection[str] | Callable[[str], bool]) -> float:
-    """Passes still to be paid when the phases whose keys are `stored` are taken from the store."""
+    """Passes that remain when the phases whose keys are `stored` are taken from the store."""
     has = stored if callable(stored) else stored.__contains__
-    paid = max((i for i, phase in enumerate(phases) if has(phase.key)), default=-1)
-    return sum(phase.epochs for phase in phases[paid + 1 :])
+    last = max((i for i, phase in enumerate(phases) if has(phase.key)), default=-1)
+    return sum(phase.epochs for phase in phases[last + 1 :])
 
 
 def phase_costs(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:
-    """Key and epochs of each phase, in order of work: what a recipe costs, and what of it others may have paid."""
+    """Key and epochs of each phase, in order of work: what a recipe costs, and what of it may be shared."""
     return tuple((phase.key, phase.epochs) for phase in phases)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, dataclass_transform
 
 from autoreg.errors import InputError
@@ -28,6 +29,7 @@ def method(
     conflicts: Sequence[tuple[str, str]] = (),
     passes: int = 1,
     trains: bool = False,
+    phrase: Sequence[str] | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Declare a class as a method: a frozen dataclass of its parameters, known by `kind` and `name`.
 
@@ -41,9 +43,10 @@ def method(
         kind: one of `METHOD_KINDS`.
         paper: where the method comes from.
         catalogue: numbers of the rows of the catalogue that describe or use the mechanism.
-        conflicts: pairs (expression over the recipe that must not hold, reason).
+        conflicts: pairs (expression over the recipe that must not hold, reason); `this` stands for the method's place.
         passes: gradient computations per training step while the method is active.
         trains: whether a quantizer needs epochs of its own.
+        phrase: how a report words it, see `autoreg.space.spec.MethodSpec`; by default its name and its values.
 
     Raises:
         InputError: if kind or name is wrong, a parameter is declared wrongly, or another class has the name.
@@ -58,30 +61,39 @@ def method(
         Shrink(strength=0.01)
     """
 
-    def declare(cls: type[T]) -> type[T]:
-        place = f"method {name!r} ({cls.__module__}.{cls.__qualname__})"
-        _check_declaration(cls, place, name, kind)
-        params = _take_parameters(cls, place)
-        text = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
-        spec = MethodSpec(
-            name=name,
-            kind=kind,
-            params=params,
-            summary=" ".join(text.split()),
-            catalogue=tuple(catalogue),
-            paper=paper,
-            hooks=tuple(hook for hook in HOOKS if callable(getattr(cls, hook, None))),
-            conflicts=tuple(conflicts),
-            passes=passes,
-            trains=trains,
-        )
-        setattr(cls, "spec", spec)  # noqa: B010  (an attribute that T does not declare)
-        setattr(cls, "__post_init__", _check_values)  # noqa: B010
-        made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        register(kind, name, made)
-        return made
+    declared = MethodSpec(
+        name=name,
+        kind=kind,
+        catalogue=tuple(catalogue),
+        paper=paper,
+        conflicts=tuple(conflicts),
+        passes=passes,
+        trains=trains,
+        phrase=None if phrase is None else tuple(phrase),
+    )
+    return lambda cls: _declare(cls, declared)
 
-    return declare
+
+def _declare(cls: type[T], declared: MethodSpec) -> type[T]:
+    """Make a dataclass of a class and register it, with what is read off the class itself."""
+    place = f"method {declared.name!r} ({cls.__module__}.{cls.__qualname__})"
+    _check_declaration(cls, place, declared.name, declared.kind)
+    spec = replace(
+        declared,
+        params=_take_parameters(cls, place),
+        summary=_summary(cls),
+        hooks=tuple(hook for hook in HOOKS if callable(getattr(cls, hook, None))),
+    )
+    setattr(cls, "spec", spec)  # noqa: B010  (an attribute that T does not declare)
+    setattr(cls, "__post_init__", _check_values)  # noqa: B010
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    register(declared.kind, declared.name, made)
+    return made
+
+
+def _summary(cls: type[Any]) -> str:
+    """The first paragraph of a class's docstring, in one line."""
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
 
 
 def check_value(place: str, param: Param, value: Any) -> Any:
@@ -157,7 +169,6 @@ def _take_parameters(cls: type[Any], place: str) -> dict[str, Param]:
     annotations: dict[str, Any] = {}
     for base in reversed(cls.__mro__[:-1]):  # a plain base class may declare what several methods share
         annotations |= inspect.get_annotations(base)
-    cls.__annotations__ = annotations
     for name, annotation in annotations.items():
         declared = getattr(cls, name, None)
         if isinstance(declared, Param):
@@ -168,6 +179,8 @@ def _take_parameters(cls: type[Any], place: str) -> dict[str, Param]:
                 f"{place}: {name} is no parameter; declare it with uniform, log, integer, choice, fixed or slot, "
                 "or annotate it as ClassVar"
             )
+    # only these become fields: a dataclass knows a ClassVar of a base only where its own module has that name
+    cls.__annotations__ = {name: annotations[name] for name in params}
     for name, value in cls.__dict__.items():
         if isinstance(value, Param):
             raise InputError(f"{place}: {name} needs an annotation, as in `{name}: float = log(1e-5, 1e-2)`")

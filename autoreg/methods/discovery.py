@@ -24,19 +24,19 @@ METHOD_KINDS: Mapping[str, tuple[str, ...]] = {
     "regularizer": (),
     "noise": (),
     "reparam": (),
-    "structure": (),
-    "criterion": ("score",),
-    "allocation": ("levels",),
-    "rank": ("ranks",),
+    "structure": ("resolve", "apply", "hooks", "changes_shape"),
+    "criterion": ("score", "needs", "comparison"),
+    "allocation": ("levels", "needs", "same_for_all"),
+    "rank": ("ranks", "needs"),
     "schedule": ("fraction",),
-    "quantizer": (),
-    "train": ("select",),
-    "drop": ("select",),
+    "quantizer": ("codes", "grid", "round", "untrained", "integers"),
+    "train": ("select", "needs"),
+    "drop": ("select", "needs"),
 }
 """The kinds of method, each with what a method of that kind must define."""
 
 _TORCH_PACKAGES = ("functional", "modules")
-_TORCH_MODULES = ("autoreg.methods.testing",)
+_TORCH_MODULES = ("autoreg.methods.testing", "autoreg.methods.tiny_training")
 """What of this package imports torch at once, and declares no method."""
 
 _CLASSES: dict[tuple[str, str], type[Any]] = {}
@@ -97,6 +97,12 @@ def method_class(kind: str, name: str) -> type[Any]:
         names = sorted(n for k, n in classes if k == kind)
         raise InputError(f"{kind}: {name!r} is unknown; allowed: {', '.join(['none', *names])}{nearest(name, names)}")
     return classes[kind, name]
+
+
+def find_spec(kind: str, name: str) -> MethodSpec | None:
+    """What a method declares; None where there is none of that kind and name here."""
+    cls = _classes().get((kind, name))
+    return None if cls is None else spec_of(cls)
 
 
 def methods_with(kind: str, attribute: str) -> list[str]:

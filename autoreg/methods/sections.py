@@ -24,7 +24,7 @@ def _epochs(low: int, high: int, default: int, doc: str) -> Param:
 
 QUANTIZATION_SECTION = Section(
     {
-        "quantizer": slot("quantizer", "rtn", "lsq", default="rtn", doc="how values are brought to few bits"),
+        "quantizer": slot("quantizer", default="rtn", doc="how values are brought to few bits"),
         "weights": Section(
             {
                 "bits": _bits(2, 4, 8, 32, doc="bits of a weight; 32 leaves it as it is"),
@@ -32,8 +32,6 @@ QUANTIZATION_SECTION = Section(
                 "symmetric": choice(True, False, doc="zero point 0, or an integer zero point"),
                 "allocation": slot(
                     "allocation",
-                    "uniform",
-                    "sensitivity",
                     default="uniform",
                     doc="how the bits are divided among layers: `bits` is what a weight has on average",
                 ),
@@ -53,7 +51,7 @@ QUANTIZATION_SECTION = Section(
 
 LAYERS_SECTION = Section(
     {
-        "train": slot("train", "all", "last", "fisher", "norm_only", default="all", doc="which parameters are trained"),
+        "train": slot("train", default="all", doc="which parameters are trained"),
         "drop": slot("drop", doc="which residual blocks are dropped"),
     },
     doc="which layers are trained, kept and dropped",

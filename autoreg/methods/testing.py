@@ -8,123 +8,34 @@ def test_my_penalty_meets_the_contract():
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autoreg.costs.count import count
+from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.methods.discovery import create, method_class, spec_of
 from autoreg.methods.layers.selectors import select_parameters
 from autoreg.methods.quantization import Quantization, attach_quantizers, bake_quantizers, calibrate
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.criteria import collect
-from autoreg.methods.sparsity.masks import attach_masks, bake_masks
-from autoreg.methods.state import State
-from autoreg.methods.weights import weighted_layers
+from autoreg.methods.sparsity.masks import bake_masks, masks
+from autoreg.methods.sparsity.structures.structure import Measured, Network, Target
+from autoreg.methods.tiny_training import cross_entropy, forward, tiny_batches, tiny_model, train_steps
+from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.network.profile import profile
+from autoreg.network.surgery.factorize import spectrum
 from autoreg.sensitivity.curve import Curve
 from autoreg.space.nodes import Choice, Constant, Range
 from autoreg.space.spec import Param
 
-
-def tiny_model() -> nn.Module:
-    """A network for 8×8 images of one channel and three classes, with a norm and two convolutions."""
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Conv2d(4, 8, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(128, 3),
-    )
-
-
-def tiny_batches(count: int = 2, size: int = 6) -> list[tuple[Tensor, Tensor]]:
-    """Batches (images, labels) for `tiny_model`, always the same."""
-    generator = torch.Generator().manual_seed(0)
-    return [
-        (torch.randn(size, 1, 8, 8, generator=generator), torch.randint(3, (size,), generator=generator))
-        for _ in range(count)
-    ]
-
-
-def forward(model: nn.Module, batch: Any) -> Tensor:
-    """Call a model with the first entry of a batch."""
-    output: Tensor = model(batch[0])
-    return output
-
-
-def cross_entropy(output: Tensor, batch: Any) -> Tensor:
-    """Mean cross entropy against the last entry of a batch."""
-    return nn.functional.cross_entropy(output, batch[-1])
-
-
-def train_steps(model: nn.Module, methods: Sequence[Any], batches: Sequence[Any], lr: float = 0.05) -> list[float]:
-    """Train on each batch once with all hooks called in order; a smallest example of a training loop.
-
-    Args:
-        model: changed in place.
-        methods: instances; what they registered is baked when it returns.
-        batches: (inputs, labels).
-        lr: of SGD.
-
-    Returns:
-        The loss of each step.
-    """
-    state = State(model=model, steps_per_epoch=len(batches), generator=torch.Generator().manual_seed(0))
-    _call(methods, "prepare", state)
-    handles = [module.register_forward_hook(_observer(methods, state, name)) for name, module in state.layers()]
-    state.optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    model.train()
-    losses = []
-    for batch in batches:
-        for method in methods:
-            batch = method.batch(state, batch) if hasattr(method, "batch") else batch
-        state.batch = batch
-        gradient = next((method.gradient for method in methods if hasattr(method, "gradient")), None)
-        closure = _closure(state, methods)
-        loss = gradient(state, closure) if gradient else closure()
-        losses.append(float(loss.detach()))
-        state.optimizer.step()
-        _call(methods, "after_step", state)
-        state.step += 1
-    for handle in handles:
-        handle.remove()
-    _call(methods, "finish", state)
-    return losses
-
-
-def _call(methods: Sequence[Any], hook: str, state: State) -> None:
-    for method in methods:
-        if hasattr(method, hook):
-            getattr(method, hook)(state)
-
-
-def _observer(methods: Sequence[Any], state: State, name: str) -> Callable[..., None]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        for method in methods:
-            if hasattr(method, "observe"):
-                method.observe(state, name, module, inputs, output)
-
-    return hook
-
-
-def _closure(state: State, methods: Sequence[Any]) -> Callable[[], Tensor]:
-    def closure() -> Tensor:
-        assert state.optimizer is not None
-        state.optimizer.zero_grad()
-        state.output = forward(state.model, state.batch)
-        state.base_loss = cross_entropy(state.output, state.batch)
-        total = state.base_loss
-        for method in methods:
-            total = total + method.loss(state) if hasattr(method, "loss") else total
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    return closure
+__all__ = ["check_method", "cross_entropy", "forward", "tiny_batches", "tiny_model", "train_steps"]
 
 
 def check_method(cls: type[Any]) -> None:
@@ -192,28 +103,72 @@ def _run_in_training(method: Any, place: str) -> None:
     assert not hooks, f"{place}: `finish` leaves forward hooks behind"
 
 
+@dataclass(frozen=True)
+class _Sparsified:
+    """A model and the record of what was done to it, as structures ask for one."""
+
+    model: nn.Module
+    removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    trained: tuple[str, ...] | None = None
+
+    def with_model(self, model: nn.Module, **changes: Any) -> _Sparsified:
+        return replace(self, model=model, **changes)
+
+
+class _TinyReference:
+    """A dense reference that was never trained; its curves are guessed."""
+
+    def __init__(self, model: nn.Module, network: Network, example: Tensor) -> None:
+        self.model, self.network, self.example = model, network, example
+
+    def scores(self, criterion: Any) -> dict[str, Tensor]:
+        return _scores(self.model, criterion)
+
+    def spectra(self, names: Sequence[str]) -> dict[str, Tensor]:
+        return {name: spectrum(weight_of(self.model.get_submodule(name))) for name in names}
+
+    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
+        ladder = subject.ladder(self.network, self.scores(subject.criterion), self.example)
+        guessed = {name: tuple(ladder.guessed(name)) for name in ladder.levels}
+        return {name: Curve(tuple(levels), guessed[name], guessed[name]) for name, levels in ladder.levels.items()}
+
+
+def _scores(model: nn.Module, criterion: Any) -> dict[str, Tensor]:
+    stats = collect(model, tiny_batches(), forward, cross_entropy, criterion.needs) if criterion.needs else {}
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: criterion.score(weight_of(module).detach(), stats.get(name), generator)
+        for name, module in weighted_layers(model)
+    }
+
+
 def _run_structure(method: Any, place: str) -> None:
-    model = tiny_model()
-    layers = dict(weighted_layers(model))
-    scores = {name: module.weight.detach().abs() for name, module in layers.items()}  # type: ignore[operator]
-    if hasattr(method, "rank"):  # removes no weights: layers are factored
-        _run_rank(method.rank, place)
-        return
-    if not hasattr(method, "mask"):
-        assert 1 <= method.kept(16, 0.5) <= 16, f"{place}: keeps {method.kept(16, 0.5)} of 16 channels"
-        return
-    masks = {}
-    for name, score in scores.items():
-        kept = method.kept(score.shape) if hasattr(method, "kept") else score.numel() // 2
-        if kept is not None:
-            masks[name] = method.mask(score, kept)
-            assert int(masks[name].sum()) == kept, f"{place}: keeps {int(masks[name].sum())} weights, not {kept}"
-    attach_masks(model, masks)
-    train_steps(model, [], tiny_batches())
-    bake_masks(model)
-    for name, mask in masks.items():
-        zeros = layers[name].weight[~mask]  # type: ignore[index]
-        assert not zeros.any(), f"{place}: masked weights of {name} are not zero"
+    """It costs what its levels say: applied at once, and reached while the model is trained."""
+    model, example = tiny_model(), tiny_batches(1)[0][0][:1]
+    network = Network("tiny", profile(model, example))
+    levels = method.resolve(network, _TinyReference(copy.deepcopy(model), network, example))
+    predicted = predict(network.profile, levels)
+    dense = predict(network.profile)
+    assert (predicted.bytes, predicted.params) < (dense.bytes, dense.params), f"{place}: {levels} saves nothing"
+    criterion = getattr(method, "criterion", None)
+    target = Target(levels, network.profile, example, lambda now: _scores(now, criterion))
+    masked: list[nn.Module] = []
+    if not method.changes_shape:
+        trained = copy.deepcopy(model)
+        train_steps(trained, method.hooks(target), tiny_batches())
+        masked.append(trained)
+    applied = method.apply(_Sparsified(model), target).model
+    for now in (*masked, applied):
+        found = {name: mask.clone() for name, mask in masks(now).items()}
+        bake_masks(now)
+        counted = count(now, example, found, levels)
+        for name in ("flops", "effective_flops", "bops", "weights", "params", "bytes"):
+            here, there = getattr(counted, name), getattr(predicted, name)
+            assert here == there, f"{place}: {name} is {here:,} of the model and {there:,} by its levels"
+        for name, mask in found.items():
+            zeros = weight_of(now.get_submodule(name))[~mask]
+            assert not zeros.any(), f"{place}: masked weights of {name} are not zero"
 
 
 def _run_criterion(method: Any, place: str) -> None:
@@ -231,7 +186,7 @@ def _run_allocation(method: Any, place: str) -> None:
     weights = {name: module.weight.detach() for name, module in weighted_layers(tiny_model())}  # type: ignore[operator]
     layers = [LayerShape(name, tuple(weight.shape)) for name, weight in weights.items()]
     found: dict[str, Any] = {name: weight.abs() for name, weight in weights.items()}
-    if getattr(method, "needs_curves", False):
+    if "curves" in method.needs:
         found = {layer.name: _curve(layer.numel) for layer in layers}
     levels = method.levels(layers, 0.5, found)
     assert set(levels) == set(weights), f"{place}: levels for {sorted(levels)}, not {sorted(weights)}"
@@ -251,7 +206,7 @@ def _run_rank(method: Any, place: str) -> None:
     weights = {name: module.weight.detach() for name, module in weighted_layers(tiny_model())}  # type: ignore[operator]
     layers = [LayerShape(name, tuple(weight.shape)) for name, weight in weights.items()]
     spectra = {name: torch.linalg.svdvals(weight.flatten(1)).square() for name, weight in weights.items()}
-    ranks = method.ranks(layers, spectra if method.needs_weights else None)
+    ranks = method.ranks(layers, spectra if "spectra" in method.needs else None)
     assert set(ranks) == set(weights), f"{place}: ranks for {sorted(ranks)}, not {sorted(weights)}"
     for name, rank in ranks.items():
         most = spectra[name].numel()
@@ -272,12 +227,21 @@ def _run_quantizer(method: Any, place: str) -> None:
     attach_quantizers(model, Quantization(bits, bits, quantizer=method))
     missing = calibrate(model, tiny_batches(), forward)
     assert not missing, f"{place}: {missing} were not calibrated"
-    train_steps(model, [], tiny_batches())
+    losses = train_steps(model, [], tiny_batches())
+    assert all(math.isfinite(loss) for loss in losses), f"{place}: the loss became {losses}"
+    for name, module in weighted_layers(model):
+        values = weight_of(module).detach().flatten(1)
+        most = max(row.unique().numel() for row in values)  # one scale for each output
+        assert most <= 2**4, f"{place}: an output of {name} holds {most} values at 4 bits"
+    if not method.integers:
+        return
     found = bake_quantizers(model)
+    low, high = method.codes(4, symmetric=True, weights=True)
     for name, params in found.items():
-        values = (params.ints - params.zero_point) * params.scale
-        weight = dict(weighted_layers(model))[name].weight
-        torch.testing.assert_close(weight.detach(), values)  # type: ignore[operator]
+        integers = params.ints
+        assert low <= int(integers.min()) <= int(integers.max()) <= high, f"{place}: codes of {name} leave their range"
+        values = (integers - params.zero_point) * params.scale
+        torch.testing.assert_close(weight_of(dict(weighted_layers(model))[name]).detach(), values)
 
 
 def _run_train(method: Any, place: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from autoreg.errors import InputError
 
 TRUSTED_ABOVE = 0.5
-"""The additive program is listened to when the rank correlation of the sum with the joint distortion is above this."""
+"""The additive program is used when the rank correlation of the sum with the joint distortion is above this."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Additivity:
 
     @property
     def trusted(self) -> bool:
-        """Whether the program is listened to: Spearman above `TRUSTED_ABOVE`, over at least 8 assignments."""
+        """Whether the program is used: Spearman above `TRUSTED_ABOVE`, over at least 8 assignments."""
         return self.assignments >= 8 and self.spearman > TRUSTED_ABOVE
 
     def to_dict(self) -> dict[str, Any]:

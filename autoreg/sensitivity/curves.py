@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -15,16 +14,14 @@ from torch import Tensor, nn
 
 from autoreg.errors import InputError
 from autoreg.sensitivity.curve import Curve
+from autoreg.sensitivity.ladder import Variant
 
-__all__ = ["WORST", "Curve", "Dense", "Distortion", "Outputs", "Variant", "curves", "weights_set"]
+__all__ = ["NOT_FINITE", "Curve", "Dense", "Distortion", "Outputs", "Variant", "curves", "weights_set"]
 
 Outputs = Callable[[nn.Module, Any], Tensor]
 """Logits of a model for a batch, classes along the last dimension."""
 
-Variant = Callable[[nn.Module], AbstractContextManager[nn.Module]]
-"""Makes the compressed network of the dense one for as long as it is measured; the dense one is whole afterwards."""
-
-WORST = 1e30
+NOT_FINITE = 1e30
 """What stands for the distortion of outputs that are not finite: programs add up finite numbers."""
 
 
@@ -72,7 +69,7 @@ class Dense:
             only: indices of the batches that are looked at; all by default.
 
         Returns:
-            Means over all positions; `WORST` where outputs are not finite.
+            Means over all positions; `NOT_FINITE` where outputs are not finite.
         """
         model.eval()
         squares = divergence = 0.0
@@ -85,13 +82,12 @@ class Dense:
             divergence += float((before.exp() * (before - logs)).sum())
             values += dense.numel()
             places += dense.numel() // dense.shape[-1]
-        return Distortion(
-            *(min(max(x, 0.0), WORST) if x == x else WORST for x in (squares / values, divergence / places))
-        )
+        return Distortion(_finite(squares / values), _finite(divergence / places))
 
 
-def _number(value: float) -> float:
-    return min(max(value, 0.0), WORST) if value == value else WORST  # rounding may leave a divergence below 0
+def _finite(distortion: float) -> float:
+    """At least 0, below which rounding may leave a divergence, and a number where it is none."""
+    return min(max(distortion, 0.0), NOT_FINITE) if distortion == distortion else NOT_FINITE
 
 
 @contextlib.contextmanager

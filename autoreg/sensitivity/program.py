@@ -61,12 +61,12 @@ def program(distortions: Table, costs: Sequence[Sequence[int]], budget: int, *, 
         >>> program([[9.0, 1.0], [4.0, 0.0]], [[1, 3], [1, 2]], budget=4)
         Assignment(levels=(1, 0), cost=4, distortion=5.0)
     """
-    worth, spent, least = _checked(distortions, costs)
+    losses, spent, least = _checked(distortions, costs)
     spare = budget - least
     if spare < 0:
         raise InputError(f"program: the cheapest assignment costs {least:,}; a budget of {budget:,} allows none")
-    table = _fill(worth, spent, spare, buckets)
-    return _improved(table.levels(table.columns)[0], worth, costs, budget)
+    table = _fill(losses, spent, spare, buckets)
+    return _improved(table.levels(table.columns)[0], losses, costs, budget)
 
 
 def programs(distortions: Table, costs: Sequence[Sequence[int]], *, buckets: int = BUCKETS) -> list[Assignment]:
@@ -78,14 +78,14 @@ def programs(distortions: Table, costs: Sequence[Sequence[int]], *, buckets: int
         >>> [(a.cost, a.distortion) for a in programs([[9.0, 1.0], [4.0, 0.0]], [[1, 3], [1, 2]])]
         [(2, 13.0), (3, 9.0), (4, 5.0), (5, 1.0)]
     """
-    worth, spent, _ = _checked(distortions, costs)
+    losses, spent, _ = _checked(distortions, costs)
     most = sum(int(column.max()) for column in spent)
-    table = _fill(worth, spent, most, buckets, whole=True)
+    table = _fill(losses, spent, most, buckets, whole=True)
     every = np.arange(table.columns + 1)
     drops = np.flatnonzero(np.diff(table.best, prepend=math.inf) < 0)
     found: list[Assignment] = []
     for levels in table.levels(every[drops]):
-        one = _assignment(levels, worth, costs)
+        one = _assignment(levels, losses, costs)
         while found and found[-1].cost >= one.cost:  # buckets hide that it is cheaper
             found.pop()
         if not found or one.distortion < found[-1].distortion:
@@ -116,7 +116,7 @@ class _Table:
 
 
 def _fill(
-    worth: list[NDArray[np.float64]], spent: list[NDArray[np.int64]], spare: int, buckets: int, *, whole: bool = False
+    losses: list[NDArray[np.float64]], spent: list[NDArray[np.int64]], spare: int, buckets: int, *, whole: bool = False
 ) -> _Table:
     """Run the program over all that can be spent; `whole` adds columns until every assignment has one."""
     unit = math.gcd(*(int(cost) for column in spent for cost in column)) or 1
@@ -130,7 +130,7 @@ def _fill(
         columns = sum(int(step.max()) for step in steps)
     best = np.zeros(columns + 1)
     chosen = []
-    for values, step in zip(worth, steps, strict=True):
+    for values, step in zip(losses, steps, strict=True):
         rows = np.full((len(values), columns + 1), math.inf)
         for level, (value, width) in enumerate(zip(values, step, strict=True)):
             if width <= columns:
@@ -142,33 +142,33 @@ def _fill(
 
 
 def _improved(
-    levels: NDArray[np.int64], worth: list[NDArray[np.float64]], costs: Sequence[Sequence[int]], budget: int
+    levels: NDArray[np.int64], losses: list[NDArray[np.float64]], costs: Sequence[Sequence[int]], budget: int
 ) -> Assignment:
     """Spend what rounding to buckets left: the best single raise that fits, as long as there is one."""
     levels = levels.copy()
     left = budget - sum(int(costs[layer][level]) for layer, level in enumerate(levels))
     while True:
         raises = [
-            (worth[layer][level] - worth[layer][now], layer, level)
+            (losses[layer][level] - losses[layer][now], layer, level)
             for layer, now in enumerate(levels)
-            for level in range(len(worth[layer]))
-            if worth[layer][level] < worth[layer][now] and costs[layer][level] - costs[layer][now] <= left
+            for level in range(len(losses[layer]))
+            if losses[layer][level] < losses[layer][now] and costs[layer][level] - costs[layer][now] <= left
         ]
         if not raises:
-            return _assignment(levels, worth, costs)
+            return _assignment(levels, losses, costs)
         _, layer, level = min(raises)
         left -= costs[layer][level] - costs[layer][levels[layer]]
         levels[layer] = level
 
 
 def _assignment(
-    levels: NDArray[np.int64], worth: list[NDArray[np.float64]], costs: Sequence[Sequence[int]]
+    levels: NDArray[np.int64], losses: list[NDArray[np.float64]], costs: Sequence[Sequence[int]]
 ) -> Assignment:
     picked = tuple(int(level) for level in levels)
     return Assignment(
         picked,
         sum(int(costs[layer][level]) for layer, level in enumerate(picked)),
-        float(sum(worth[layer][level] for layer, level in enumerate(picked))),
+        float(sum(losses[layer][level] for layer, level in enumerate(picked))),
     )
 
 
@@ -178,9 +178,9 @@ def _checked(
     """Distortions, costs above the cheapest level of each layer, and the cost of the cheapest assignment."""
     if [len(row) for row in distortions] != [len(row) for row in costs] or not all(len(row) for row in costs):
         raise InputError("program: distortions and costs differ in layers or levels, or a layer has no level")
-    worth = [np.asarray(row, dtype=float) for row in distortions]
-    if not all(np.isfinite(row).all() for row in worth):
+    losses = [np.asarray(row, dtype=float) for row in distortions]
+    if not all(np.isfinite(row).all() for row in losses):
         raise InputError("program: a distortion is no finite number")
     whole = [np.asarray([int(cost) for cost in row], dtype=np.int64) for row in costs]
     least = sum(int(row.min()) for row in whole)
-    return worth, [row - row.min() for row in whole], least
+    return losses, [row - row.min() for row in whole], least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +12,7 @@ from autoreg.space.expression import Expression
 from autoreg.space.layers import LayerInfo, check_cover, check_pattern
 from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range, thaw
 from autoreg.space.parser import parse_node, same
-from autoreg.space.paths import child
+from autoreg.space.paths import child, in_expression
 from autoreg.space.problems import Path, Places, problem, show
 from autoreg.space.rules import Rule
 from autoreg.space.spec import MethodSpec, Param, Registry, Section, label_of
@@ -224,6 +225,8 @@ class Binder:
         for key, inner in spec.params.items():
             items.append((key, self._parameter(inner, given.get(key), inside.down(key))))
         for text, reason in spec.conflicts:
+            # wherever in a recipe this method stands
+            text = re.sub(r"\bthis\.", f"{in_expression(inside.name)}.", text)
             expression = Expression.parse(text, f"the {spec.kind} {spec.name}")
             self.rules.append(Rule(expression, reason or expression.text, (spot.name, name)))
         return Option(name, Group(tuple(items)))

@@ -30,3 +30,17 @@ def child(path: str, part: str) -> str:
     if _PLAIN.fullmatch(part):
         return f"{path}.{part}" if path else part
     return f"{path}[{json.dumps(part, ensure_ascii=False)}]"
+
+
+def in_expression(path: str) -> str:
+    """The path as expressions write it: a part that is no identifier stands in brackets.
+
+    >>> in_expression("sparsity.2:4.schedule.gradual")
+    'sparsity["2:4"].schedule.gradual'
+    """
+
+    def spell(match: re.Match[str]) -> str:
+        part = match.group(1)
+        return f".{part}" if part.isidentifier() else f"[{json.dumps(part, ensure_ascii=False)}]"
+
+    return re.sub(r"\.([^.\[\]]+)", spell, path)

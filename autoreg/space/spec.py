@@ -60,9 +60,12 @@ class MethodSpec:
     """What one method declares.
 
     `hooks` names the places in training where it acts. `conflicts` lists rules as pairs
-    (expression over the whole recipe, reason): a recipe for which the expression holds is refused.
+    (expression over the whole recipe, reason): a recipe for which the expression holds is refused; `this` stands for
+    the method's own place in the recipe.
     `passes` is the number of gradient computations per training step while the method is active,
-    `trains` says whether a quantizer needs epochs of its own.
+    `trains` says whether a quantizer needs epochs of its own. `phrase` says how a report words the method: parts with
+    `{parameter}` filled in (`{parameter:%}` as a percentage); a part is left out when one of its parameters is absent
+    or not mentioned. A method without parts is not mentioned; None is its name with all values.
     """
 
     name: str
@@ -75,6 +78,7 @@ class MethodSpec:
     conflicts: tuple[tuple[str, str], ...] = ()
     passes: int = 1
     trains: bool = False
+    phrase: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from autoreg.costs.levels import Levels
 from autoreg.costs.predict import groups_after, predict
 from autoreg.latency.table.grid import log_spaced
 from autoreg.latency.table.layer_key import LayerKey, kind_of
-from autoreg.methods import create
+from autoreg.methods.bound import bind
 from autoreg.network.geometry import Geometry, channels_of, geometry_of
 from autoreg.network.shapes import LayerProfile, Profile
 from autoreg.network.surgery.factors import full_rank
-from autoreg.plan import method_of
 
 MAX_GROUP_LEVELS = 64  # levels of one channel group that are tabled; what lies between is interpolated
 RANKS_PER_LAYER = 10  # ranks of one layer
@@ -77,26 +76,24 @@ def channel_counts(
 ) -> dict[str, list[int]]:
     """By removable channel group, the numbers of channels that can stay, ascending, all of them included."""
     counts: dict[str, set[int]] = {g.id: {g.size} for g in groups_after(profile, dropped) if g.removable}
-    amounts: dict[str, tuple[Any, list[float]]] = {}
+    amounts: dict[int, tuple[Any, list[float]]] = {}
     whole = False
     for recipe, levels in drawn:
-        name, parameters = method_of(recipe["sparsity"])
-        if name != "channel":
+        if not levels.channels:
             continue
         if tuple(levels.dropped) == tuple(dropped):
             for group, retained in levels.channels.items():
                 counts[group].add(retained)
-        structure = create("structure", name, parameters)
-        uniform = method_of(parameters["allocation"])[0] == "uniform" and not isinstance(structure.amount, Mapping)
-        whole = whole or not uniform
-        key = repr({k: v for k, v in parameters.items() if k in ("round_to", "minimum")})
-        amounts.setdefault(key, (structure, []))[1].extend([structure.amount] if uniform else [])
+        structure: Any = bind(recipe).structure
+        same = structure.allocation.same_for_all and not isinstance(structure.amount, Mapping)
+        whole = whole or not same
+        amounts.setdefault(structure.rounding, (structure, []))[1].extend([structure.amount] if same else [])
     for structure, seen in amounts.values():
         low, high = (0.0, 0.999) if whole or not seen else (min(seen), max(seen))
         tried = [low + (high - low) * step / TRIED_AMOUNTS for step in range(TRIED_AMOUNTS + 1)]
         for one in groups_after(profile, dropped):
             if one.removable:
-                counts[one.id] |= {structure.kept(one.size, amount, one.width) for amount in tried}
+                counts[one.id] |= {structure.retained_channels(one.size, amount, one.width) for amount in tried}
     return {name: sorted(values) for name, values in counts.items()}
 
 

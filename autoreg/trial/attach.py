@@ -2,29 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
-from autoreg.methods import create, from_recipe, registry, spec_of
+from autoreg.methods.bound import BoundQuantization, BoundRecipe, bind
+from autoreg.methods.discovery import registry, spec_of
 from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate
+from autoreg.methods.sections import LAYERS_SECTION
 from autoreg.methods.sparsity.allocations import LayerShape
-from autoreg.methods.sparsity.counts import retained_count
+from autoreg.methods.sparsity.allocations.sensitivity import NO_CURVES
 from autoreg.methods.sparsity.criteria import collect
+from autoreg.methods.sparsity.scheduled_masks import ScheduledMasks
+from autoreg.methods.sparsity.structures.masked import MaskedStructure
+from autoreg.methods.sparsity.structures.structure import Measured, Structure
 from autoreg.methods.state import State
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.profile import shared_weights
-from autoreg.plan import is_quantized, method_of
+from autoreg.network.surgery.factorize import spectrum
+from autoreg.sensitivity.curve import Curve
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
-from autoreg.trial.compress import Masker
+from autoreg.space.spec import Param
 from autoreg.trial.run import Run
 
 Forward = Callable[[nn.Module, Any], Any]
+
+
+def _call(model: nn.Module, batch: Any) -> Any:
+    return model(batch[0] if isinstance(batch, tuple | list) else batch)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Batches on which criteria and ranges of activations are taken, and how the model is called with them.
+
+    Attributes:
+        batches: representative ones, as many as are needed.
+        forward: `forward(model, batch)` gives the output; by default the model is called with the batch, or with its
+            first element where it is a tuple.
+        loss: `loss(output, batch)`, for criteria that look at gradients.
+    """
+
+    batches: Sequence[Any] = ()
+    forward: Forward = _call
+    loss: Callable[[Any, Any], Tensor] | None = None
+
+    def scores(self, model: nn.Module, criterion: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        """Scores of all weights by a criterion, by layer.
+
+        Raises:
+            InputError: the criterion looks at data, and there is none.
+        """
+        stats: Mapping[str, Any] = {}
+        if criterion.needs:
+            self.require(f"criterion {spec_of(criterion).name}")
+            stats = collect(model, self.batches, self.forward, self.loss, criterion.needs)
+        return {
+            name: criterion.score(weight_of(module).detach(), stats.get(name), generator)
+            for name, module in weighted_layers(model)
+        }
+
+    def require(self, what: str) -> None:
+        """Refuse where there is nothing to calibrate on.
+
+        Raises:
+            InputError: then.
+        """
+        if not self.batches:
+            raise InputError(f"attach: {what} looks at data; give calibration=[batch, ...]")
 
 
 def attach(
@@ -34,9 +84,7 @@ def attach(
     *,
     epochs: int,
     steps_per_epoch: int,
-    calibration: Iterable[Any] = (),
-    forward: Forward | None = None,
-    loss: Callable[[Any, Any], Tensor] | None = None,
+    calibration: Iterable[Any] | Calibration = (),
     seed: int = 0,
 ) -> Run:
     """Put the methods of a recipe to work in a loop of one's own.
@@ -59,9 +107,8 @@ def attach(
                 run.step(closure)
         model = run.finish()
 
-    Regularizer, noise and reparametrization act throughout; masks (structures `weight`, `2:4`, `4:8`) follow their
-    schedule over the whole loop; a quantizer that learns is attached at once, another when the loop is finished.
-    Learning rate and epochs stay those of the loop: the section `training` is not read.
+    Regularizer, noise and reparametrization act throughout; masks follow their schedule over the whole loop; a
+    quantizer that learns is attached at once, another at the end. The section `training` is not read.
 
     Args:
         model: is changed in place.
@@ -69,156 +116,143 @@ def attach(
         recipe: a recipe (what it does not say takes its default), or the path of a recipe file.
         epochs: epochs of the loop, at least 1.
         steps_per_epoch: optimizer steps in an epoch, at least 1.
-        calibration: batches on which criteria and ranges of activations are taken, where the recipe needs them.
-        forward: `forward(model, batch)` gives the output for a calibration batch; by default the model is called
-            with the batch, or with its first element where it is a tuple.
-        loss: `loss(output, batch)`, for criteria that look at gradients.
+        calibration: batches on which criteria and ranges of activations are taken, where the recipe needs them; a
+            `Calibration` says how the model is called with them.
         seed: of what the methods draw.
 
     Raises:
-        InputError: the recipe is wrong, or asks for what a loop that keeps its optimizer cannot do (channels and
-            blocks are removed for real: use a task for these), or needs calibration batches that were not given.
+        InputError: the recipe is wrong, changes shapes, or needs calibration batches that were not given.
     """
-    if epochs < 1 or steps_per_epoch < 1:
+    if min(epochs, steps_per_epoch) < 1:
         raise InputError(f"attach: epochs and steps_per_epoch are {epochs} and {steps_per_epoch}; allowed: at least 1")
     layers = [LayerInfo(name, type(module).__name__) for name, module in weighted_layers(model)]
     content = load_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
-    config = complete_recipe(content, registry(), layers)
-    _refuse(config)
-    found = _working(model, config, layers, _Calibration(list(calibration), forward or _call, loss), seed)
+    bound = bind(complete_recipe(content, registry(), layers))
+    _refuse(bound)
+    calibrated = calibration if isinstance(calibration, Calibration) else Calibration(tuple(calibration))
+    found = _at_work(model, bound, layers, calibrated, seed)
     before = {id(p) for p in model.parameters()}
     generator = torch.Generator().manual_seed(seed)
     run = Run(model, optimizer, found, epochs=epochs, steps_per_epoch=steps_per_epoch, generator=generator)
-    added = [p for p in model.parameters() if id(p) not in before]
-    if added:
+    if added := [p for p in model.parameters() if id(p) not in before]:
         optimizer.add_param_group({"params": added, "weight_decay": 0.0})
     return run
 
 
-def _refuse(config: Mapping[str, Any]) -> None:
-    for place, value in (("sparsity", config["sparsity"]), ("layers.drop", config["layers"]["drop"])):
-        name = method_of(value)[0]
-        if name in ("channel", "low_rank") or (place == "layers.drop" and name != "none"):
+def _refuse(recipe: BoundRecipe) -> None:
+    """Refuse what a loop that keeps its optimizer cannot do."""
+    reshaping = recipe.structure is not None and recipe.structure.changes_shape
+    for place, method in (("sparsity", recipe.structure if reshaping else None), ("layers.drop", recipe.drop)):
+        if method is not None:
             raise InputError(
-                f"attach: {place}: {name} changes the shape of the network, which an optimizer that exists does not "
-                "survive; use a task and `autoreg apply`, or a structure that keeps masks (weight, 2:4, 4:8)"
+                f"attach: {place}: {spec_of(method).name} changes the shape of the network, which an optimizer that "
+                "exists does not survive; use a task and `autoreg apply`, or a structure that keeps masks"
             )
-    reparam = method_of(config["reparam"])[0]
-    if reparam != "none" and (config["sparsity"] != "none" or is_quantized(config)):
+    if recipe.reparam is not None and (recipe.structure is not None or recipe.quantization.rounds):
         raise InputError(
-            f"attach: reparam: {reparam} is baked before anything is sparsified or quantized, which one loop cannot "
-            "do; train with it first, then attach a recipe without it"
+            f"attach: reparam: {spec_of(recipe.reparam).name} is baked before anything is sparsified or quantized, "
+            "which one loop cannot do; train with it first, then attach a recipe without it"
         )
-    divides = method_of(config["quantization"]["weights"]["allocation"])[0]
-    if divides != "uniform":
+    allocation = recipe.quantization.allocation
+    if allocation.needs or not hasattr(allocation, "bits"):
         raise InputError(
-            f"attach: quantization.weights.allocation: {divides} looks at a trained network; say what each layer gets "
-            "with bits: {per_layer: ...}"
+            f"attach: quantization.weights.allocation: {spec_of(allocation).name} looks at a trained network; say what "
+            "each layer gets with bits: {per_layer: ...}"
         )
-    if method_of(config["layers"]["train"])[0] != "all":
-        raise InputError("attach: layers.train: choose the trained parameters when the optimizer is made; use all here")
+    everything = LAYERS_SECTION.items["train"]
+    if isinstance(everything, Param) and spec_of(recipe.train).name != everything.default:
+        raise InputError(
+            "attach: layers.train: choose the trained parameters when the optimizer is made; "
+            f"use {everything.default} here"
+        )
 
 
-def _working(
-    model: nn.Module, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration, seed: int
+def _at_work(
+    model: nn.Module, recipe: BoundRecipe, layers: list[LayerInfo], calibration: Calibration, seed: int
 ) -> list[Any]:
     """What a recipe puts to work, in the order in which it acts."""
-    methods = [create(kind, *method_of(config[kind])) for kind in ("reparam", "noise", "regularizer")]
-    found = [method for method in methods if method is not None]
-    if config["sparsity"] != "none":
-        found.append(_masker(model, config, layers, tools, seed))
-    if is_quantized(config):
-        found.append(_Quantizing(config, layers, tools, shared_weights(model)))
+    found = list(recipe.in_training)
+    shared = shared_weights(model)  # a weight that another module holds too stays as it is
+    if recipe.structure is not None:
+        found += _masks(model, recipe.structure, shared, calibration, seed)
+    if recipe.quantization.rounds:
+        found.append(_Quantizing(recipe.quantization, layers, calibration, shared))
     return found
 
 
-def _call(model: nn.Module, batch: Any) -> Any:
-    return model(batch[0] if isinstance(batch, tuple | list) else batch)
+class _OwnReference:
+    """The user's model in place of a dense reference: it is scored as it stands when the loop begins."""
+
+    def __init__(self, model: nn.Module, score: Callable[[nn.Module], Mapping[str, Tensor]]) -> None:
+        self._model, self._score = model, score
+
+    def scores(self, criterion: Any) -> Mapping[str, Tensor]:
+        return self._score(self._model)
+
+    def spectra(self, names: Sequence[str]) -> Mapping[str, Tensor]:
+        return {name: spectrum(weight_of(self._model.get_submodule(name))) for name in names}
+
+    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> Mapping[str, Curve]:
+        raise InputError(NO_CURVES)
 
 
-class _Calibration:
-    """Calibration batches and how the model is called with them."""
-
-    def __init__(self, batches: list[Any], forward: Forward, loss: Callable[[Any, Any], Tensor] | None) -> None:
-        self.batches, self.forward, self.loss = batches, forward, loss
-
-    def scores(self, model: nn.Module, criterion: Any, generator: torch.Generator) -> dict[str, Tensor]:
-        """Scores of all weights, by layer."""
-        stats: Mapping[str, Any] = {}
-        if criterion.needs:
-            self.require(f"criterion {criterion.spec.name}")
-            stats = collect(model, self.batches, self.forward, self.loss, criterion.needs)
-        return {
-            name: criterion.score(weight_of(module).detach(), stats.get(name), generator)
-            for name, module in weighted_layers(model)
-        }
-
-    def require(self, what: str) -> None:
-        """Refuse when there is nothing to calibrate on."""
-        if not self.batches:
-            raise InputError(f"attach: {what} looks at data; give calibration=[batch, ...]")
-
-
-def _masker(
-    model: nn.Module, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration, seed: int
-) -> Masker:
-    structure = create("structure", *method_of(config["sparsity"]))
+def _masks(
+    model: nn.Module, structure: Structure, shared: Collection[str], calibration: Calibration, seed: int
+) -> tuple[Any, ...]:
+    """The masks of a structure, at levels that are resolved on the model as it stands."""
+    assert isinstance(structure, MaskedStructure)
     generator = torch.Generator().manual_seed(seed)
 
     def score(now: nn.Module) -> Mapping[str, Tensor]:
-        return tools.scores(now, structure.criterion, generator)
+        return calibration.scores(now, structure.criterion, generator)
 
-    shared = shared_weights(model)  # a weight that another module holds too stays as it is
-    layers = [layer for layer in layers if layer.name not in shared]
-    sizes = {name: tuple(weight_of(module).shape) for name, module in weighted_layers(model) if name not in shared}
-    if not hasattr(structure, "amount"):
-        kept = {name: count for name, shape in sizes.items() if (count := structure.kept(shape)) is not None}
-    else:
-        shapes = [LayerShape(name, shape) for name, shape in sizes.items()]
-        scores = score(model) if structure.allocation.needs_weights else None
-        amount = structure.amount
-        amounts = structure.allocation.levels(
-            shapes, layer_values(amount, layers) if isinstance(amount, Mapping) else amount, scores
-        )
-        kept = {shape.name: retained_count(shape.numel, amounts[shape.name]) for shape in shapes}
-    return Masker(config, Levels(retained=kept), score)
+    shapes = [
+        LayerShape(name, tuple(weight_of(module).shape), type=type(module).__name__)
+        for name, module in weighted_layers(model)
+        if name not in shared
+    ]
+    retained = structure.retained(shapes, _OwnReference(model, score))
+    return (ScheduledMasks(structure, retained, score),)
 
 
 class _Quantizing:
-    """Attaches quantizers: learned ones when the loop begins, others when it ends."""
+    """Attaches quantizers: those that train when the loop begins, others when it ends."""
 
     def __init__(
-        self, config: Mapping[str, Any], layers: list[LayerInfo], tools: _Calibration, shared: Collection[str]
+        self,
+        quantization: BoundQuantization,
+        layers: list[LayerInfo],
+        calibration: Calibration,
+        shared: Collection[str],
     ) -> None:
-        part = config["quantization"]
-        self.settings = Quantization(
-            _below_32(part["weights"]["bits"], layers, shared),
-            _below_32(part["activations"]["bits"], layers, shared),
-            granularity=part["weights"]["granularity"],
-            symmetric=part["weights"]["symmetric"],
-            act_symmetric=part["activations"]["symmetric"],
-            quantizer=from_recipe("quantizer", part["quantizer"]),
+        self._settings = Quantization(
+            _below_32(quantization.weight_bits, layers, shared),
+            _below_32(quantization.activation_bits, layers, shared),
+            granularity=quantization.granularity,
+            symmetric=quantization.symmetric,
+            act_symmetric=quantization.act_symmetric,
+            quantizer=quantization.quantizer,
         )
-        self.trains = spec_of(self.settings.quantizer).trains
-        self.tools = tools
-        if self.settings.activation_bits:
-            tools.require("quantization of activations")
+        self._trains = spec_of(quantization.quantizer).trains
+        self._calibration = calibration
+        if self._settings.activation_bits:
+            calibration.require("quantization of activations")
 
     def _attach(self, model: nn.Module) -> None:
-        attach_quantizers(model, self.settings)
-        if self.settings.activation_bits:
+        attach_quantizers(model, self._settings)
+        if self._settings.activation_bits:
             training = model.training
-            calibrate(model.eval(), self.tools.batches, self.tools.forward)
+            calibrate(model.eval(), self._calibration.batches, self._calibration.forward)
             model.train(training)
 
     def prepare(self, state: State) -> None:
         """Attach quantizers that train, after the masks."""
-        if self.trains:
+        if self._trains:
             self._attach(state.model)
 
     def finish(self, state: State) -> None:
         """Attach the others to what was trained."""
-        if not self.trains:
+        if not self._trains:
             self._attach(state.model)
 
 

@@ -15,7 +15,8 @@ from torch import nn
 from autoreg.artifacts.verify import record
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
-from autoreg.plan import Phase, compile_plan, content_hash, method_of, rung_epochs, total_epochs
+from autoreg.methods.bound import BoundRecipe, bind
+from autoreg.plan import Phase, compile_plan, content_hash, rung_epochs, total_epochs
 from autoreg.trial.compression_phases import compressed_copy, quantize_phase, sparsify_phase
 from autoreg.trial.context import PhaseContext, Work
 from autoreg.trial.loop import evaluate, phase_seed
@@ -84,7 +85,8 @@ class Chain:
         on_rung: OnRung | None = None,
     ) -> None:
         self.setup, self.config, self.on_rung = setup, config, on_rung
-        self.levels = resolve(config, setup, reference)
+        recipe = bind(config)
+        self.levels = resolve(recipe, setup, reference)
         self.phases = compile_plan(
             config,
             setup.registry,
@@ -92,12 +94,12 @@ class Chain:
             seed=seed,
             fold=fold,
             dense=setup.dense,
-            resolved=_resolved(config, self.levels),
+            resolved=_resolved(recipe, self.levels),
             given=setup.given_digest,
         )
         self.finished = 0
         work = Work(epochs_requested=total_epochs(self.phases))
-        self.context = PhaseContext(setup, config, self.levels, seed, fold, work)
+        self.context = PhaseContext(setup, recipe, self.levels, seed, fold, work)
         self.store = PhaseStore(setup)
 
     def run(self) -> ChainResult:
@@ -234,9 +236,9 @@ class Chain:
         return first
 
 
-def _resolved(config: Mapping[str, Any], levels: Levels) -> dict[str, Any]:
+def _resolved(recipe: BoundRecipe, levels: Levels) -> dict[str, Any]:
     """The levels that phases are keyed by, beside what the recipe says: those that rules were resolved to."""
     names = ["dropped", "channels", "ranks", "retained"]
-    if method_of(config["quantization"]["weights"]["allocation"])[0] != "uniform":
+    if recipe.quantization.allocation.needs:
         names.append("weight_bits")
     return {name: levels.to_dict()[name] for name in names}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from autoreg.methods import create
-from autoreg.plan import Phase, method_of
-from autoreg.trial.compress import Masker, drop, factor, quantize, remove_to
+from autoreg.methods.sparsity.structures.structure import Structure, Target
+from autoreg.plan import Phase
+from autoreg.trial.compress import drop, quantize
 from autoreg.trial.context import PhaseContext
 from autoreg.trial.model_state import ModelState
 from autoreg.trial.reference import score_weights
@@ -29,12 +28,11 @@ def sparsify_phase(context: PhaseContext, phase: Phase, state: ModelState, gener
         with context.setup.lock.shared():
             return sparsify_at_once(context, state, generator)
     with context.setup.lock.shared():
-        state = factor(drop(state, context.levels, context.setup), context.levels)
-    if context.levels.channels:
-        return _remove_while_training(context, phase, state, generator)
-    extra: tuple[Any, ...] = ()
-    if context.levels.retained:
-        extra = (Masker(context.config, context.levels, _scorer(context, generator)),)
+        state = drop(state, context.levels, context.setup)
+    structure = context.recipe.structure
+    if structure is not None and structure.changes_shape:
+        return _reshape_while_training(context, structure, phase, state, generator)
+    extra = () if structure is None else structure.hooks(_target(context, structure, generator))
     run = make_run(context, phase.settings, state, epochs, generator, rate=FINETUNE_RATE, extra=extra)
     losses = train_epochs(context, run, phase, range(epochs))
     return state.with_model(run.finish(), curve=(*state.curve, *losses))
@@ -46,7 +44,7 @@ def quantize_phase(context: PhaseContext, phase: Phase, state: ModelState, gener
     with context.setup.lock.shared():
         if epochs == 0:
             return quantize_at_once(context, state)
-        state = _quantized(context, state, learned=True)
+        state = _quantized(context, state, trained=True)
     run = make_run(context, phase.settings, state, epochs, generator, rate=QAT_RATE)
     losses = train_epochs(context, run, phase, range(epochs))
     return state.with_model(run.finish(), curve=(*state.curve, *losses))
@@ -60,23 +58,16 @@ def compressed_copy(context: PhaseContext, state: ModelState, generator: torch.G
 
 def sparsify_at_once(context: PhaseContext, state: ModelState, generator: torch.Generator) -> ModelState:
     """Bring a network to its levels of structure in one step; it is changed in place."""
-    levels = context.levels
-    state = factor(drop(state, levels, context.setup), levels)
-    if levels.channels:
-        seed = generator.initial_seed()
-        state = remove_to(state, context.config, levels, context.setup, context.fold, 1.0, seed)
-    if levels.retained:
-        masker = Masker(context.config, levels, _scorer(context, generator))
-        masker.attach(state.model)
-        masker.update(state.model, 1.0)
-    return state
+    state = drop(state, context.levels, context.setup)
+    structure = context.recipe.structure
+    return state if structure is None else structure.apply(state, _target(context, structure, generator))
 
 
 def quantize_at_once(context: PhaseContext, state: ModelState) -> ModelState:
     """Quantize a network without training; ranges are calibrated on it as it will be scored: re-normalized first."""
     if not _is_quantized(context):
         return state
-    return _quantized(context, state.with_model(context.normalized(state.model)), learned=False)
+    return _quantized(context, state.with_model(context.normalized(state.model)), trained=False)
 
 
 def _is_quantized(context: PhaseContext) -> bool:
@@ -84,45 +75,42 @@ def _is_quantized(context: PhaseContext) -> bool:
     return any(bits < 32 for bits in (*levels.weight_bits.values(), *levels.activation_bits.values()))
 
 
-def _quantized(context: PhaseContext, state: ModelState, *, learned: bool) -> ModelState:
+def _quantized(context: PhaseContext, state: ModelState, *, trained: bool) -> ModelState:
     if not _is_quantized(context):
         return state
-    return quantize(state, context.config, context.levels, context.setup, context.fold, learned=learned)
+    return quantize(state, context.recipe.quantization, context.levels, context.setup, context.fold, trained=trained)
 
 
-def _scorer(context: PhaseContext, generator: torch.Generator) -> Callable[[nn.Module], Mapping[str, torch.Tensor]]:
-    """What scores the weights of a model by the recipe's criterion."""
-    _, parameters = method_of(context.config["sparsity"])
-    criterion = method_of(parameters["criterion"])
-    seed = generator.initial_seed()
+def _target(context: PhaseContext, structure: Structure, generator: torch.Generator) -> Target:
+    """Where a structure brings a network, and what scores its weights on the way."""
+    setup, seed = context.setup, generator.initial_seed()
 
     def score(model: nn.Module) -> Mapping[str, torch.Tensor]:
         training = model.training
-        scores = score_weights(model, context.setup, *criterion, seed=seed, fold=context.fold)
+        scores = score_weights(model, setup, structure.criterion, seed=seed, fold=context.fold)
         model.train(training)
         return scores
 
-    return score
+    return Target(context.levels, setup.profile, setup.example_input, score)
 
 
-def _remove_while_training(
-    context: PhaseContext, phase: Phase, state: ModelState, generator: torch.Generator
+def _reshape_while_training(
+    context: PhaseContext, structure: Structure, phase: Phase, state: ModelState, generator: torch.Generator
 ) -> ModelState:
-    """Remove channels between epochs, as far as the schedule says; each removal starts a fresh optimizer."""
-    schedule = create("structure", *method_of(context.config["sparsity"])).schedule
-    epochs, seed = int(phase.settings["epochs"]), generator.initial_seed()
+    """Remove or replace layers between epochs, as far as the schedule says; each change starts a fresh optimizer."""
+    epochs, target = int(phase.settings["epochs"]), _target(context, structure, generator)
     losses: list[float] = []
     run: Run | None = None
     for epoch in range(epochs):
-        fraction = 1.0 if epoch == epochs - 1 else schedule.fraction(epoch / epochs)
-        before = state.removed
+        fraction = 1.0 if epoch == epochs - 1 else structure.fraction(epoch / epochs)
         with context.setup.lock.shared():
-            state = remove_to(state, context.config, context.levels, context.setup, context.fold, fraction, seed)
-        if run is None or state.removed != before:
+            reshaped = structure.apply(state, target, fraction)
+        if run is None or reshaped is not state:
             if run is not None:
                 run.finish()
-            run = make_run(context, phase.settings, state, epochs, generator, rate=FINETUNE_RATE)
+            run = make_run(context, phase.settings, reshaped, epochs, generator, rate=FINETUNE_RATE)
             run.state.step = epoch * run.state.steps_per_epoch
+        state = reshaped
         losses += train_epochs(context, run, phase, range(epoch, epoch + 1))
     if run is not None:
         run.finish()

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoreg.costs.levels import Levels
+from autoreg.methods.bound import BoundRecipe
 from autoreg.tasks.splits import seed_loaders
 from autoreg.trial.loop import phase_seed, re_estimate, seeded
 from autoreg.trial.setup import Setup
@@ -47,7 +48,7 @@ class PhaseContext:
 
     Attributes:
         setup: task, store, device.
-        config: the complete recipe.
+        recipe: the complete recipe, bound to its methods.
         levels: its explicit level of every layer.
         seed: the replicate's seed.
         fold: the fold that is trained and scored.
@@ -55,7 +56,7 @@ class PhaseContext:
     """
 
     setup: Setup
-    config: Mapping[str, Any]
+    recipe: BoundRecipe
     levels: Levels
     seed: int
     fold: str

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods import create
+from autoreg.methods.discovery import spec_of
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
+from autoreg.methods.sparsity.structures.structure import Measured
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.surgery.factorize import spectrum
-from autoreg.plan import method_of
 from autoreg.sensitivity.curve import Curve
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward, phase_seed
 from autoreg.trial.sensitivity import guessed_curves, measured_curves
 from autoreg.trial.setup import Setup
 
-CurveRequest = tuple[str, Mapping[str, Any], tuple[str, ...]]
+CurveRequest = tuple[Measured, tuple[str, ...]]
 """Arguments of `Reference.curves`."""
 
 
@@ -50,11 +50,11 @@ class Reference:
             self._model = self._train()
         return self._model
 
-    def scores(self, criterion: tuple[str, Mapping[str, Any]]) -> dict[str, Tensor]:
+    def scores(self, criterion: Any) -> dict[str, Tensor]:
         """Scores of every weight of the reference by a criterion, by layer; shaped like the weights."""
         key = repr(criterion)
         if key not in self._scores:
-            self._scores[key] = score_weights(self.model, self._setup, *criterion, seed=0)
+            self._scores[key] = score_weights(self.model, self._setup, criterion, seed=0)
         return self._scores[key]
 
     def spectra(self, names: Sequence[str]) -> dict[str, Tensor]:
@@ -64,23 +64,20 @@ class Reference:
                 self._spectra[name] = spectrum(weight_of(self.model.get_submodule(name)))
         return {name: self._spectra[name] for name in names}
 
-    def curves(self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
-        """Distortion of the outputs by layer (`weight`, `bits`), or by group when `dropped` is gone (`channel`).
+    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
+        """Distortion of the outputs by layer, or by channel group when the blocks `dropped` are gone.
 
         Measured when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
         """
-        key, asked = _curve_request(subject, parameters, dropped)
+        key = repr((subject.measured, dropped))
         if key not in self._curves:
-            self._curves[key] = self._compute_curves(*asked)
+            self._curves[key] = self._compute_curves(subject, dropped)
         return self._curves[key]
 
-    def _compute_curves(
-        self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]
-    ) -> dict[str, Curve]:
-        setup = self._setup
-        scores = self.scores(method_of(parameters.get("criterion", "magnitude")))
+    def _compute_curves(self, subject: Measured, dropped: tuple[str, ...]) -> dict[str, Curve]:
+        setup, scores = self._setup, self.scores(subject.criterion)
         batches = calibration_batches(setup, setup.task.folds[0])
-        found, spent = measured_curves(self.model, setup, batches, (subject, parameters), scores, dropped)
+        found, spent = measured_curves(self.model, setup, batches, subject, scores, dropped)
         self.spent = {name: self.spent[name] + value for name, value in spent.items()}
         return found
 
@@ -99,31 +96,17 @@ class Reference:
 class UntrainedReference(Reference):
     """A reference for checks before anything trains: levels that could be, at no cost.
 
-    Its network is untrained and curves are guessed from weights; `requested` holds which curves were wanted: a study
-    measures them before its trials begin.
+    Its network is untrained and curves are guessed from weights; `requested` holds what curves it was asked for, which
+    a study measures before its trials begin.
     """
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup, lambda: setup.fresh_model(0))
         self.requested: list[CurveRequest] = []
 
-    def _compute_curves(
-        self, subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]
-    ) -> dict[str, Curve]:
-        self.requested.append((subject, parameters, dropped))
-        scores = self.scores(method_of(parameters.get("criterion", "magnitude")))
-        return guessed_curves(self._setup, (subject, parameters), scores, dropped)
-
-
-CURVE_PARAMETERS = ("criterion", "round_to", "granularity", "symmetric")
-"""Parameters that curves depend on: amount, allocation and schedule change nothing."""
-
-
-def _curve_request(subject: str, parameters: Mapping[str, Any], dropped: tuple[str, ...]) -> tuple[str, CurveRequest]:
-    """A key of what curves depend on, and the arguments that measure them."""
-    known = {name: value for name, value in parameters.items() if name in CURVE_PARAMETERS}
-    asked = (subject, known, dropped if subject == "channel" else ())
-    return repr(asked), asked
+    def _compute_curves(self, subject: Measured, dropped: tuple[str, ...]) -> dict[str, Curve]:
+        self.requested.append((subject, dropped))
+        return guessed_curves(self._setup, subject, self.scores(subject.criterion), dropped)
 
 
 def calibration_batches(setup: Setup, fold: str) -> list[Any]:
@@ -132,7 +115,7 @@ def calibration_batches(setup: Setup, fold: str) -> list[Any]:
 
 
 def score_weights(
-    model: nn.Module, setup: Setup, name: str, parameters: Mapping[str, Any], *, seed: int, fold: str | None = None
+    model: nn.Module, setup: Setup, criterion: Any, *, seed: int, fold: str | None = None
 ) -> dict[str, Tensor]:
     """Score the weights of a model by a criterion on the calibration split.
 
@@ -140,13 +123,12 @@ def score_weights(
         By layer name, a tensor shaped like the layer's weight; what is small can go.
     """
     task = setup.task
-    criterion = create("criterion", name, parameters)
     stats: Mapping[str, Any] = {}
     if criterion.needs:
         batches = calibration_batches(setup, fold or task.folds[0])
         model.eval()
         stats = collect(model, batches, lambda m, b: forward(m, task, b), task.loss, criterion.needs)
-    generator = torch.Generator().manual_seed(phase_seed(seed, "score", name))
+    generator = torch.Generator().manual_seed(phase_seed(seed, "score", spec_of(criterion).name))
     return {
         layer: criterion.score(weight_of(module).detach(), stats.get(layer), generator)
         for layer, module in weighted_layers(model)

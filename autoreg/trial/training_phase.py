@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from autoreg.methods import create
+from autoreg.methods import from_recipe
 from autoreg.methods.layers.selectors import select_parameters
-from autoreg.plan import Phase, method_of, share_of
+from autoreg.plan import Phase, share_of
 from autoreg.tasks.splits import seed_loaders
 from autoreg.tasks.subset import EASY_FRACTION
 from autoreg.trial.context import PhaseContext
@@ -52,14 +52,11 @@ class TrainPhase:
 
 def select_trained(context: PhaseContext, settings: Mapping[str, Any], state: ModelState) -> ModelState:
     """Choose the parameters that a phase trains, and freeze the others."""
-    name, parameters = method_of(settings["train"])
-    if name == "all":
-        freeze_except(state.model, None)
-        return state
-    selector, task = create("train", name, parameters), context.setup.task
-    batches = calibration_batches(context.setup, context.fold)
+    selector, task = from_recipe("train", settings["train"]), context.setup.task
+    batches = calibration_batches(context.setup, context.fold) if selector.needs else []
     names = select_parameters(selector, state.model, batches, lambda m, b: forward(m, task, b), task.loss)
-    trained = tuple(sorted(names))
+    everything = names == {name for name, _ in state.model.named_parameters()}
+    trained = None if everything else tuple(sorted(names))
     freeze_except(state.model, trained)
     return state.with_model(state.model, trained=trained)
 
@@ -86,7 +83,8 @@ def make_run(
         extra: further objects with hooks, after the recipe's own.
     """
     kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
-    methods = [create(kind, *method_of(settings[kind])) for kind in kinds if settings[kind] != "none"]
+    bound = [from_recipe(kind, settings[kind]) for kind in kinds]  # a pretrained network's training has its own
+    methods = [method for method in bound if method is not None]
     share = share_of(settings)
     whole = share == 1
     steps = steps_in(context.loaders["train"]) if whole else context.setup.subsets(context.fold).steps(share)

@@ -29,7 +29,6 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from autoreg.costs.predict import predict  # noqa: E402
 from autoreg.errors import InputError  # noqa: E402
 from autoreg.files import write_whole  # noqa: E402
-from autoreg.plan import method_of  # noqa: E402
 from autoreg.space.recipe import canonical_json  # noqa: E402
 from autoreg.trial.objective import TaskObjective  # noqa: E402
 from autoreg.trial.resolve import resolve  # noqa: E402
@@ -81,7 +80,7 @@ class Column:
         for row, (recipe, prefix) in enumerate(zip(self.recipes, self.prefixes, strict=True)):
             levels = resolve(recipe, self.setup, self.reference)
             found.append(cost_metrics(predict(self.setup.profile, levels)))
-            slots = method_of(recipe["sparsity"])[1]
+            slots = {} if recipe["sparsity"] == "none" else next(iter(recipe["sparsity"].values()))
             phases = [[phase.name, phase.epochs] for phase in self.chain(recipe).phases]
             key = canonical_json([prefix, phases, levels.to_dict(), slots.get("criterion"), slots.get("schedule")])
             if key in seen:

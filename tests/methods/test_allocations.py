@@ -166,7 +166,7 @@ def test_rules_refuse_amounts_per_layer_and_name_the_one_that_takes_them(name: s
 @pytest.mark.parametrize("name", ["global", "lamp"])
 def test_rules_that_need_scores_say_so(name: str) -> None:
     rule = create("allocation", name)
-    assert rule.needs_weights
+    assert rule.needs
     with pytest.raises(InputError, match="needs the scores of a reference"):
         rule.levels(LAYERS, 0.5)
     with pytest.raises(InputError, match="no scores for conv, head"):

@@ -16,6 +16,7 @@ from autoreg.methods import (
     integer,
     log,
     method,
+    method_class,
     registry,
     slot,
     spec_of,
@@ -57,6 +58,11 @@ def test_declared_class_knows_its_parameters_hooks_and_summary() -> None:
     assert spec.hooks == ("loss", "finish")
     assert spec.summary == "First sentence, on two lines."
     assert (spec.catalogue, spec.conflicts, spec.passes, spec.trains) == ((7,), (("a == 1", "why"),), 2, False)
+
+
+def test_only_parameters_are_fields_whatever_a_base_declares_for_the_class() -> None:
+    for name, spec in registry().methods["structure"].items():
+        assert [field.name for field in dataclasses.fields(method_class("structure", name))] == list(spec.params)
 
 
 def test_instance_takes_defaults_and_is_frozen() -> None:

@@ -94,7 +94,7 @@ def test_selectors_without_need_of_data_never_call_the_model() -> None:
 
     for name in ("all", "last", "norm_only"):
         selector = create("train", name)
-        assert not selector.needs_gradients
+        assert not selector.needs
         assert select_parameters(selector, tiny_model(), tiny_batches(), never, cross_entropy)
 
 
@@ -151,8 +151,8 @@ def test_droppers_by_hand() -> None:
     assert angular.select(blocks, {"a": 0.2, "b": 0.1, "c": 0.4, "d": 0.1}) == ("b", "d")
     one = create("drop", "angular", {"count": 1})
     assert one.select(blocks, dict.fromkeys(blocks, 0.1)) == ("d",)  # equal: the deeper
-    assert not create("drop", "last").needs_distances
-    assert angular.needs_distances
+    assert not create("drop", "last").needs
+    assert angular.needs
 
 
 def test_more_blocks_than_there_are_cannot_be_dropped() -> None:

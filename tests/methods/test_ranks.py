@@ -25,7 +25,7 @@ def test_a_budget_by_hand() -> None:
     """Half of 16·72 = 1152 weights is 576, and one rank costs 16 + 72 = 88 of them: 6 ranks are 528."""
     layers = [LayerShape("conv", (16, 8, 3, 3)), LayerShape("head", (10, 16))]
     rule = create("rank", "budget", {"amount": 0.5})
-    assert not rule.needs_weights
+    assert not rule.needs
     assert rule.ranks(layers) == {"conv": 6, "head": 3}  # 80 weights, 26 a rank
     assert budget_rank((10, 16), 0.99) == 1
 
@@ -121,7 +121,7 @@ def test_greedy_finds_the_best_product_of_energies_where_steps_have_one_size() -
 @pytest.mark.parametrize("name", ["energy", "greedy"])
 def test_rules_that_look_at_weights_need_them(name: str) -> None:
     rule = create("rank", name)
-    assert rule.needs_weights
+    assert rule.needs
     with pytest.raises(InputError, match=f"rank '{name}' needs the singular values of a reference"):
         rule.ranks([LayerShape("a", (2, 2))])
     with pytest.raises(InputError, match=f"rank '{name}': no singular values for a"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from autoreg.errors import InputError
 from autoreg.methods import create
+from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.structures import group_scores, nm_mask, top_mask
 from autoreg.methods.sparsity.structures.picking import partial_mask
 
@@ -78,11 +79,11 @@ def test_nm_refuses_what_is_not_divisible(shape: tuple[int, ...]) -> None:
         nm_mask(torch.zeros(shape), 2, 4)
 
 
-def test_layers_that_stay_dense_under_a_pattern_are_listed() -> None:
+def test_layers_whose_rows_no_pattern_divides_stay_dense() -> None:
     shapes = {"stem": (16, 1, 3, 3), "conv": (16, 16, 3, 3), "half": (4, 4), "head": (10, 32)}
-    assert create("structure", "2:4").dense(shapes) == ["stem"]
-    assert create("structure", "4:8").dense(shapes) == ["stem", "half"]
-    assert create("structure", "2:4").kept((10, 32)) == 160
+    layers = [LayerShape(name, shape) for name, shape in shapes.items()]
+    assert create("structure", "2:4").retained(layers) == {"conv": 16 * 16 * 9 // 2, "half": 8, "head": 160}
+    assert create("structure", "4:8").retained(layers) == {"conv": 16 * 16 * 9 // 2, "head": 160}
 
 
 def test_partial_masks_grow_from_the_final_one_by_score() -> None:
@@ -147,4 +148,4 @@ def test_group_scores_refuse_what_does_not_fit() -> None:
 
 
 def test_channel_keeps_multiples() -> None:
-    assert create("structure", "channel", {"round_to": 8}).kept(64, 0.4) == 40
+    assert create("structure", "channel", {"round_to": 8}).retained_channels(64, 0.4) == 40

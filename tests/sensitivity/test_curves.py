@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import InputError
-from autoreg.sensitivity.curves import WORST, Dense, Distortion, curves, weights_set
+from autoreg.sensitivity.curves import NOT_FINITE, Dense, Distortion, curves, weights_set
 
 
 def network() -> nn.Module:
@@ -97,7 +97,7 @@ def test_what_is_not_finite_is_as_bad_as_can_be_and_refused_of_the_dense_network
     model = network()
     dense = Dense(model, batches(), outputs)
     with scaled(model, name="0", factor=math.nan):
-        assert dense.distortion(model) == Distortion(WORST, WORST)
+        assert dense.distortion(model) == Distortion(NOT_FINITE, NOT_FINITE)
         with pytest.raises(InputError, match="are not finite"):
             Dense(model, batches(), outputs)
     with pytest.raises(InputError, match="no calibration batch"):

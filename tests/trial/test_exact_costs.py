@@ -13,8 +13,8 @@ import torch
 from autoreg.artifacts.deployable import deployable
 from autoreg.costs.predict import predict
 from autoreg.methods import registry
+from autoreg.methods.bound import bind
 from autoreg.methods.sparsity.masks import masks
-from autoreg.plan import method_of
 from autoreg.space import Space
 from autoreg.study.shipped import shipped
 from autoreg.tasks import Task, load_task
@@ -74,7 +74,7 @@ def test_random_recipes_cost_to_the_integer_what_was_predicted(
     structures: set[str] = set()
     for seed in range(RECIPES):
         config = space.sample(rng)
-        structures.add(method_of(config["sparsity"])[0])
+        structures.add(type(bind(config).structure).__name__)
         outcome = finished(objective, config, seed)
         predicted, counted = predict(setup.profile, outcome.levels), objective.count(outcome)
         assert predicted.totals() == counted.totals(), config

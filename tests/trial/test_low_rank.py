@@ -12,10 +12,11 @@ from torch import nn
 from autoreg.artifacts.skeleton import build_skeleton
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
+from autoreg.methods import create
+from autoreg.methods.sparsity.structures.structure import Target
 from autoreg.methods.weights import weight_of
 from autoreg.network.surgery.factorize import factorize, spectrum
 from autoreg.network.surgery.factors import factored_weights
-from autoreg.trial.compress import factor
 from autoreg.trial.model_state import ModelState, pack, unpack
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.resolve import resolve
@@ -65,10 +66,10 @@ def test_predicted_costs_are_counted_ones_and_the_model_has_the_ranks(name: str,
     known = objective.costs(config)
     assert {key: metrics[key] for key in known} == known
     assert known["weights"] < objective.costs(objective.setup.dense)["weights"]
-    carried = objective.chain(config, seed=0, fold="all").run().state
-    assert carried.ranks == levels.ranks
+    state = objective.chain(config, seed=0, fold="all").run().state
+    assert state.ranks == levels.ranks
     for layer, rank in levels.ranks.items():
-        pair = carried.model.get_submodule(layer)
+        pair = state.model.get_submodule(layer)
         assert isinstance(pair, nn.Sequential)
         first, second = (weight_of(factor) for factor in pair)
         assert first.shape[0] == second.shape[1] == rank
@@ -105,16 +106,17 @@ def test_the_factors_are_those_of_the_trained_weights(objective: TaskObjective) 
 def test_a_stored_model_is_built_again(objective: TaskObjective) -> None:
     setup = objective.setup
     levels = Levels(dropped=("1.1",), ranks={"1.0.conv1": 3, "4": 2})
-    carried = ModelState(setup.fresh_model(3), trained=("1.0.conv1.weight", "4.bias", "1.0.norm1.weight"))
+    state = ModelState(setup.fresh_model(3), trained=("1.0.conv1.weight", "4.bias", "1.0.norm1.weight"))
     torch.manual_seed(0)
-    carried = factor(carried, Levels(ranks=levels.ranks))
-    assert carried.trained == ("1.0.conv1.0.weight", "1.0.conv1.1.weight", "1.0.norm1.weight", "4.1.bias")
-    again = unpack(pack(carried), setup)
+    target = Target(Levels(ranks=levels.ranks), setup.profile, setup.example_input, score=lambda model: {})
+    state = create("structure", "low_rank").apply(state, target)
+    assert state.trained == ("1.0.conv1.0.weight", "1.0.conv1.1.weight", "1.0.norm1.weight", "4.1.bias")
+    again = unpack(pack(state), setup)
     assert again.ranks == levels.ranks
-    assert again.trained == carried.trained
-    for (name, a), (_, b) in zip(carried.model.state_dict().items(), again.model.state_dict().items(), strict=True):
+    assert again.trained == state.trained
+    for (name, a), (_, b) in zip(state.model.state_dict().items(), again.model.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
-    assert factor(carried, levels) is carried  # once is enough
+    assert create("structure", "low_rank").apply(state, target) is state  # once is enough
 
 
 def test_factors_are_trained_where_the_layer_was(objective: TaskObjective) -> None:
@@ -127,10 +129,10 @@ def test_factors_are_trained_where_the_layer_was(objective: TaskObjective) -> No
     assert {"4", "1.0.conv1"} <= set(chain.levels.ranks)
     before = chain.trained().model
     factorize(before, chain.levels.ranks)
-    carried = chain.run().state
-    after, names = dict(carried.model.named_parameters()), dict(before.named_parameters())
-    assert carried.trained == ("4.0.weight", "4.1.bias", "4.1.weight")
-    assert {name for name in names if not torch.equal(names[name], after[name])} == set(carried.trained)
+    state = chain.run().state
+    after, names = dict(state.model.named_parameters()), dict(before.named_parameters())
+    assert state.trained == ("4.0.weight", "4.1.bias", "4.1.weight")
+    assert {name for name in names if not torch.equal(names[name], after[name])} == set(state.trained)
     _, trial = evaluate(objective, recipe)
     assert {layer.name for layer in trial.info.layers if layer.trained} == {"4.0", "4.1"}
 

@@ -17,6 +17,8 @@ from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.engine.log.trial import Trial
+from autoreg.methods import registry
+from autoreg.methods.bound import bind
 from autoreg.methods.quantization.attach import activation_quantizers
 from autoreg.tasks import Task
 from autoreg.tasks.splits import split_loaders
@@ -62,7 +64,7 @@ def objective(tmp_path: Path) -> TaskObjective:
 
 
 @pytest.mark.filterwarnings("ignore:costs:UserWarning")
-@pytest.mark.parametrize("quantizer", ["rtn", "lsq"])
+@pytest.mark.parametrize("quantizer", registry().methods["quantizer"])
 def test_eight_bits_everywhere_cost_what_was_predicted(quantizer: str, objective: TaskObjective) -> None:
     """No remark, the artifact holds what the levels say, and the store gives the same model back."""
     setup = objective.setup
@@ -87,13 +89,14 @@ def test_a_layer_that_calibration_does_not_reach_stays_in_floating_point(objecti
     config = setup.complete({"quantization": {"weights": {"bits": 8}, "activations": {"bits": 8}}})
     bits = dict.fromkeys(setup.profile.names, 8)
     fold = setup.task.folds[0]
-    carried = objective.chain(config, seed=0, fold=fold).trained()
-    carried = quantize(carried, config, Levels(weight_bits=bits, activation_bits=bits), setup, fold, learned=False)
-    assert carried.notes == (f"{READ}: its input was not seen in calibration and stays in fp32",)
-    assert not any(READ in name for name in activation_quantizers(carried.model))
-    again = unpack(pack(carried), setup)
+    state = objective.chain(config, seed=0, fold=fold).trained()
+    levels = Levels(weight_bits=bits, activation_bits=bits)
+    state = quantize(state, bind(config).quantization, levels, setup, fold, trained=False)
+    assert state.notes == (f"{READ}: its input was not seen in calibration and stays in fp32",)
+    assert not any(READ in name for name in activation_quantizers(state.model))
+    again = unpack(pack(state), setup)
     x = torch.randn(3, 5, 16)
-    assert torch.equal(again.model.eval()(x), carried.model.eval()(x))
+    assert torch.equal(again.model.eval()(x), state.model.eval()(x))
 
 
 def test_a_skeleton_is_written_without_it() -> None:

@@ -12,6 +12,8 @@ import torch
 
 from autoreg.costs.predict import groups_after, predict
 from autoreg.errors import InputError
+from autoreg.methods.bound import bind
+from autoreg.methods.quantization.weight_bits import WeightBits
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.trial.loop import re_estimate
 from autoreg.trial.objective import TaskObjective
@@ -57,8 +59,7 @@ def test_channels_and_dropped_blocks(objective: TaskObjective) -> None:
 def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObjective) -> None:
     """Head layer: half of its weights masked by magnitude; statistics of batch norm do not depend on it."""
     reference, setup = objective.reference, objective.setup
-    parameters = setup.complete(sparse("weight", 0.5))["sparsity"]["weight"]
-    curves = reference.curves("weight", parameters)
+    curves = reference.curves(measured(setup.complete(sparse("weight", 0.5))))
     batches = calibration_batches(setup, setup.task.folds[0])
     name = setup.profile.layers[-1].name
     model = re_estimate(reference.model, setup.task, batches, setup.device)
@@ -74,6 +75,11 @@ def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObj
     assert curve.levels[0] == weight.numel()
     assert curve.levels[-1] == 1
     assert curve.mse[0] == curve.kl[0] == 0.0
+
+
+def measured(config: dict[str, Any]) -> Any:
+    """The structure of a recipe, as curves are asked of it."""
+    return bind(config).structure
 
 
 def mixed(bits: Any, allocation: str = "sensitivity", **more: Any) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def test_bits_are_divided_within_their_mean_and_cost_what_was_predicted(
 
 def test_bits_divided_by_sensitivity_lose_no_more_outputs_than_even_ones_in_sum(objective: TaskObjective) -> None:
     setup = objective.setup
-    curves = objective.reference.curves("bits", setup.complete(mixed(3))["quantization"]["weights"])
+    curves = objective.reference.curves(WeightBits("channel", symmetric=True))
     chosen = resolve(setup.complete(mixed(3)), setup, objective.reference).weight_bits
 
     def lost(bits: Mapping[str, int]) -> float:
@@ -113,7 +119,7 @@ def test_bits_divided_by_sensitivity_lose_no_more_outputs_than_even_ones_in_sum(
 
 def test_what_cannot_divide_bits_is_refused(objective: TaskObjective) -> None:
     setup, reference = objective.setup, UntrainedReference(objective.setup)
-    with pytest.raises(InputError, match="erk divides no bits; allowed here: uniform, sensitivity"):
+    with pytest.raises(InputError, match="erk divides no bits; allowed here: sensitivity, uniform"):
         resolve(setup.complete(mixed(4, "erk")), setup, reference)
     with pytest.raises(InputError, match="divides one number of bits"):
         resolve(setup.complete(mixed({"per_layer": {"*": 4}})), setup, reference)
@@ -149,10 +155,10 @@ def test_before_anything_trains_levels_are_guessed_and_what_was_asked_for_is_not
     for recipe in (sparse("weight", 0.5), sparse("weight", 0.8), sparse("channel", 0.5, round_to=1)):
         costs = predict(setup.profile, resolve(setup.complete(recipe), setup, untrained))
         assert costs.params < predict(setup.profile).params or costs.bytes < predict(setup.profile).bytes
-    assert [request[0] for request in untrained.requested] == ["weight", "channel"]
+    assert [subject.measured[0] for subject, _ in untrained.requested] == ["weight", "channel"]
     trained = Reference(setup, lambda: setup.fresh_model(0))
     for request in untrained.requested:
         trained.curves(*request)
     before = dict(trained.spent)
-    trained.curves("weight", setup.complete(sparse("weight", 0.7))["sparsity"]["weight"])
+    trained.curves(measured(setup.complete(sparse("weight", 0.7))))
     assert trained.spent == before

@@ -1,8 +1,8 @@
 """What selectors of trained parameters share, and how one is asked.
 
-A selector has `needs_gradients` and `select(model, gradients) -> names of the parameters to train`, where `gradients`
-returns, when called, one mapping {parameter name: gradient} per calibration sample. Names are those of the model as
-it is handed over; select on the plain network, before anything is parametrized.
+A selector has `needs` (`gradients`, or nothing) and `select(model, gradients) -> names of the parameters to train`,
+where `gradients` returns, when called, one mapping {parameter name: gradient} per calibration sample. Names are those
+of the model as it is handed over; select on the plain network, before anything is parametrized.
 """
 
 from __future__ import annotations

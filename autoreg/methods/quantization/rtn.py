@@ -10,6 +10,7 @@ from autoreg.space.spec import Paper
 @method(
     "rtn",
     kind="quantizer",
+    phrase=(),
     catalogue=[191],  # the nearest: a grouping on top of round-to-nearest
     paper=Paper(
         "Quantizing deep convolutional networks for efficient inference: A whitepaper",

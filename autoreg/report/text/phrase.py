@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import Formatter
 from typing import Any
+
+from autoreg.methods.discovery import find_spec
+from autoreg.space.spec import MethodSpec
 
 _SECTIONS = frozenset(("regularizer", "noise", "reparam", "sparsity", "quantization", "layers", "training"))
 
@@ -22,9 +26,9 @@ def recipe_phrase(config: Mapping[str, Any]) -> str:
     if not _SECTIONS & set(config):
         return " · ".join(_plain(config))
     parts = [
-        _structure(config.get("sparsity", "none")),
+        _method("structure", config.get("sparsity", "none")),
         _quantization(config.get("quantization")),
-        *(_method(config.get(slot, "none")) for slot in ("regularizer", "noise", "reparam")),
+        *(_method(slot, config.get(slot, "none")) for slot in ("regularizer", "noise", "reparam")),
         *_layers(config.get("layers")),
         *_training(config.get("training")),
         *_plain({k: v for k, v in config.items() if k not in _SECTIONS}),
@@ -52,11 +56,32 @@ def _split(value: Any) -> tuple[str, Mapping[str, Any]]:
     return ("none" if value is None else str(value)), {}
 
 
-def _method(value: Any, word: str = "") -> str:
+def _method(kind: str, value: Any, word: str = "") -> str:
+    """What stands in a method slot, in the words that the method declares; empty where there is nothing to say."""
     name, params = _split(value)
     if name == "none":
         return ""
-    return " ".join([*([word] if word else []), name, *(_value(v) for v in params.values())])
+    spec = find_spec(kind, name)
+    if spec is None or spec.phrase is None:
+        return " ".join([*([word] if word else []), name, *(_value(v) for v in params.values())])
+    parts = [_part(part, spec, params) for part in spec.phrase]
+    return " ".join(part for part in ([word] if word and any(parts) else []) + parts if part)
+
+
+def _part(part: str, spec: MethodSpec, params: Mapping[str, Any]) -> str:
+    """One part of a method's phrase, filled in; empty where one of its parameters is absent or not mentioned."""
+    filled: list[str] = []
+    for text, name, unit, _ in Formatter().parse(part):
+        filled.append(text)
+        if name is not None:
+            if name not in params:
+                return ""
+            kind = spec.params[name].slot_kind
+            said = _spread(params[name], percent=unit == "%") if kind is None else _method(kind, params[name])
+            if not said:
+                return ""
+            filled.append(said)
+    return "".join(filled)
 
 
 def _value(value: Any) -> str:
@@ -89,28 +114,6 @@ def _round(value: float) -> float:
     return round(value) if value >= 10 else round(value, 1)
 
 
-def _structure(value: Any) -> str:
-    name, params = _split(value)
-    if name == "none":
-        return ""
-    words = [name]
-    if "amount" in params:
-        words.append(_spread(params["amount"], percent=True))
-    rules = [
-        _split(params[k])[0] if isinstance(params[k], Mapping | str) else _value(params[k])
-        for k in ("criterion", "allocation")
-        if k in params
-    ]
-    if rules:
-        words.append("/".join(rules))
-    schedule = _split(params.get("schedule", "one_shot"))[0]
-    if schedule not in ("one_shot", "none"):
-        words.append(schedule)
-    known = ("amount", "criterion", "allocation", "schedule")
-    words += [f"{k} {_value(v)}" for k, v in params.items() if k not in known]
-    return " ".join(words)
-
-
 def _quantization(section: Any) -> str:
     if not isinstance(section, Mapping):
         return ""
@@ -118,16 +121,14 @@ def _quantization(section: Any) -> str:
     activations = section.get("activations", {}).get("bits", 32)
     if weights == 32 and activations == 32:
         return ""
-    quantizer = _split(section.get("quantizer", "rtn"))[0]
-    words = f"{_spread(weights)}/{_spread(activations)} bits"
-    return words if quantizer in ("rtn", "none") else f"{words} {quantizer}"
+    quantizer = _method("quantizer", section.get("quantizer", "none"))
+    return " ".join(filter(None, [f"{_spread(weights)}/{_spread(activations)} bits", quantizer]))
 
 
 def _layers(section: Any) -> list[str]:
     if not isinstance(section, Mapping):
         return []
-    train = "" if section.get("train", "all") in ("all", {"all": {}}) else _method(section["train"], "train")
-    return [train, _method(section.get("drop", "none"), "drop")]
+    return [_method(kind, section.get(kind, "none"), kind) for kind in ("train", "drop")]
 
 
 def _training(section: Any) -> list[str]:

@@ -249,7 +249,7 @@ def test_score_of_a_head_is_the_mean_of_all_its_weights() -> None:
 )
 def test_features_of_heads_are_rounded_not_heads(heads: int, amount: float, width: int, kept: int) -> None:
     """With multiples of 4: three of four heads of 32 features may stay; heads of 6 go in pairs."""
-    assert Channel(round_to=4).kept(heads, amount, width) == kept
+    assert Channel(round_to=4).retained_channels(heads, amount, width) == kept
 
 
 class NormedHeads(HeadAttention):

@@ -27,7 +27,7 @@ class Angular:
     """Drops the `count` blocks with the smallest angular distance between input and output."""
 
     count: int = integer(1, 2, max=10_000, doc="blocks that are dropped")
-    needs_distances: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("distances",)
 
     def select(self, blocks: Sequence[str], distances: Mapping[str, float] | None = None) -> tuple[str, ...]:
         """Names of the blocks that go, in the order of the network; of equal distances the deeper block.

@@ -26,7 +26,7 @@ class LastBlocks:
     """Drops the last `count` of the droppable blocks: the baseline that any measure of importance must beat."""
 
     count: int = integer(1, 2, max=10_000, doc="blocks that are dropped")
-    needs_distances: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, blocks: Sequence[str], distances: Mapping[str, float] | None = None) -> tuple[str, ...]:
         """Names of the blocks that go, in the order of the network.

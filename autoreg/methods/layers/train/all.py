@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @method(
     "all",
     kind="train",
+    phrase=(),
     catalogue=[203],  # the row's point of comparison
     paper=Paper(
         "How transferable are features in deep neural networks?",
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class All:
     """Trains every parameter."""
 
-    needs_gradients: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, model: nn.Module, gradients: Gradients | None = None) -> set[str]:
         """Names of all parameters."""

@@ -34,7 +34,7 @@ class Fisher:
     """
 
     count: int = integer(1, 6, max=10_000, doc="weighted layers that are trained beside the head")
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("gradients",)
 
     def select(self, model: nn.Module, gradients: Gradients | None = None) -> set[str]:
         """Names of the parameters to train; of equal scores the layer that comes first.

@@ -29,7 +29,7 @@ class Last:
     """Trains the last `count` weighted layers and what stands behind the first of them (norms); the rest is frozen."""
 
     count: int = integer(1, 6, max=10_000, doc="weighted layers that are trained")
-    needs_gradients: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, model: nn.Module, gradients: Gradients | None = None) -> set[str]:
         """Names of the parameters to train; all where the model has no more layers than `count`.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class NormOnly:
     """Trains gains and biases of the normalization layers, and the head (the last weighted layer); freezes the rest."""
 
-    needs_gradients: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, model: nn.Module, gradients: Gradients | None = None) -> set[str]:
         """Names of the parameters to train.

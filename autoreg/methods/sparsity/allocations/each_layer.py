@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class EachLayer:
     """Removes from every layer the share that `amount` gives it; one number means the same for all."""
 
-    needs_weights: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+    same_for_all: ClassVar[bool] = False
 
     def levels(
         self,

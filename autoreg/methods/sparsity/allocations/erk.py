@@ -66,7 +66,8 @@ class Erk:
     For groups of coupled channels the amount is the share of their weights, not of channels.
     """
 
-    needs_weights: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+    same_for_all: ClassVar[bool] = False
 
     def levels(
         self,

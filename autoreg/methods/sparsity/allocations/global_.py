@@ -32,7 +32,8 @@ class Global:
     Scores of different layers are compared as they are. With channels, they compete over all coupled groups.
     """
 
-    needs_weights: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("scores",)
+    same_for_all: ClassVar[bool] = False
 
     def levels(
         self,

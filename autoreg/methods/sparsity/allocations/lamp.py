@@ -56,7 +56,8 @@ def lamp_scores(scores: Tensor) -> Tensor:
 class Lamp:
     """Ranks all weights together by w² over the sum of the squares in the layer that are no smaller."""
 
-    needs_weights: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("scores",)
+    same_for_all: ClassVar[bool] = False
 
     def levels(
         self,

@@ -13,7 +13,7 @@ from autoreg.sensitivity.curve import Curve
 from autoreg.sensitivity.program import program
 from autoreg.space.spec import Paper
 
-_NO_CURVES = (
+NO_CURVES = (
     "allocation 'sensitivity' needs the curves of a task's dense network; in a loop of your own say what each layer "
     "gets (allocation: each_layer, or bits: {per_layer: ...})"
 )
@@ -36,8 +36,8 @@ class Sensitivity:
     levels are chosen whose distortions add up to least within the amount.
     """
 
-    needs_weights: ClassVar[bool] = False
-    needs_curves: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("curves",)
+    same_for_all: ClassVar[bool] = False
 
     def levels(
         self,
@@ -57,7 +57,7 @@ class Sensitivity:
         """
         share = one_amount("sensitivity", amount)
         if curves is None:
-            raise InputError(_NO_CURVES)
+            raise InputError(NO_CURVES)
         missing = [layer.name for layer in layers if layer.name not in curves]
         if missing:
             raise InputError(f"allocation 'sensitivity': no curves for {', '.join(missing)}")
@@ -67,10 +67,12 @@ class Sensitivity:
         sizes = [curve.levels[0] for curve in held]
         budget = max(retained_count(sum(sizes), share), sum(curve.levels[-1] for curve in held))
         chosen = program([curve.distortion for curve in held], [curve.levels for curve in held], budget)
-        kept = _filled(held, list(chosen.levels), budget)
-        return {layer.name: (size - stay) / size for layer, size, stay in zip(layers, sizes, kept, strict=True)}
+        retained = _filled(held, list(chosen.levels), budget)
+        return {layer.name: (size - stay) / size for layer, size, stay in zip(layers, sizes, retained, strict=True)}
 
-    def bits(self, sizes: Mapping[str, int], bits: int, curves: Mapping[str, Curve] | None = None) -> dict[str, int]:
+    def bits(
+        self, sizes: Mapping[str, int], bits: int | Mapping[str, int], curves: Mapping[str, Curve] | None = None
+    ) -> dict[str, int]:
         """Bits by layer name, from `curves`; all layers together take no more than at `bits` each.
 
         Args:
@@ -79,12 +81,16 @@ class Sensitivity:
             curves: by layer, distortion over the bits of its weight.
 
         Raises:
-            InputError: without curves.
+            InputError: without curves, or if the bits are given by layer.
         """
+        if isinstance(bits, Mapping):
+            raise InputError(
+                "quantization.weights: sensitivity divides one number of bits; bits per layer go with uniform"
+            )
         if not sizes:
             return {}
         if curves is None:
-            raise InputError(_NO_CURVES)
+            raise InputError(NO_CURVES)
         held = [curves[name] for name in sizes]
         costs = [[size * level for level in curve.levels] for size, curve in zip(sizes.values(), held, strict=True)]
         chosen = program([curve.distortion for curve in held], costs, bits * sum(sizes.values()))
@@ -93,8 +99,8 @@ class Sensitivity:
 
 def _filled(curves: Sequence[Curve], at: list[int], budget: int) -> list[int]:
     """What stays in each layer when the rest of the budget goes where the line to the next level falls most."""
-    kept = [curve.levels[level] for curve, level in zip(curves, at, strict=True)]
-    left = budget - sum(kept)
+    retained = [curve.levels[level] for curve, level in zip(curves, at, strict=True)]
+    left = budget - sum(retained)
 
     def slope(i: int) -> float:
         (more, less), (ahead, here) = (row[at[i] - 1 : at[i] + 1] for row in (curves[i].levels, curves[i].distortion))
@@ -102,8 +108,8 @@ def _filled(curves: Sequence[Curve], at: list[int], budget: int) -> list[int]:
 
     while left > 0 and any(at):
         i = max((i for i, level in enumerate(at) if level > 0), key=slope)
-        added = min(left, curves[i].levels[at[i] - 1] - kept[i])
-        kept[i] += added
+        added = min(left, curves[i].levels[at[i] - 1] - retained[i])
+        retained[i] += added
         left -= added
         at[i] -= 1
-    return kept
+    return retained

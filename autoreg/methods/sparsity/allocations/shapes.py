@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.sparsity.counts import check_amount, retained_count
+from autoreg.space import LayerInfo, layer_values
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +26,19 @@ class LayerShape:
     name: str
     shape: tuple[int, ...]
     groups: int = 1
+    type: str = ""
 
     @property
     def numel(self) -> int:
         """Number of weights."""
         return math.prod(self.shape)
+
+
+def amounts_by_layer(amount: Any, layers: Sequence[LayerShape]) -> Any:
+    """The amount of a recipe: one number as it is, one by pattern as a mapping by layer name."""
+    if not isinstance(amount, Mapping):
+        return amount
+    return layer_values(amount, [LayerInfo(layer.name, layer.type) for layer in layers])
 
 
 def one_amount(rule: str, amount: float | Mapping[str, Any]) -> float:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Uniform:
     """Removes the same share from every layer."""
 
-    needs_weights: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+    same_for_all: ClassVar[bool] = True
 
     def levels(
         self,
@@ -43,3 +44,15 @@ class Uniform:
         """
         share = one_amount("uniform", amount)
         return {layer.name: share for layer in layers}
+
+    def bits(
+        self, sizes: Mapping[str, int], bits: int | Mapping[str, int], curves: Mapping[str, Any] | None = None
+    ) -> dict[str, int]:
+        """Bits by layer name: the same for all, or what each is given.
+
+        Args:
+            sizes: weights that are stored, by layer.
+            bits: of every weight, or by layer.
+            curves: not looked at.
+        """
+        return {name: bits[name] if isinstance(bits, Mapping) else bits for name in sizes}

@@ -1,6 +1,6 @@
 """Ranks: how many dimensions each layer of a factored network keeps.
 
-A rule has `needs_weights`, whether it looks at the weights of a reference, and
+A rule has `needs`, what it looks at: nothing, or the `spectra` of a reference; and
 `ranks(layers, spectra) -> {name: rank}`, from 1 to min(outputs, inputs · kernel). A layer whose two factors would not
 have fewer weights than itself stays dense.
 """

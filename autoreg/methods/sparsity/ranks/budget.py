@@ -44,7 +44,7 @@ def budget_rank(shape: Sequence[int], amount: float) -> int:
 class RankBudget:
     """Every layer keeps the largest rank at which the share `amount` of its weights leaves."""
 
-    needs_weights: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
     amount: float = uniform(
         0.1, 0.8, default=0.5, min=0.0, max=0.99, doc="share of the weights of the layers that can be factored"
     )

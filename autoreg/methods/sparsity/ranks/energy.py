@@ -53,7 +53,7 @@ class Energy:
     Layers whose energy lies in few directions lose most.
     """
 
-    needs_weights: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("spectra",)
     share: float = uniform(
         0.7, 0.99, default=0.9, min=0.01, max=1.0, doc="share of a weight's squared singular values that is kept"
     )

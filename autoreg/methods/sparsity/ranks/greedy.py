@@ -78,7 +78,7 @@ def greedy_ranks(shapes: Sequence[Sequence[int]], spectra: Sequence[Sequence[flo
 class Greedy:
     """Divides one budget of weights among the layers by their energy in the dense reference, greedily."""
 
-    needs_weights: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("spectra",)
     amount: float = uniform(
         0.1, 0.8, default=0.5, min=0.0, max=0.99, doc="share of the weights of the layers that can be factored"
     )

@@ -18,20 +18,12 @@ def cubic(progress: float, start: float, end: float) -> float:
     return 1.0 - (1.0 - done) ** 3
 
 
-_STRUCTURES = ("weight", "channel", "2:4", "4:8")
-
-
 @method(
     "gradual",
     kind="schedule",
+    phrase=("gradual",),
     catalogue=[270, 105],
-    conflicts=[
-        (
-            f'sparsity["{name}"].schedule.gradual.end <= sparsity["{name}"].schedule.gradual.start',
-            "a gradual schedule ends after it starts",
-        )
-        for name in _STRUCTURES
-    ],
+    conflicts=[("this.end <= this.start", "a gradual schedule ends after it starts")],
     paper=Paper(
         "To prune, or not to prune: exploring the efficacy of pruning for model compression",
         "Zhu, Gupta",

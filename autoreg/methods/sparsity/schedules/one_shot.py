@@ -9,6 +9,7 @@ from autoreg.space.spec import Paper
 @method(
     "one_shot",
     kind="schedule",
+    phrase=(),
     catalogue=[110],  # the lottery ticket's rounds, of which this is one
     paper=Paper(
         "Learning both Weights and Connections for Efficient Neural Networks",

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
+from autoreg.methods.sparsity.allocations.shapes import LayerShape, amounts_by_layer
 from autoreg.methods.sparsity.counts import retained_channels
+from autoreg.methods.sparsity.structures.structure import DenseReference, Network, S, Structure, Target
+from autoreg.network.shapes import ChannelGroup
+from autoreg.sensitivity.ladder import MEASURED_AMOUNTS, Ladder, counts_ladder
 from autoreg.space.spec import Paper, integer, slot, uniform
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from autoreg.network.surgery import apply as surgery
 else:
     torch = lazy_module("torch")
+    surgery = lazy_module("autoreg.network.surgery.apply")
 
 
 def group_scores(
@@ -84,6 +95,7 @@ def _dimension(where: int | str, transposed: bool) -> int:
 @method(
     "channel",
     kind="structure",
+    phrase=("channel", "{amount:%}", "{criterion}/{allocation}", "{schedule}", "round_to {round_to}"),
     catalogue=[141],
     paper=Paper(
         "DepGraph: Towards Any Structural Pruning",
@@ -93,7 +105,7 @@ def _dimension(where: int | str, transposed: bool) -> int:
         checked="group scores by hand",
     ),
 )
-class Channel:
+class Channel(Structure):
     """Removes whole channels and attention heads for real, from all layers coupled to them: the network becomes smaller
     and faster.
     """
@@ -106,7 +118,15 @@ class Channel:
     schedule: Any = slot("schedule", "one_shot", "gradual", default="one_shot", doc="when they go")
     round_to: int = integer(1, 8, default=4, min=1, max=1024, doc="channels that stay are a multiple of this")
 
-    def kept(self, channels: int, amount: float, width: int = 1) -> int:
+    changes_shape: ClassVar[bool] = True
+    curve_settings: ClassVar[tuple[str, ...]] = ("criterion", "round_to")
+
+    @property
+    def rounding(self) -> int:
+        """What decides beside the amount how many channels stay."""
+        return self.round_to
+
+    def retained_channels(self, channels: int, amount: float, width: int = 1) -> int:
         """Channels that stay of a group when the share `amount` goes.
 
         Args:
@@ -116,7 +136,93 @@ class Channel:
 
         Example:
             >>> rule = Channel(round_to=4)
-            >>> rule.kept(8, 0.4), rule.kept(8, 0.4, 16), rule.kept(8, 0.4, 6)
-            (4, 5, 4)
+            >>> [rule.retained_channels(8, 0.4, width) for width in (1, 16, 6)]
+            [4, 5, 4]
         """
         return retained_channels(channels, amount, self.round_to // math.gcd(self.round_to, width))
+
+    def resolve(self, network: Network, reference: DenseReference) -> Levels:
+        """How many channels of each coupled group stay.
+
+        Raises:
+            InputError: the network has no channels that can go.
+        """
+        groups = [group for group in network.groups if group.removable]
+        if not groups:
+            reasons = sorted({group.reason for group in network.groups if group.reason}) or [
+                "no coupled channels found"
+            ]
+            raise InputError(
+                f"sparsity: channel removes coupled channels, but the task {network.task!r} has none that can go "
+                f"({'; '.join(reasons)}); use another structure"
+            )
+        sizes = {layer.name: layer.weights for layer in network.layers}
+        shapes = [
+            LayerShape(group.id, (group.size, _weights_per_channel(group, sizes)), type="channels") for group in groups
+        ]
+        given: Mapping[str, Any] | None = None
+        if "scores" in self.allocation.needs:
+            scores = reference.scores(self.criterion)
+            given = {group.id: channel_scores(group, scores) for group in groups}
+        elif "curves" in self.allocation.needs:
+            given = reference.curves(self, network.dropped)
+        removed = self.allocation.levels(shapes, amounts_by_layer(self.amount, shapes), given)
+        channels = {g.id: self.retained_channels(g.size, removed[g.id], g.width) for g in groups}
+        return Levels(channels=channels)
+
+    def apply(self, state: S, target: Target, fraction: float = 1.0) -> S:
+        """Remove channels until each group has gone `fraction` of the way from its full size to its level.
+
+        The channels of lowest score on the model's own weights go.
+        """
+        groups = {group.id: group for group in surgery.channel_groups(state.model, target.example_input)}
+        full = {group.id: group.size for group in target.profile.channel_groups}
+        scores: Mapping[str, Tensor] | None = None
+        remove: dict[str, list[int]] = {}
+        for name, retained in target.levels.channels.items():
+            size = full[name]
+            count = groups[name].size - (size - round(fraction * (size - retained)))
+            if count <= 0:
+                continue
+            scores = target.score(state.model) if scores is None else scores
+            order = torch.argsort(channel_scores(groups[name], scores), stable=True)
+            remove[name] = sorted(int(i) for i in order[:count])
+        if not remove:
+            return state
+        surgery.remove_channels(state.model, target.example_input, remove)
+        removed = dict(state.removed)
+        for name, indices in remove.items():
+            gone = set(removed.get(name, ()))
+            left = [i for i in range(full[name]) if i not in gone]
+            removed[name] = tuple(sorted(gone | {left[i] for i in indices}))
+        return state.with_model(state.model, removed=removed)
+
+    def ladder(self, network: Network, scores: Mapping[str, Tensor], example_input: Any) -> Ladder:
+        """Every group cut alone, at the amounts that are measured."""
+        groups = {group.id: group for group in network.groups if group.removable}
+        counts = {
+            name: {self.retained_channels(group.size, share, group.width) for share in MEASURED_AMOUNTS}
+            for name, group in groups.items()
+        }
+        pooled = {name: channel_scores(group, scores) for name, group in groups.items()}
+        return counts_ladder(counts, pooled, partial(_cut, example_input=example_input))
+
+
+def channel_scores(group: ChannelGroup, scores: Mapping[str, Tensor]) -> Tensor:
+    """One score per channel of a coupled group, from the scores of the weights of its layers; shape [size].
+
+    Layers without scores (norms, and layers of dropped blocks) are passed over.
+    """
+    return group_scores(scores, group.members, group.size, spans=group.spans)
+
+
+def _weights_per_channel(group: ChannelGroup, sizes: Mapping[str, int]) -> int:
+    return max(1, sum(sizes[name] // group.size for name in group.produced if name in sizes))
+
+
+@contextlib.contextmanager
+def _cut(model: nn.Module, *, example_input: Any, name: str, score: Tensor, level: int) -> Iterator[nn.Module]:
+    small = copy.deepcopy(model)
+    lowest = torch.argsort(score, stable=True)[: len(score) - level]
+    surgery.remove_channels(small, example_input, {name: sorted(lowest.tolist())})
+    yield small

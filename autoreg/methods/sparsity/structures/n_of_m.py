@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoreg.methods.base import method
+from autoreg.methods.sparsity.allocations.shapes import LayerShape
 from autoreg.methods.sparsity.counts import retained_nm
+from autoreg.methods.sparsity.structures.masked import MaskedStructure
 from autoreg.methods.sparsity.structures.picking import nm_mask, partial_mask
+from autoreg.methods.sparsity.structures.structure import DenseReference
 from autoreg.space.spec import Paper, slot
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ _PAPER = Paper(
 )
 
 
-class _NofM:
+class _NofM(MaskedStructure):
     """What the patterns share: groups of `m` weights, of which `n` stay."""
 
     n: ClassVar[int]
@@ -26,21 +29,18 @@ class _NofM:
     criterion: Any = slot("criterion", "magnitude", "wanda", default="magnitude", doc="which weights go")
     schedule: Any = slot("schedule", "one_shot", "gradual", default="one_shot", doc="when they go")
 
-    def kept(self, shape: Sequence[int]) -> int | None:
-        """Weights that stay of a layer of this shape; None where it stays dense."""
-        return retained_nm(shape, self.n, self.m)
+    def retained(self, layers: Sequence[LayerShape], reference: DenseReference | None = None) -> dict[str, int]:
+        """How many weights stay, by layer; those stay dense whose inputs × kernel are not divisible by `m`."""
+        counts = {layer.name: retained_nm(layer.shape, self.n, self.m) for layer in layers}
+        return {name: count for name, count in counts.items() if count is not None}
 
-    def dense(self, shapes: Mapping[str, Sequence[int]]) -> list[str]:
-        """Names of the layers that stay dense, of shapes by layer name."""
-        return [name for name, shape in shapes.items() if self.kept(shape) is None]
-
-    def mask(self, scores: Tensor, kept: int | None = None) -> Tensor:
-        """The weights of one layer that stay, as a bool tensor; with `kept`, so many on the way to the pattern."""
-        final = nm_mask(scores, self.n, self.m)
-        return final if kept is None else partial_mask(final, scores, kept)
+    def mask(self, scores: Tensor, retained: int | None = None) -> Tensor:
+        """The weights of one layer that stay, as a bool tensor; with `retained`, so many on the way to the pattern."""
+        pattern = nm_mask(scores, self.n, self.m)
+        return pattern if retained is None else partial_mask(pattern, scores, retained)
 
 
-@method("2:4", kind="structure", catalogue=[116, 111], paper=_PAPER)
+@method("2:4", kind="structure", catalogue=[116, 111], paper=_PAPER, phrase=("2:4", "{criterion}", "{schedule}"))
 class TwoOfFour(_NofM):
     """Keeps 2 of every 4 weights along the inputs; layers whose inputs × kernel are not divisible by 4 stay dense.
 
@@ -51,7 +51,7 @@ class TwoOfFour(_NofM):
     m: ClassVar[int] = 4
 
 
-@method("4:8", kind="structure", catalogue=[116, 111], paper=_PAPER)
+@method("4:8", kind="structure", catalogue=[116, 111], paper=_PAPER, phrase=("4:8", "{criterion}", "{schedule}"))
 class FourOfEight(_NofM):
     """Keeps 4 of every 8 weights along the inputs; layers whose inputs × kernel are not divisible by 8 stay dense."""
 

@@ -14,20 +14,20 @@ else:
     torch = lazy_module("torch")
 
 
-def top_mask(scores: Tensor, kept: int, *, rows: bool = False) -> Tensor:
-    """Mark the `kept` highest scores; of equal ones those that come first.
+def top_mask(scores: Tensor, retained: int, *, rows: bool = False) -> Tensor:
+    """Mark the `retained` highest scores; of equal ones those that come first.
 
     Args:
         scores: any shape; with `rows` at least two dimensions.
-        kept: 0 to the number of scores; exactly so many are marked.
-        rows: compare inside each row (index of the first dimension): every row keeps kept // rows, and what is left
+        retained: 0 to the number of scores; exactly so many are marked.
+        rows: compare inside each row (index of the first dimension): every row keeps retained // rows, and what is left
             over goes, one each, to the rows whose next score is highest.
 
     Returns:
         bool, shaped like the scores.
 
     Raises:
-        InputError: if `kept` is out of range, or a score is NaN.
+        InputError: if `retained` is out of range, or a score is NaN.
 
     Example:
         >>> import torch
@@ -36,17 +36,17 @@ def top_mask(scores: Tensor, kept: int, *, rows: bool = False) -> Tensor:
         >>> top_mask(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2, rows=True).tolist()
         [[False, True], [False, True]]
     """
-    if not 0 <= kept <= scores.numel():
-        raise InputError(f"mask: {kept} weights to keep; allowed: 0 to {scores.numel()}")
+    if not 0 <= retained <= scores.numel():
+        raise InputError(f"mask: {retained} weights to keep; allowed: 0 to {scores.numel()}")
     _refuse_nan(scores)
     flat = scores.detach().reshape(1, -1) if not rows else scores.detach().flatten(1)
     ranked, order = torch.sort(flat, dim=1, descending=True, stable=True)
-    each, left = divmod(kept, flat.shape[0])
+    each, left = divmod(retained, flat.shape[0])
     mask = torch.zeros(flat.shape, dtype=torch.bool, device=scores.device)
     mask.scatter_(1, order[:, :each], True)
     if left:
-        lucky = torch.argsort(ranked[:, each], descending=True, stable=True)[:left]
-        mask[lucky, order[lucky, each]] = True
+        chosen = torch.argsort(ranked[:, each], descending=True, stable=True)[:left]
+        mask[chosen, order[chosen, each]] = True
     return mask.reshape(scores.shape)
 
 
@@ -77,21 +77,21 @@ def nm_mask(scores: Tensor, n: int, m: int) -> Tensor:
     return mask.reshape(scores.shape)
 
 
-def partial_mask(final: Tensor, scores: Tensor, kept: int) -> Tensor:
-    """A mask on the way to `final`: it keeps what `final` keeps and the highest scores of the rest, `kept` in all.
+def partial_mask(final: Tensor, scores: Tensor, retained: int) -> Tensor:
+    """A mask on the way to `final`: it keeps what `final` keeps and the highest scores of the rest, `retained` in all.
 
     Args:
         final: bool, the mask at the end.
         scores: shaped like it.
-        kept: at least what `final` keeps.
+        retained: at least what `final` keeps.
 
     Raises:
-        InputError: if `kept` is less than that.
+        InputError: if `retained` is less than that.
     """
     least = int(final.sum())
-    if kept < least:
-        raise InputError(f"mask: {kept} weights to keep; allowed: {least} to {final.numel()}")
-    return final | top_mask(scores.masked_fill(final, -torch.inf), kept - least) if kept > least else final
+    if retained < least:
+        raise InputError(f"mask: {retained} weights to keep; allowed: {least} to {final.numel()}")
+    return final | top_mask(scores.masked_fill(final, -torch.inf), retained - least) if retained > least else final
 
 
 def _refuse_nan(scores: Tensor) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoreg.methods.base import method
+from autoreg.methods.sparsity.allocations.shapes import LayerShape, amounts_by_layer
+from autoreg.methods.sparsity.counts import retained_count
+from autoreg.methods.sparsity.structures.masked import MaskedStructure
 from autoreg.methods.sparsity.structures.picking import top_mask
+from autoreg.methods.sparsity.structures.structure import DenseReference
 from autoreg.space.spec import Paper, slot, uniform
 
 if TYPE_CHECKING:
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
 @method(
     "weight",
     kind="structure",
+    phrase=("weight", "{amount:%}", "{criterion}/{allocation}", "{schedule}"),
     catalogue=[110, 109],
     paper=Paper(
         "Learning both Weights and Connections for Efficient Neural Networks",
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
         checked="exact counts, ties by place",
     ),
 )
-class Weight:
+class Weight(MaskedStructure):
     """Masks single weights. Zeros in no pattern give no speed on dense kernels; they save bytes."""
 
     criterion: Any = slot("criterion", "magnitude", "wanda", "taylor", default="magnitude", doc="which weights go")
@@ -34,9 +40,23 @@ class Weight:
     )
     schedule: Any = slot("schedule", "one_shot", "gradual", default="one_shot", doc="when they go")
 
-    def mask(self, scores: Tensor, kept: int) -> Tensor:
-        """The weights of one layer that stay, as a bool tensor; exactly `kept`.
+    def retained(self, layers: Sequence[LayerShape], reference: DenseReference) -> dict[str, int]:
+        """How many weights stay, by layer: what the allocation leaves of each.
+
+        Raises:
+            InputError: the allocation lacks what it looks at, or refuses the amount.
+        """
+        given: Mapping[str, Any] | None = None
+        if "scores" in self.allocation.needs:
+            given = reference.scores(self.criterion)
+        elif "curves" in self.allocation.needs:
+            given = reference.curves(self)
+        removed = self.allocation.levels(layers, amounts_by_layer(self.amount, layers), given)
+        return {layer.name: retained_count(layer.numel, removed[layer.name]) for layer in layers}
+
+    def mask(self, scores: Tensor, retained: int) -> Tensor:
+        """The weights of one layer that stay, as a bool tensor; exactly `retained`.
 
         Where the criterion compares rows, the outputs of a linear layer keep equally many (but for the remainder).
         """
-        return top_mask(scores, kept, rows=self.criterion.comparison == "row" and scores.ndim == 2)
+        return top_mask(scores, retained, rows=self.criterion.comparison == "row" and scores.ndim == 2)
