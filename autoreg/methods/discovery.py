@@ -99,10 +99,9 @@ def method_class(kind: str, name: str) -> type[Any]:
     return classes[kind, name]
 
 
-def find_spec(kind: str, name: str) -> MethodSpec | None:
-    """What a method declares; None where there is none of that kind and name here."""
-    cls = _classes().get((kind, name))
-    return None if cls is None else spec_of(cls)
+def find_class(kind: str, name: str) -> type[Any] | None:
+    """The class of a method; None where there is none of that kind and name here, as in a record of another machine."""
+    return _classes().get((kind, name))
 
 
 def methods_with(kind: str, attribute: str) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreg.engine.log.records import Record
+from autoreg.methods.discovery import find_class
 from autoreg.report.data.final_results import ExportedModel
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.network_comparison import FULL_PRECISION_BITS, ComputedLayer, NetworkComparison
@@ -141,9 +142,8 @@ class DenseReference:
 
 def _kind_of_zeros(config: Mapping[str, Any]) -> str:
     sparsity = config.get("sparsity")
-    names = list(sparsity) if isinstance(sparsity, Mapping) else []
-    ratio = next((str(name) for name in names if ":" in str(name)), "")
-    return ratio or ("unstructured" if "weight" in names else "")
+    found = find_class("structure", next(iter(sparsity))) if isinstance(sparsity, Mapping) and sparsity else None
+    return "" if found is None else str(found.zeros)
 
 
 def _architecture(record: Record) -> Architecture:

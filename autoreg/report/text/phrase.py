@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
-from autoreg.methods.discovery import find_spec
+from autoreg.methods.discovery import find_class, spec_of
 from autoreg.space.spec import MethodSpec
 
 _SECTIONS = frozenset(("regularizer", "noise", "reparam", "sparsity", "quantization", "layers", "training"))
@@ -61,7 +61,8 @@ def _method(kind: str, value: Any, word: str = "") -> str:
     name, params = _split(value)
     if name == "none":
         return ""
-    spec = find_spec(kind, name)
+    cls = find_class(kind, name)
+    spec = None if cls is None else spec_of(cls)
     if spec is None or spec.phrase is None:
         return " ".join([*([word] if word else []), name, *(_value(v) for v in params.values())])
     parts = [_part(part, spec, params) for part in spec.phrase]

@@ -31,6 +31,7 @@ class MaskedStructure(Structure):
     another module holds too (a head tied to an embedding) is not masked.
     """
 
+    zeros: ClassVar[str] = "unstructured"
     curve_settings: ClassVar[tuple[str, ...]] = ("criterion",)
 
     def retained(self, layers: Sequence[LayerShape], reference: DenseReference) -> dict[str, int]:

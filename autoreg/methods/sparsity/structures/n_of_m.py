@@ -47,6 +47,7 @@ class TwoOfFour(_NofM):
     A pattern that GPUs with sparse tensor cores run faster; elsewhere it is a mask.
     """
 
+    zeros: ClassVar[str] = "2:4"
     n: ClassVar[int] = 2
     m: ClassVar[int] = 4
 
@@ -55,5 +56,6 @@ class TwoOfFour(_NofM):
 class FourOfEight(_NofM):
     """Keeps 4 of every 8 weights along the inputs; layers whose inputs × kernel are not divisible by 8 stay dense."""
 
+    zeros: ClassVar[str] = "4:8"
     n: ClassVar[int] = 4
     m: ClassVar[int] = 8

@@ -133,6 +133,8 @@ class Structure:
 
     changes_shape: ClassVar[bool] = False
     """Whether `apply` replaces parameters, so that an optimizer must be built anew."""
+    zeros: ClassVar[str] = ""
+    """What kind of zeros its masks leave, in a report's words; none where the network becomes smaller instead."""
     curve_settings: ClassVar[tuple[str, ...]] = ()
     """Parameters that distortion curves depend on: amount, allocation and schedule change nothing."""
 
