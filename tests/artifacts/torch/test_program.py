@@ -155,9 +155,10 @@ def test_a_program_is_loaded_only_where_it_is_trusted(tmp_path: Path, good: byte
     with pytest.raises(InputError, match=r"net\.pt2: loading a \.pt2 file can run code.*trust=True.*safetensors"):
         load_torch(path)(torch.randn(2, 4))
     assert not (tmp_path / "made_by_the_file").exists()
-    with pytest.raises(RuntimeError):  # what stands in the bias's place is none
+    with pytest.raises((RuntimeError, InputError)) as refused:  # what stands in the bias's place is none
         load_torch(path, trust=True)(torch.randn(2, 4))
-    assert (tmp_path / "made_by_the_file").exists()  # so the danger is real
+    ran = (tmp_path / "made_by_the_file").exists()  # so the danger is real; torch 2.8 refuses this name by itself
+    assert ran or isinstance(refused.value, InputError)
 
 
 def test_other_files_are_refused(tmp_path: Path, good: bytes) -> None:
