@@ -20,4 +20,4 @@ class StudyError(AutoregError):
 
 
 class NoTrialError(AutoregError, LookupError):
-    """No trial meets what was asked of a study; the message names the best that was reached."""
+    """No trial meets the bounds that were given; the message names the best that was reached."""

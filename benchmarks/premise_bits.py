@@ -15,7 +15,7 @@ ours             the package's engine over factors on the measured curves, see `
                  curves come out of its own.
 
 One pass is a look at the whole calibration text. All arms choose by calibration text alone; the test stretch is
-scored once, for the assignment handed over. Factors and passes were settled on networks of seed 0, which is not among
+scored once, for the assignment handed over. Factors and passes were chosen on networks of seed 0, which is not among
 those reported. Runs are appended to `premise_bits.jsonl` and never repeated; `--report` runs nothing.
 """
 

@@ -34,7 +34,7 @@ class Interval(NamedTuple):
 CostFunction = Callable[[dict[str, Any]], Mapping[str, float | Interval] | None]
 
 
-class Prior(Protocol):
+class QualityPrior(Protocol):
     """What earlier studies say of configs; `autoreg.engine.transfer.prior` has the one that there is."""
 
     @property
@@ -88,7 +88,7 @@ class Problem:
     costs: CostFunction | None = None
     constraints: tuple[Expression, ...] = ()
     reference: Mapping[str, float] = field(default_factory=dict)
-    prior: Prior | None = None
+    prior: QualityPrior | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:

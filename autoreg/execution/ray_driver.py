@@ -21,7 +21,7 @@ from autoreg.errors import InputError
 from autoreg.execution.base import MAX_EARLY_DEATHS, EngineLike, Progress, WorkerError
 from autoreg.execution.interrupts import Interrupts
 from autoreg.execution.ray_trial import MESSAGE_KEY, Broken
-from autoreg.execution.stepwise import StepReport
+from autoreg.execution.stepwise import ReportedStep
 
 CAUSE_CHARACTERS = 300
 
@@ -75,7 +75,7 @@ class Driver:
         A stop goes to the objective, not to Tune: what it returns after that (its costs, the epochs
         it paid) is part of the result.
         """
-        if isinstance(message, StepReport) and not self.halting:
+        if isinstance(message, ReportedStep) and not self.halting:
             decision = self._guard(lambda: self._engine.report(self._numbers[trial], message.step, message.metrics))
             if decision == "stop":
                 actor.decide.remote(decision)

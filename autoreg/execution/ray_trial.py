@@ -14,10 +14,10 @@ from ray import tune
 
 from autoreg.engine.log.trial import Ask
 from autoreg.execution.base import failure, limit_threads
-from autoreg.execution.stepwise import StepReport, StepwiseTrial
+from autoreg.execution.stepwise import ReportedStep, StepwiseTrial
 
 MESSAGE_KEY = "autoreg"
-"""Key under which a step's result holds the message of the objective: a `StepReport`, a `Result` or a `Broken`."""
+"""Key under which a step's result holds the message of the objective: a `ReportedStep`, a `Result` or a `Broken`."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ObjectiveActor(tune.Trainable):
         decision, self._decision = self._decision, "continue"
         message = self._stepwise.resume(decision)
         sys.stdout.flush()
-        return {MESSAGE_KEY: message, "done": not isinstance(message, StepReport)}
+        return {MESSAGE_KEY: message, "done": not isinstance(message, ReportedStep)}
 
     def decide(self, decision: str) -> None:
         """Take the engine's answer to the last report; Ray delivers it before the `step()` that is called after it."""

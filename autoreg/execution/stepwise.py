@@ -12,7 +12,7 @@ from autoreg.execution.base import Evaluate, failure, run_one
 
 
 @dataclass(frozen=True)
-class StepReport:
+class ReportedStep:
     """What an objective reported: metrics after `step` units of work."""
 
     step: int
@@ -29,19 +29,19 @@ class StepwiseTrial:
     """
 
     def __init__(self, evaluate: Evaluate, ask: Ask, cache: str | os.PathLike[str] | None = None) -> None:
-        self._messages: queue.SimpleQueue[StepReport | Result] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[ReportedStep | Result] = queue.SimpleQueue()
         self._decisions: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._waits = False
         self._thread = threading.Thread(target=self._run, args=(evaluate, ask, cache), daemon=True)
 
-    def resume(self, decision: str = "continue") -> StepReport | Result:
+    def resume(self, decision: str = "continue") -> ReportedStep | Result:
         """Go on to the next report or to the end, with the decision on the last report."""
         if self._waits:
             self._decisions.put(decision)
         else:
             self._thread.start()
         message = self._messages.get()
-        self._waits = isinstance(message, StepReport)
+        self._waits = isinstance(message, ReportedStep)
         return message
 
     def abandon(self) -> None:
@@ -52,7 +52,7 @@ class StepwiseTrial:
             self._waits = False
 
     def _send(self, step: int, metrics: dict[str, float]) -> str:
-        self._messages.put(StepReport(step, metrics))
+        self._messages.put(ReportedStep(step, metrics))
         decision = self._decisions.get()
         if decision is None:
             raise _Abandoned

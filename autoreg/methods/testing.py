@@ -26,7 +26,7 @@ from autoreg.methods.quantization import Quantization, attach_quantizers, bake_q
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.masks import bake_masks, masks
-from autoreg.methods.sparsity.structures.structure import Measured, Network, Target
+from autoreg.methods.sparsity.structures.structure import CurveSubject, Network, Target
 from autoreg.methods.tiny_training import cross_entropy, forward, tiny_batches, tiny_model, train_steps
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.profile import profile
@@ -128,7 +128,7 @@ class _TinyReference:
     def spectra(self, names: Sequence[str]) -> dict[str, Tensor]:
         return {name: spectrum(weight_of(self.model.get_submodule(name))) for name in names}
 
-    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
+    def curves(self, subject: CurveSubject, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
         ladder = subject.ladder(self.network, self.scores(subject.criterion), self.example)
         guessed = {name: tuple(ladder.guessed(name)) for name in ladder.levels}
         return {name: Curve(tuple(levels), guessed[name], guessed[name]) for name, levels in ladder.levels.items()}

@@ -30,7 +30,7 @@ from autoreg.trial.loop import evaluate
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial_info import Latency
 
-QUALITY_TOLERANCE = 1e-6  # relative; a model that is trained again is the same one, or it is not
+RERUN_TOLERANCE = 1e-6  # relative; a model that is trained again is the same one, or it is not
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _exported(  # many arguments, long: one pass from the model to the compared 
     quality = setup.task.quality
     report.content |= {"format": format, "recorded": dict(result.metrics), "logged": logged}
     again = result.metrics[quality]
-    if logged is not None and not abs(again - logged) <= QUALITY_TOLERANCE * max(1.0, abs(logged)):
+    if logged is not None and not abs(again - logged) <= RERUN_TOLERANCE * max(1.0, abs(logged)):
         raise MismatchError(
             f"{path.name}: the trial scored {quality} {logged:.6g}, run again it scores {again:.6g}: "
             "the code, a library or the machine has changed since"

@@ -17,7 +17,7 @@ from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.trial import Trial
 from autoreg.engine.pareto.front import Normalizer
-from autoreg.engine.problem import Interval, Prior, Problem
+from autoreg.engine.problem import Interval, Problem, QualityPrior
 from autoreg.engine.pruning.halving import Halving
 from autoreg.engine.settings import SharedWork, Strategy
 from autoreg.engine.transfer.prior import load_prior, save_prior
@@ -283,7 +283,7 @@ class TaskStudy:
         log: EventLog,
         *,
         strategy: Strategy | None = None,
-        prior: Prior | None = None,
+        prior: QualityPrior | None = None,
         budget: Budget | None = None,
         normalizer: Normalizer | None = None,
         clock: Callable[[], float] = time.monotonic,

@@ -20,7 +20,7 @@ from autoreg.methods.sparsity.allocations.sensitivity import NO_CURVES
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.scheduled_masks import ScheduledMasks
 from autoreg.methods.sparsity.structures.masked import MaskedStructure
-from autoreg.methods.sparsity.structures.structure import Measured, Structure
+from autoreg.methods.sparsity.structures.structure import CurveSubject, Structure
 from autoreg.methods.state import State
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.profile import shared_weights
@@ -192,7 +192,7 @@ class _OwnReference:
     def spectra(self, names: Sequence[str]) -> Mapping[str, Tensor]:
         return {name: spectrum(weight_of(self._model.get_submodule(name))) for name in names}
 
-    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> Mapping[str, Curve]:
+    def curves(self, subject: CurveSubject, dropped: tuple[str, ...] = ()) -> Mapping[str, Curve]:
         raise InputError(NO_CURVES)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoreg.methods.discovery import spec_of
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
-from autoreg.methods.sparsity.structures.structure import Measured
+from autoreg.methods.sparsity.structures.structure import CurveSubject
 from autoreg.methods.weights import weight_of, weighted_layers
 from autoreg.network.surgery.factorize import spectrum
 from autoreg.sensitivity.curve import Curve
@@ -20,7 +20,7 @@ from autoreg.trial.loop import forward, phase_seed
 from autoreg.trial.sensitivity import guessed_curves, measured_curves
 from autoreg.trial.setup import Setup
 
-CurveRequest = tuple[Measured, tuple[str, ...]]
+CurveRequest = tuple[CurveSubject, tuple[str, ...]]
 """Arguments of `Reference.curves`."""
 
 
@@ -64,17 +64,17 @@ class Reference:
                 self._spectra[name] = spectrum(weight_of(self.model.get_submodule(name)))
         return {name: self._spectra[name] for name in names}
 
-    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
+    def curves(self, subject: CurveSubject, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
         """Distortion of the outputs by layer, or by channel group when the blocks `dropped` are gone.
 
-        Measured when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
+        CurveSubject when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
         """
         key = repr((subject.measured, dropped))
         if key not in self._curves:
             self._curves[key] = self._compute_curves(subject, dropped)
         return self._curves[key]
 
-    def _compute_curves(self, subject: Measured, dropped: tuple[str, ...]) -> dict[str, Curve]:
+    def _compute_curves(self, subject: CurveSubject, dropped: tuple[str, ...]) -> dict[str, Curve]:
         setup, scores = self._setup, self.scores(subject.criterion)
         batches = calibration_batches(setup, setup.task.folds[0])
         found, spent = measured_curves(self.model, setup, batches, subject, scores, dropped)
@@ -104,7 +104,7 @@ class UntrainedReference(Reference):
         super().__init__(setup, lambda: setup.fresh_model(0))
         self.requested: list[CurveRequest] = []
 
-    def _compute_curves(self, subject: Measured, dropped: tuple[str, ...]) -> dict[str, Curve]:
+    def _compute_curves(self, subject: CurveSubject, dropped: tuple[str, ...]) -> dict[str, Curve]:
         self.requested.append((subject, dropped))
         return guessed_curves(self._setup, subject, self.scores(subject.criterion), dropped)
 

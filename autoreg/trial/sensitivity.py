@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods.sparsity.structures.structure import Measured, Network
+from autoreg.methods.sparsity.structures.structure import CurveSubject, Network
 from autoreg.network.surgery.apply import drop_blocks
 from autoreg.plan import content_hash
 from autoreg.sensitivity.curve import Curve
@@ -30,7 +30,7 @@ def measured_curves(
     model: nn.Module,
     setup: Setup,
     batches: list[Any],
-    subject: Measured,
+    subject: CurveSubject,
     scores: Mapping[str, Tensor],
     dropped: tuple[str, ...] = (),
 ) -> tuple[dict[str, Curve], dict[str, float]]:
@@ -71,7 +71,7 @@ def measured_curves(
 
 
 def guessed_curves(
-    setup: Setup, subject: Measured, scores: Mapping[str, Tensor], dropped: tuple[str, ...] = ()
+    setup: Setup, subject: CurveSubject, scores: Mapping[str, Tensor], dropped: tuple[str, ...] = ()
 ) -> dict[str, Curve]:
     """Curves without a look at any output: the squared scores that go, or a quarter of them for each further bit.
 

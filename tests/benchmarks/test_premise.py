@@ -179,7 +179,7 @@ def test_all_arms_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [(r["seed"], r["arm"]) for r in rows] == [(0, arm) for arm in ARMS]
     for row in rows:
         assert row["spent"] >= 1.5 or row["arm"] == "small"  # which has nothing left to quantize before
-        assert row["notes"] == []  # nothing was foretold wrongly: members have the sparsity and the bits they claim
+        assert row["notes"] == []  # nothing was predicted wrongly: members have the sparsity and the bits they claim
         assert row["members"]
         for member in row["members"]:
             assert 0 <= member["error_test"] <= 1

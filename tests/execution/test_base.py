@@ -13,7 +13,7 @@ from autoreg.engine import Ask, Result
 from autoreg.errors import InputError
 from autoreg.execution import StopTrial, run, run_one
 from autoreg.execution.base import Progress, failure, pack, plain
-from autoreg.execution.stepwise import StepReport, StepwiseTrial
+from autoreg.execution.stepwise import ReportedStep, StepwiseTrial
 from autoreg.trial_info import TrialInfo
 from tests.execution.objectives import curve, make_engine, simple
 
@@ -166,7 +166,7 @@ def test_an_objective_that_cannot_be_pickled_is_refused_with_advice() -> None:
 def test_a_stepwise_trial_is_resumed_from_report_to_report() -> None:
     trial = StepwiseTrial(curve, ASK)
     messages = [trial.resume(), trial.resume("continue"), trial.resume("stop")]
-    assert [m.step for m in messages[:2] if isinstance(m, StepReport)] == [1, 2]
+    assert [m.step for m in messages[:2] if isinstance(m, ReportedStep)] == [1, 2]
     assert isinstance(messages[2], Result)
     assert (messages[2].state, messages[2].reason) == ("PRUNED", "stopped at step 2")
 

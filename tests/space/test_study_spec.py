@@ -74,7 +74,7 @@ WRONG = {
     "an empty budget": ("{trials: 60}", "{}", "s.yaml:6: budget: found {}; allowed: a mapping with at least one of trials, minutes, epochs"),
     "a direction spelt out": ("error: min,", "error: minimize,", "s.yaml:4: objectives.error: found 'minimize'; allowed: min, max; did you mean 'min'?"),
     "a list of objectives": ("{error: min, flops: min}", "[error, flops]", "s.yaml:4: objectives: found ['error', 'flops']; allowed: a mapping of metrics to min or max"),
-    "a seed that is no number": ("seed: 7", "seed: lucky", "s.yaml:7: seed: found 'lucky'; allowed: a whole number from 0"),
+    "a seed that is no number": ("seed: 7", "seed: seven", "s.yaml:7: seed: found 'seven'; allowed: a whole number from 0"),
     "a truth value for a number": ("seed: 7", "workers: true", "s.yaml:7: workers: found true; allowed: a whole number from 1"),
     "an executor misspelt": ("seed: 7", "executor: lcoal", "s.yaml:7: executor: found 'lcoal'; allowed: local, ray; did you mean 'local'?"),
     "a sampler that is none": ("seed: 7", "sampler: tpee", "s.yaml:7: sampler: found 'tpee'; allowed: auto, tpe, nsga2, random, grid, evolution; did you mean 'tpe'?"),

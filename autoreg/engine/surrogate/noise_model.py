@@ -25,6 +25,7 @@ from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate.ensemble import Hyperparameters
 from autoreg.engine.surrogate.fitted import FittedSurrogate
 from autoreg.engine.surrogate.fitting import SurrogateFitter
+from autoreg.engine.surrogate.gp import JITTER
 from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.engine.surrogate.threads import one_thread
 from autoreg.lazy import lazy_module
@@ -47,8 +48,6 @@ LOG_PRIOR_SEED_FRACTION = {0.01: -1.5, 0.1: -0.5, 0.3: 0.0, 1.0: -0.5}
 LOG_PRIOR_SHARED_FRACTION = {0.0: -0.5, 0.3: 0.0, 0.6: 0.0, 0.9: -0.5}
 PRIOR_MODE = (0.3, 0.3)
 """Seed and shared fraction while there is no run to fit them to."""
-JITTER = 1e-8
-"""Variance added to the diagonal, so that equal configs leave the covariance positive definite."""
 FRONT_DRAWS = 1024
 """Draws from the posterior that the probability of being on the front is counted over."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.engine.pareto.front import Floats
-from autoreg.engine.problem import Prior, Problem
+from autoreg.engine.problem import Problem, QualityPrior
 from autoreg.engine.samplers.mutation import mutate, quasi_random
 from autoreg.lazy import lazy_module
 
@@ -21,7 +21,7 @@ DESIGN_CANDIDATES = 512
 """Quasi-random draws among which they are sought."""
 
 
-def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = DESIGN_SIZE) -> list[dict[str, Any]]:
+def propose(prior: QualityPrior, problem: Problem, seed: int = 0, count: int = DESIGN_SIZE) -> list[dict[str, Any]]:
     """The configs to try first: the best by mean rank over the range of known cost.
 
     Candidates are quasi-random draws and the best trials of the earlier studies; the best are varied a few times. Of
@@ -54,7 +54,9 @@ def propose(prior: Prior, problem: Problem, seed: int = 0, count: int = DESIGN_S
     return [list(held.values())[k][0] for k in _spread(places, count)]
 
 
-def _places(prior: Prior, problem: Problem, held: Sequence[tuple[dict[str, Any], Mapping[str, float]]]) -> Floats:
+def _places(
+    prior: QualityPrior, problem: Problem, held: Sequence[tuple[dict[str, Any], Mapping[str, float]]]
+) -> Floats:
     """Mean rank and mean scaled log cost [n, 2], both in [0, 1]."""
     ranks = special.ndtr(prior.scores([c for c, _ in held]))
     names = [n for n in problem.names if n != problem.quality and all(n in costs for _, costs in held)]

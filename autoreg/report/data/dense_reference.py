@@ -53,7 +53,7 @@ def _implied_precision(layer: LayerRecord) -> str:
 
 
 @dataclass(frozen=True)
-class DenseReference:
+class DenseComparison:
     """What every network of a study is compared with.
 
     Attributes:
@@ -67,7 +67,7 @@ class DenseReference:
     fp32_latencies: Mapping[Architecture, tuple[int, float]]
 
     @classmethod
-    def of(cls, data: StudyData) -> DenseReference:
+    def of(cls, data: StudyData) -> DenseComparison:
         """Collect the dense recipe and the networks in fp32 from a study's records."""
         known: dict[Architecture, tuple[int, float]] = {}
         for record in data.state.records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoreg.report.data.dense_reference import DenseReference
+from autoreg.report.data.dense_reference import DenseComparison
 from autoreg.report.data.final_results import ExportedModel
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
@@ -35,7 +35,7 @@ def exported_section(data: StudyData) -> ExportedSection | None:
     models = data.final.exported
     if not models:
         return None
-    reference = DenseReference.of(data)
+    reference = DenseComparison.of(data)
     dense = next((model for model in models if model.trial is None and not model.error), None)
     columns = [
         Column("model", "name"),
@@ -53,7 +53,7 @@ def exported_section(data: StudyData) -> ExportedSection | None:
     return ExportedSection(_sentences(models), PageTable(columns, rows), _remarks(models))
 
 
-def _row(reference: DenseReference, model: ExportedModel, dense: ExportedModel | None) -> Row:
+def _row(reference: DenseComparison, model: ExportedModel, dense: ExportedModel | None) -> Row:
     """The numbers of one model, and under them what they mean."""
     record = reference.dense if model.trial is None else reference.record(model.trial)
     costs = reference.data.dense if model.trial is None else costs_of(record) if record else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoreg.report.data.dense_reference import DenseReference
+from autoreg.report.data.dense_reference import DenseComparison
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.network_comparison import (
@@ -41,7 +41,7 @@ def comparison_sentence(net: NetworkComparison) -> str:
 
 def time_notes(data: StudyData, rows: Sequence[FrontRow]) -> list[str]:
     """Members of a front whose measured times differ from their other costs, one text a member."""
-    reference = DenseReference.of(data)
+    reference = DenseComparison.of(data)
     notes = []
     for row in rows:
         net = reference.compare_trial(row.trial)

@@ -1,4 +1,4 @@
-"""Random search, and the null model: an isotonic error in cost, which knows nothing but that small is bad."""
+"""Random search, and the cost-only baseline: an isotonic error in cost, which knows nothing but that small is bad."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoreg.report.data.dense_reference import DenseReference, computed_layers
+from autoreg.report.data.dense_reference import DenseComparison, computed_layers
 from autoreg.report.data.final_results import OutputAgreement
 from autoreg.report.data.front import front_rows
 from autoreg.report.data.load import StudyData
@@ -165,7 +165,7 @@ def test_exported_models_are_read_with_the_dense_one_first(make_files: Callable[
 def test_an_exported_model_is_compared_with_the_dense_one(make_files: Callable[..., Path]) -> None:
     """FLOPs are those of the trial, times those of the exported models, the interval the widest of both."""
     data = StudyData.load(make_files(all_files()))
-    reference, models = DenseReference.of(data), data.final.exported
+    reference, models = DenseComparison.of(data), data.final.exported
     zeros, eight = (reference.compare_exported(models[n], models[0]) for n in (1, 2))
     assert zeros is not None
     assert eight is not None

@@ -52,11 +52,11 @@ class DenseReference(Protocol):
     def spectra(self, names: Sequence[str]) -> Mapping[str, Tensor]:
         """Squared singular values of the weights of layers, largest first, by layer; float64."""
 
-    def curves(self, subject: Measured, dropped: tuple[str, ...] = ()) -> Mapping[str, Curve]:
+    def curves(self, subject: CurveSubject, dropped: tuple[str, ...] = ()) -> Mapping[str, Curve]:
         """Distortion of the outputs over the levels of one layer or group, by name."""
 
 
-class Measured(Protocol):
+class CurveSubject(Protocol):
     """What distortion curves can be measured of: a structure, or the bits of weights.
 
     `criterion` scores the weights; `measured` is plain data of all that the curves depend on, beside the network.
