@@ -33,8 +33,8 @@ LATE = ("commands", "autoreg")
 """Rooms that import other rooms when they are used, so that `autoreg --help` answers at once."""
 
 PRIVATE_WORDS = re.compile(
-    r"\b(foretell\w*|foretold|quirks?|luck|lucky|lucks|beliefs?(?!\.json)|believe[rsd]?|costliest|unpaid|null models?|CostNull|"
-    r"Believer|settles?|settled|listens?|listened|listening|What leaves|What was asked)\b",
+    r"\b(foretell\w*|foretold|quirks?|luck|lucky|lucks|beliefs?(?!\.json)|believe[rsd]?|costliest|unpaid|"
+    r"null models?|CostNull|Believer|settles?|settled|listens?|listened|listening|What leaves|What was asked)\b",
     re.IGNORECASE,
 )
 """Words that a reader who knows Optuna, BoTorch and torch would have to look up."""
