@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoreg.methods.state import State
 
 
-def tiny_model() -> nn.Module:
+def tiny_model() -> nn.Sequential:
     """A network for 8×8 images of one channel and three classes, with a norm and two convolutions."""
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1),

@@ -31,7 +31,8 @@ def test_codes_by_hand() -> None:
     assert codes.tolist() == [0, 0, 1, 2, 3, 3, 3]
     assert dequantize(codes, scale, zero).tolist() == [-1, -1, 0, 1, 2, 2, 2]
     scale, zero = range_parameters(torch.tensor(-4.0), torch.tensor(2.0), 8, symmetric=True)
-    assert (float(scale), float(zero)) == (pytest.approx(4 / 127), 0.0)
+    assert float(scale) == pytest.approx(4 / 127)
+    assert float(zero) == 0.0
 
 
 @settings(deadline=None)
@@ -45,7 +46,7 @@ def test_error_is_at_most_half_a_step_and_zero_stays_zero(values: list[float], b
     assert float((back - tensor).abs().max()) <= float(scale) * (0.5 + 1e-9)
     assert float(back[-1]) == 0.0
     assert float(zero) == round(float(zero))
-    assert len(codes.unique()) <= 2**bits
+    assert len(set(codes.tolist())) <= 2**bits
 
 
 def test_a_constant_zero_has_a_usable_scale() -> None:
@@ -64,7 +65,7 @@ def test_other_bits_are_refused(bits: int) -> None:
 def test_gradient_of_fake_quantization_passes_straight_through_what_is_not_clamped() -> None:
     values = torch.tensor([-9.0, -0.4, 0.3, 9.0], requires_grad=True)
     out = fake_quantize(values, torch.tensor(0.5), torch.tensor(0.0), -3, 3)
-    out.sum().backward()
+    torch.autograd.backward(out.sum())
     assert out.tolist() == [-1.5, -0.5, 0.5, 1.5]
     assert values.grad is not None
     assert values.grad.tolist() == [0.0, 1.0, 1.0, 0.0]

@@ -14,17 +14,19 @@ from autoreg.methods.sparsity.criteria import Stats, collect
 from autoreg.methods.sparsity.criteria.stats import samples
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import cross_entropy, forward, tiny_batches, tiny_model
+from autoreg.methods.weights import weight_of
 
 
 def squared_error(output: Tensor, batch: Any) -> Tensor:
-    return (output - batch[1]).square().mean()
+    error: Tensor = (output - batch[1]).square().mean()
+    return error
 
 
 def one_layer(rows: list[list[float]]) -> nn.Sequential:
     weight = torch.tensor(rows)
     model = nn.Sequential(nn.Linear(weight.shape[1], weight.shape[0], bias=False))
     with torch.no_grad():
-        model[0].weight.copy_(weight)
+        weight_of(model[0]).copy_(weight)
     return model
 
 
@@ -38,7 +40,7 @@ def test_wanda_by_hand() -> None:
     stats = collect(model, [(torch.tensor([[3.0, 0.0]]),), (torch.tensor([[4.0, 2.0]]),)], forward, needs=("inputs",))
     assert stats["0"].input_norm is not None
     assert stats["0"].input_norm.tolist() == [5.0, 2.0]
-    score = create("criterion", "wanda").score(model[0].weight.detach(), stats["0"])
+    score = create("criterion", "wanda").score(weight_of(model[0]).detach(), stats["0"])
     assert score.tolist() == [[5.0, 4.0], [2.5, 8.0]]
 
 
@@ -113,10 +115,10 @@ def test_taylor_score_is_the_change_of_a_linear_loss_when_the_weight_goes() -> N
         return output.mean()
 
     stats = collect(model, [(inputs,)], forward, mean_output, needs=("gradients",))["0"]
-    score = create("criterion", "taylor").score(model[0].weight.detach(), stats)
+    score = create("criterion", "taylor").score(weight_of(model[0]).detach(), stats)
     before = float(model(inputs).detach().mean())
     for j in range(3):
-        without = model[0].weight.detach().clone()
+        without = weight_of(model[0]).detach().clone()
         without[0, j] = 0.0
         change = abs(float((inputs @ without.T).mean()) - before)
         assert float(score[0, j]) == pytest.approx(change, abs=1e-6)
@@ -150,14 +152,14 @@ def test_criteria_without_their_statistics_say_what_they_need(name: str, what: s
 def test_collecting_leaves_the_model_as_it_was() -> None:
     model = tiny_model().train()
     model[1].eval()
-    model[0].weight.requires_grad_(False)
+    weight_of(model[0]).requires_grad_(False)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     stats = collect(model, tiny_batches(), forward, cross_entropy)
     assert stats["0"].gradient is not None
     assert bool(stats["0"].gradient.any())  # frozen layers are scored, too
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
-    assert not model[0].weight.requires_grad
+    assert not weight_of(model[0]).requires_grad
     assert [m.training for m in model] == [True, False, True, True, True, True, True]
     assert not any(m._forward_hooks for m in model.modules())
 
@@ -173,7 +175,7 @@ def test_masked_weights_have_no_gradient_so_that_taylor_keeps_them_out() -> None
 
 def test_layers_that_no_batch_reaches_score_zero() -> None:
     model = nn.ModuleDict({"used": nn.Linear(2, 2), "idle": nn.Linear(3, 1)})
-    stats = collect(model, [(torch.ones(1, 2), 0)], lambda m, b: m["used"](b[0]), lambda o, b: o.sum())
+    stats = collect(model, [(torch.ones(1, 2), 0)], lambda m, b: m.get_submodule("used")(b[0]), lambda o, b: o.sum())
     for found in (stats["idle"].input_norm, stats["idle"].gradient):
         assert found is not None
         assert not found.any()

@@ -13,6 +13,7 @@ from autoreg.methods import create
 from autoreg.methods.layers.drop import angular_distance, block_distances
 from autoreg.methods.layers.selectors import fisher_scores, select_parameters
 from autoreg.methods.testing import cross_entropy, forward, tiny_batches, tiny_model
+from autoreg.methods.weights import weight_of
 
 
 def chosen(name: str, model: nn.Module, **params: int) -> set[str]:
@@ -61,7 +62,7 @@ def test_fisher_trains_the_layers_of_most_information_and_the_head() -> None:
     model = nn.Sequential(*(nn.Linear(1, 1, bias=False) for _ in range(4)))
     with torch.no_grad():
         for layer, value in zip(model, (2.0, 0.1, 0.5, 3.0), strict=True):
-            layer.weight.fill_(value)
+            weight_of(layer).fill_(value)
     batches = [(torch.tensor([[1.0], [-1.0]]), torch.tensor([[5.0], [-5.0]]))]
 
     def loss(output: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -24,7 +24,7 @@ def test_dropout_zeroes_its_share_and_keeps_the_mean(rate: float) -> None:
     values = drop(torch.ones(200_000), rate, seeded())
     assert float((values == 0).float().mean()) == pytest.approx(rate, abs=0.005)
     assert float(values.mean()) == pytest.approx(1.0, abs=0.03)
-    assert values.unique().tolist() == pytest.approx([0.0, 1 / (1 - rate)] if rate else [1.0])
+    assert sorted(set(values.tolist())) == pytest.approx([0.0, 1 / (1 - rate)] if rate else [1.0])
 
 
 def test_dropout_repeats_with_its_generator_and_leaves_the_global_one_alone() -> None:

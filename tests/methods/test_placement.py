@@ -39,7 +39,7 @@ def placed(between: Read, *, inplace: bool = False, tail_only: bool = False) -> 
 
 def added(net: Net, x: Tensor) -> Tensor:
     """The norm's output, changed in place outside of any module."""
-    out = net.norm(x)
+    out: Tensor = net.norm(x)
     out += 1
     return out
 

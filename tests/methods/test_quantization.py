@@ -19,9 +19,11 @@ from autoreg.methods.quantization import (
     freeze_quantizers,
     weight_quant_params,
 )
+from autoreg.methods.quantization.attach import activation_quantizers
 from autoreg.methods.quantization.lsq import Lsq
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import forward, tiny_batches, tiny_model, train_steps
+from autoreg.methods.weights import weight_of
 
 NAMES = [name for name, _ in weighted_layers(tiny_model())]
 OPTIONS: list[dict[str, Any]] = [
@@ -32,12 +34,11 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def sparse_model() -> nn.Module:
+def sparse_model() -> nn.Sequential:
     torch.manual_seed(0)
     model = tiny_model()
-    attach_masks(
-        model, {name: module.weight.abs() > module.weight.abs().median() for name, module in weighted_layers(model)}
-    )  # type: ignore[operator]
+    sizes = {name: weight_of(module).abs() for name, module in weighted_layers(model)}
+    attach_masks(model, {name: size > size.median() for name, size in sizes.items()})
     return model
 
 
@@ -45,27 +46,27 @@ def sparse_model() -> nn.Module:
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_masked_zeros_stay_zero_and_weights_lie_on_their_grid(options: dict[str, Any], bits: int) -> None:
     model = sparse_model()
-    masked = {name: module.weight == 0 for name, module in weighted_layers(model)}
+    masked = {name: weight_of(module) == 0 for name, module in weighted_layers(model)}
     attach_quantizers(model, Quantization(dict.fromkeys(NAMES, bits), **options))
     train_steps(model, [], tiny_batches())
     for name, module in weighted_layers(model):
         scale, zero_point, ints = weight_quant_params(module)
-        assert not module.weight[masked[name]].any()  # type: ignore[index]
-        torch.testing.assert_close((ints - zero_point) * scale, module.weight.detach(), rtol=0, atol=0)  # type: ignore[operator]
+        assert not weight_of(module)[masked[name]].any()
+        torch.testing.assert_close((ints - zero_point) * scale, weight_of(module).detach(), rtol=0, atol=0)
         assert torch.equal(zero_point, zero_point.round())
         assert ints.dtype == torch.int16
         assert int(ints.max()) - int(ints.min()) < 2**bits
-        assert scale.numel() == (1 if options["granularity"] == "tensor" else module.weight.shape[0])  # type: ignore[union-attr]
+        assert scale.numel() == (1 if options["granularity"] == "tensor" else weight_of(module).shape[0])
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("bits", [2, 5, 8])
 def test_rounding_to_nearest_errs_by_at_most_half_a_step(bits: int, symmetric: bool) -> None:
     model = tiny_model()
-    before = {name: module.weight.detach().clone() for name, module in weighted_layers(model)}  # type: ignore[operator]
+    before = {name: weight_of(module).detach().clone() for name, module in weighted_layers(model)}
     attach_quantizers(model, Quantization(dict.fromkeys(NAMES, bits), symmetric=symmetric))
     for name, module in weighted_layers(model):
-        error = (module.weight - before[name]).abs()  # type: ignore[operator]
+        error = (weight_of(module) - before[name]).abs()
         assert bool((error <= weight_quant_params(module).scale * 0.50001).all())
 
 
@@ -74,10 +75,10 @@ def test_more_bits_err_less_and_channels_err_less_than_tensors() -> None:
         torch.manual_seed(0)
         model = tiny_model()
         with torch.no_grad():
-            model[3].weight[0] *= 20
-        before = model[3].weight.detach().clone()
+            weight_of(model[3])[0] *= 20
+        before = weight_of(model[3]).detach().clone()
         attach_quantizers(model, Quantization({"3": bits}, granularity=granularity))
-        return float((model[3].weight - before).detach().square().mean())
+        return float((weight_of(model[3]) - before).detach().square().mean())
 
     errors = [error(bits, "channel") for bits in (2, 4, 6, 8)]
     assert errors == sorted(errors, reverse=True)
@@ -87,7 +88,7 @@ def test_more_bits_err_less_and_channels_err_less_than_tensors() -> None:
 def test_first_learned_step_is_the_papers_over_what_the_mask_leaves() -> None:
     model = nn.Sequential(nn.Linear(4, 1, bias=False))
     with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[1.0, -3.0, 9.0, 9.0]]))
+        weight_of(model[0]).copy_(torch.tensor([[1.0, -3.0, 9.0, 9.0]]))
     attach_masks(model, {"0": torch.tensor([[True, True, False, False]])})
     attach_quantizers(model, Quantization({"0": 4}, quantizer=Lsq()))
     assert float(weight_quant_params(model[0]).scale) == pytest.approx(2 * 2.0 / 7**0.5)
@@ -139,7 +140,7 @@ def test_ranges_of_inputs_are_those_of_the_calibration_batches(symmetric: bool, 
     attach_quantizers(model, Quantization({}, {"0": 8}, act_symmetric=symmetric))
     batches = [(torch.tensor([[-0.5, 0.0]]),), (torch.tensor([[1.0, 0.2]]),)]
     assert calibrate(model, batches, forward) == []
-    quantizer = model[0].activation_quantizer
+    quantizer = activation_quantizers(model)["0.activation_quantizer"]
     ends = quantizer(torch.tensor([[-9.0, 9.0]]))[0].tolist()
     assert ends == pytest.approx([low, high], abs=1.0 / 120)  # a symmetric grid has one integer more below zero
     grid = torch.linspace(low, high, 99)[None]
@@ -151,7 +152,7 @@ def test_inputs_that_are_never_negative_get_the_papers_unsigned_code() -> None:
     model = nn.Sequential(nn.Linear(2, 1))
     attach_quantizers(model, Quantization({}, {"0": 4}, quantizer=Lsq()))
     calibrate(model, [(torch.tensor([[0.0, 3.0]]),)], forward)
-    quantizer = model[0].activation_quantizer
+    quantizer = activation_quantizers(model)["0.activation_quantizer"]
     assert float(quantizer.zero_point) == 0.0
     assert (quantizer.low, quantizer.high) == (0, 15)
     assert float(quantizer.scale.detach()) == pytest.approx(2 * 1.5 / 15**0.5)
@@ -162,7 +163,8 @@ def test_inputs_must_be_calibrated_and_layers_never_called_are_named() -> None:
     attach_quantizers(model, Quantization({}, {"used": 8, "idle": 8}))
     with pytest.raises(AutoregError, match="never calibrated"):
         model["used"](torch.ones(1, 2))
-    assert calibrate(model, [torch.ones(1, 2)], lambda m, b: m["used"](b)) == ["idle.activation_quantizer"]
+    missing = calibrate(model, [torch.ones(1, 2)], lambda m, b: m.get_submodule("used")(b))
+    assert missing == ["idle.activation_quantizer"]
     model["used"](input=torch.ones(1, 2))  # keyword inputs are quantized, too
     with pytest.raises(AutoregError, match="never calibrated"):
         model["idle"](torch.ones(1, 2))
@@ -171,18 +173,18 @@ def test_inputs_must_be_calibrated_and_layers_never_called_are_named() -> None:
 def test_calibration_leaves_modes_and_statistics_alone() -> None:
     model = tiny_model().train()
     attach_quantizers(model, Quantization({}, dict.fromkeys(NAMES, 8)))
-    running = model[1].running_mean.clone()
+    running = model.get_buffer("1.running_mean").clone()
     calibrate(model, tiny_batches(), forward)
     assert model.training
-    assert torch.equal(model[1].running_mean, running)
+    assert torch.equal(model.get_buffer("1.running_mean"), running)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_state_dict_loads_into_a_model_made_alike_and_copies_are_independent(options: dict[str, Any]) -> None:
-    def made(seed: int) -> nn.Module:
+    def made(seed: int) -> nn.Sequential:
         torch.manual_seed(seed)
         model = tiny_model()
-        attach_masks(model, {n: torch.rand(m.weight.shape) < 0.5 for n, m in weighted_layers(model)})  # type: ignore[arg-type]
+        attach_masks(model, {n: torch.rand(weight_of(m).shape) < 0.5 for n, m in weighted_layers(model)})
         attach_quantizers(model, Quantization(dict.fromkeys(NAMES, 4), {"3": 8, "6": 4}, **options))
         return model
 
@@ -195,7 +197,7 @@ def test_state_dict_loads_into_a_model_made_alike_and_copies_are_independent(opt
     assert torch.equal(other.eval()(images), expected)
     twin = copy.deepcopy(model)
     with torch.no_grad():
-        twin[6].activation_quantizer.scale.mul_(7)
+        activation_quantizers(twin)["6.activation_quantizer"].scale.mul_(7)
     assert torch.equal(model(images), expected)
     assert not torch.equal(twin(images), expected)
 
@@ -213,8 +215,8 @@ def test_baked_models_have_plain_weights_and_the_same_outputs() -> None:
     assert extra == {f"6.activation_quantizer.{name}" for name in ("scale", "zero_point", "calibrated")}
     for name, module in weighted_layers(model):
         torch.testing.assert_close(
-            module.weight.detach(), (found[name].ints - found[name].zero_point) * found[name].scale
-        )  # type: ignore[operator]
+            weight_of(module).detach(), (found[name].ints - found[name].zero_point) * found[name].scale
+        )
 
 
 def test_baking_a_copy_leaves_the_original_at_work_and_the_other_way_round() -> None:

@@ -105,7 +105,8 @@ def test_greedy_finds_the_best_product_of_energies_where_steps_have_one_size() -
     spectra = [[2.0 ** (-k * slope) for k in range(8)] for slope in (0.5, 1.0, 2.0)]
 
     def held(ranks: tuple[int, ...]) -> float:
-        return math.prod(sum(s[:rank]) / sum(s) for s, rank in zip(spectra, ranks, strict=True))
+        shares = [sum(s[:rank]) / sum(s) for s, rank in zip(spectra, ranks, strict=True)]
+        return float(math.prod(shares))
 
     for amount in (0.3, 0.5, 0.7):
         found = greedy_ranks(shapes, spectra, amount)

@@ -19,13 +19,14 @@ from autoreg.methods.regularizers.l1 import mean_absolute
 from autoreg.methods.regularizers.orthogonality import gram_deviation
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
+from autoreg.methods.weights import weight_of
 
 
 def linear(*rows: list[float]) -> nn.Sequential:
     weight = torch.tensor(rows)
     model = nn.Sequential(nn.Linear(weight.shape[1], weight.shape[0], bias=False))
     with torch.no_grad():
-        model[0].weight.copy_(weight)
+        weight_of(model[0]).copy_(weight)
     return model
 
 
@@ -38,7 +39,9 @@ def test_l1_is_the_mean_over_all_elements_of_all_layers() -> None:
     loss = create("regularizer", "l1", {"strength": 8.0}).loss(State(model=model))
     loss.backward()
     assert float(loss.detach()) == pytest.approx(8 * 6 / 4)
-    assert model[0].weight.grad.tolist() == [[2.0, -2.0], [0.0, 2.0]]  # strength / 4 · sign, 0 at 0
+    gradient = weight_of(model[0]).grad
+    assert gradient is not None
+    assert gradient.tolist() == [[2.0, -2.0], [0.0, 2.0]]  # strength / 4 · sign, 0 at 0
 
 
 def test_l1_reads_weights_through_their_mask() -> None:
@@ -74,7 +77,7 @@ def test_group_penalty_weighs_groups_by_the_root_of_their_size() -> None:
 
 def test_gradient_of_a_group_of_zeros_is_zero() -> None:
     weight = torch.zeros(2, 3, requires_grad=True)
-    group_norms(weight, "filter").sum().backward()
+    torch.autograd.backward(group_norms(weight, "filter").sum())
     assert weight.grad is not None
     assert not weight.grad.any()
 
@@ -90,7 +93,7 @@ def test_proximal_step_equals_a_numerical_minimizer(group: str, threshold: float
         dims = {"filter": (1, 2), "channel": (0, 2), "shape": (0,)}[group]
         norms = (w.square().sum(dims) + 1e-14).sqrt()
         total = 0.5 * (w - value).square().sum() + threshold * norms.sum()
-        total.backward()
+        torch.autograd.backward(total)
         assert w.grad is not None
         return float(total.detach()), w.grad.numpy().reshape(-1)
 
@@ -112,8 +115,8 @@ def test_proximal_step_acts_after_the_optimizer_with_its_rate_and_makes_exact_ze
     assert float(method.loss(state)) == 0.0
     method.after_step(state)
     factor = 1 - 0.1 * 2.0 * math.sqrt(2) / 4 / 5
-    torch.testing.assert_close(model[0].weight.detach(), torch.tensor([[3.0 * factor, 4.0 * factor], [0.0, 0.0]]))
-    assert model[0].weight[1].tolist() == [0.0, 0.0]
+    torch.testing.assert_close(weight_of(model[0]).detach(), torch.tensor([[3.0 * factor, 4.0 * factor], [0.0, 0.0]]))
+    assert weight_of(model[0])[1].tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -125,20 +128,20 @@ def test_proximal_training_ends_at_the_minimum_of_loss_and_penalty_whatever_the_
     assert state.optimizer is not None
     for _ in range(2000):
         state.optimizer.zero_grad()
-        (0.5 * (model[0].weight - target).square().sum()).backward()
+        torch.autograd.backward(0.5 * (weight_of(model[0]) - target).square().sum())
         state.optimizer.step()
         method.after_step(state)
-    torch.testing.assert_close(model[0].weight.detach(), 0.7 * target, rtol=0.02, atol=0.0)
+    torch.testing.assert_close(weight_of(model[0]).detach(), 0.7 * target, rtol=0.02, atol=0.0)
 
 
 def test_proximal_step_of_a_transposed_convolution_shrinks_its_outputs() -> None:
     model = nn.Sequential(nn.ConvTranspose1d(4, 6, 3, groups=2, bias=False))
-    before = model[0].weight.detach().clone()
+    before = weight_of(model[0]).detach().clone()
     with torch.no_grad():
-        model[0].weight[:2, 0] *= 1e-4  # output 0 of the first group of two inputs
+        weight_of(model[0])[:2, 0] *= 1e-4  # output 0 of the first group of two inputs
     method = create("regularizer", "group_lasso", {"strength": 100.0, "group": "filter", "step": "proximal"})
     method.after_step(State(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=1e-3)))
-    after = model[0].weight
+    after = weight_of(model[0])
     assert not after[:2, 0].any()
     assert bool((after[2:, 0] != 0).all())
     kept = after[2:] / before[2:]
@@ -150,7 +153,7 @@ def test_parameters_that_are_not_optimized_are_not_shrunk() -> None:
     other = nn.Linear(1, 1)
     method = create("regularizer", "group_lasso", {"strength": 100.0, "step": "proximal"})
     method.after_step(State(model=model, optimizer=torch.optim.SGD(other.parameters(), lr=1.0)))
-    assert model[0].weight.tolist() == [[pytest.approx(0.03), pytest.approx(0.04)]]
+    assert weight_of(model[0]).tolist() == [[pytest.approx(0.03), pytest.approx(0.04)]]
 
 
 def test_orthogonality_is_zero_on_orthonormal_rows_and_columns() -> None:

@@ -8,11 +8,11 @@ from torch import nn
 
 from autoreg.methods import State, create, weighted_layers
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
-from autoreg.methods.weights import raw_weight
+from autoreg.methods.weights import raw_weight, weight_of
 
 
 def largest_singular_value(module: nn.Module) -> float:
-    return float(torch.linalg.matrix_norm(module.weight.detach().flatten(1), 2))  # type: ignore[operator]
+    return float(torch.linalg.matrix_norm(weight_of(module).detach().flatten(1), 2))
 
 
 def test_baked_weights_have_spectral_norm_one() -> None:
@@ -43,7 +43,7 @@ def test_first_vectors_come_from_the_given_generator_and_the_global_one_is_left_
     def vectors(seed: int) -> list[float]:
         model = nn.Sequential(nn.Linear(6, 5))
         with torch.no_grad():
-            model[0].weight.copy_(torch.arange(30.0).reshape(5, 6).sin())
+            weight_of(model[0]).copy_(torch.arange(30.0).reshape(5, 6).sin())
         before = torch.get_rng_state()
         create("reparam", "spectral_norm").prepare(State(model=model, generator=torch.Generator().manual_seed(seed)))
         assert torch.equal(torch.get_rng_state(), before)

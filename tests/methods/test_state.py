@@ -11,7 +11,7 @@ from torch import nn
 from autoreg.errors import InputError
 from autoreg.methods import State, weighted_layers
 from autoreg.methods.sparsity.masks import attach_masks
-from autoreg.methods.weights import outputs_first, raw_weight
+from autoreg.methods.weights import outputs_first, raw_weight, weight_of
 
 
 def test_weighted_layers_are_linear_and_convolutions_in_order_without_embeddings_and_norms() -> None:
@@ -37,7 +37,7 @@ def test_progress_counts_steps_over_the_whole_stretch() -> None:
 
 def test_weights_are_live_and_masked_while_the_raw_weight_is_beneath() -> None:
     model = nn.Sequential(nn.Linear(2, 1))
-    nn.init.ones_(model[0].weight)
+    nn.init.ones_(weight_of(model[0]))
     original = model[0].weight
     attach_masks(model, {"0": torch.tensor([[True, False]])})
     ((name, weight),) = State(model=model).weights()

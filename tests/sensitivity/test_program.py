@@ -91,9 +91,9 @@ def test_the_front_within_few_buckets_is_sorted_and_made_of_real_assignments() -
 def test_between_the_linear_relaxation_and_its_rounding() -> None:
     """The relaxation bounds the answer from below; the gap is at most one layer's span (two layers are split)."""
     rng = np.random.default_rng(1)
-    costs = [np.arange(8) * int(rng.integers(100, 5000)) for _ in range(25)]
+    costs = [(np.arange(8) * int(rng.integers(100, 5000))).tolist() for _ in range(25)]
     losses = [rng.random() * np.exp(-rng.uniform(0.3, 2) * np.arange(8)) for _ in range(25)]
-    budget = sum(int(row[3]) for row in costs)
+    budget = sum(row[3] for row in costs)
     layers = np.repeat(np.arange(25), 8)
     relaxed = linprog(
         np.concatenate(losses),
