@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autoreg.engine.log.trial import Ask, Result, Trial
@@ -24,10 +25,19 @@ class Job:
 
 
 class JobList:
-    """Hands out jobs and collects results; what an executor drives in place of an engine."""
+    """Hands out jobs and collects results; what an executor drives in place of an engine.
 
-    def __init__(self, jobs: Sequence[Job], on_step: Callable[[int, int], None] | None = None) -> None:
+    Args:
+        jobs: what is run.
+        objectives: names of the metrics without which a result is worth nothing.
+        on_step: called with how many jobs are done, and of how many.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], objectives: Sequence[str], on_step: Callable[[int, int], None] | None = None
+    ) -> None:
         self.jobs = list(jobs)
+        self._objectives = tuple(objectives)
         self.results: dict[int, Result] = {}
         self._next = 0
         self._on_step = on_step
@@ -46,10 +56,29 @@ class JobList:
         return "continue"
 
     def tell(self, number: int, result: Result) -> None:
-        """Store a result."""
-        self.results[number] = result
+        """Store a result, as `finite_result` records it."""
+        self.results[number] = finite_result(result, self._objectives)
         if self._on_step is not None:
             self._on_step(len(self.results), len(self.jobs))
+
+
+def finite_result(result: Result, objectives: Sequence[str]) -> Result:
+    """A result without metrics that are no finite numbers, those on test data too, as an engine records it.
+
+    FAIL where a complete one has an objective that is not finite. One that is missing is no failure: a network may not
+    be timed with some seed.
+    """
+    info = replace(result.info, test_metrics={k: _finite(v) for k, v in result.info.test_metrics.items()})
+    found = replace(result, metrics=_finite(result.metrics), info=info)
+    lost = [name for name in objectives if name in result.metrics and name not in found.metrics]
+    if result.state != "COMPLETE" or not lost:
+        return found
+    reason = f"objective {lost[0]!r} is {result.metrics[lost[0]]}, which is no finite number"
+    return replace(found, state="FAIL", reason=reason)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 class JobObjective:
@@ -77,7 +106,7 @@ def run_jobs(study: TaskStudy, jobs: Sequence[Job], what: str, on_step: OnStep |
         A result for each job, in order; FAIL where an executor has lost one.
     """
     step = None if on_step is None else (lambda done, total: on_step(what, done, total))
-    listed = JobList(jobs, step)
+    listed = JobList(jobs, list(study.spec.objectives), step)
     objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=False)
     run(listed, JobObjective(objective), **study.execution())
     missing = Result("FAIL", reason="did not run")

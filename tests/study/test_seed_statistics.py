@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
 from autoreg.engine.log.trial import Result
 from autoreg.space import Expression
 from autoreg.study.baseline_runs import baseline_row
+from autoreg.study.folder import write_json
+from autoreg.study.job_list import Job, JobList
 from autoreg.study.seed_statistics import SeedFront, spread, spread_by_set
+from autoreg.trial_info import TrialInfo
 
 OBJECTIVES = {"error": "min", "flops": "min"}
 
@@ -89,3 +94,23 @@ def test_a_constraint_on_what_was_not_measured_is_not_met() -> None:
     measured = spread([{"error": 0.3, "flops": 1.0, "latency_ms": 2.0}])
     front = SeedFront([measured, spread([{"error": 0.1, "flops": 1.0}])], OBJECTIVES, rules, {})
     assert front.members() == [True, False]
+
+
+def test_what_is_no_finite_number_loses_nothing_else(tmp_path: Path) -> None:
+    """A seed whose objective is NaN is a failed seed; any other metric is left out, and the rest is written."""
+    nan, inf = math.nan, math.inf
+    listed = JobList([Job({}, seed, True) for seed in range(3)], list(OBJECTIVES))
+    told = [{"error": nan, "flops": 1.0}, {"error": 0.2, "flops": 1.0, "loss": nan}, {"error": 0.4, "loss": inf}]
+    for number, metrics in enumerate(told):
+        assert listed.ask() is not None
+        info = TrialInfo(test_metrics={"test": {"error": 0.3, "loss": nan}})
+        listed.tell(number, Result("COMPLETE", metrics, info))
+    results = [listed.results[number] for number in range(3)]
+    assert [result.state for result in results] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert results[0].reason == "objective 'error' is nan, which is no finite number"
+    row = baseline_row("dense", {}, results)
+    assert row["metrics"] == {"error": pytest.approx(0.3), "flops": 1.0}
+    assert SeedFront([row["validation"]], OBJECTIVES, [], {}).members() == [True]
+    write_json(tmp_path / "final.json", {"baselines": [row]})
+    (read,) = json.loads((tmp_path / "final.json").read_text())["baselines"]
+    assert read["test"]["mean"] == {"error": pytest.approx(0.3)}
