@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from autoreg.engine.log.events import safe_text
 from autoreg.files import write_whole
 from autoreg.report.data.load import StudyData
 from autoreg.report.page.render import render_html
@@ -30,11 +31,12 @@ def write_report(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     data = StudyData.load(folder)
-    write_whole(folder / "front.csv", format_front(data, "csv").encode())
+    # `safe_text`: the name of a folder may hold what cannot be encoded
+    write_whole(folder / "front.csv", safe_text(format_front(data, "csv")).encode())
     table = io.BytesIO()
     data.trials.to_parquet(table, index=False)
     write_whole(folder / "trials.parquet", table.getvalue())
     plots = write_plots(data, folder / "plots")
     page = folder / "report.html"
-    write_whole(page, render_html(data, plots).encode())
+    write_whole(page, safe_text(render_html(data, plots)).encode())
     return page

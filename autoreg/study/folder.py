@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
+from autoreg.engine.log.events import with_safe_text
 from autoreg.errors import StudyError
 from autoreg.files import write_whole
 from autoreg.locks import take_lock
@@ -36,12 +37,12 @@ def write_posterior(folder: Path, engine: Engine) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all.
+    """Write a JSON file whole or not at all; halves of characters in its texts become their escapes.
 
     Raises:
         StudyError: the disk is full or the folder cannot be written; what was there before still is.
     """
-    text = json.dumps(content, indent=1, allow_nan=False)
+    text = json.dumps(with_safe_text(content), indent=1, allow_nan=False)
     try:
         write_whole(path, text.encode())
     except OSError as error:

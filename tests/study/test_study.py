@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,11 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == {"v": 1}
     with pytest.raises(autoreg.StudyError, match="cannot be written"):
         write_json(Path("/dev/full/a.json"), {})
+
+
+def test_halves_of_characters_are_written_as_their_escapes(tmp_path: Path) -> None:
+    """Python puts them into names of files that are no UTF-8; alone they cannot be encoded."""
+    text = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "a.json", {"files": [{text: text, "notes": (text,), "size": 3}]})
+    read = json.loads((tmp_path / "a.json").read_text())
+    assert read == {"files": [{"caf\\udce9": "caf\\udce9", "notes": ["caf\\udce9"], "size": 3}]}

@@ -40,6 +40,15 @@ def safe_text(text: str, most: int | None = None) -> str:
     return safe if most is None or len(safe) <= most else f"{safe[: most - 1]}…"
 
 
+def with_safe_text(value: Any) -> Any:
+    """Return JSON data in which every text, keys among them, is as `safe_text` gives it; all else as it is."""
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, Mapping):
+        return {safe_text(name) if isinstance(name, str) else name: with_safe_text(v) for name, v in value.items()}
+    return [with_safe_text(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def finite(value: Any, place: str = "", nonfinite: dict[str, str] | None = None) -> Any:
     """Return `value` as plain JSON data in which every number is finite and every text can be encoded.
 
@@ -122,16 +131,8 @@ def _parse(line: bytes) -> Event | None:
     if not isinstance(value, dict) or not isinstance(value.get("event"), str):
         return None
     if b"\\ud" in line.lower():  # an escape of a surrogate: text that could not be written again where it stands alone
-        return {safe_text(name): _with_safe_text(item) for name, item in value.items()}
+        return {safe_text(name): with_safe_text(item) for name, item in value.items()}
     return value
-
-
-def _with_safe_text(value: Any) -> Any:
-    if isinstance(value, str):
-        return safe_text(value)
-    if isinstance(value, dict):
-        return {safe_text(name): _with_safe_text(item) for name, item in value.items()}
-    return [_with_safe_text(item) for item in value] if isinstance(value, list) else value
 
 
 def read_events(path: str | os.PathLike[str]) -> list[Event]:

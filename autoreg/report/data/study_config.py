@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoreg.engine.log.events import with_safe_text
 from autoreg.errors import InputError
 from autoreg.files import parse_json
 from autoreg.report.data.json_values import as_number, json_object, numbers
@@ -112,7 +113,7 @@ def _objectives(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_json_object(path: Path, *, required: bool) -> dict[str, Any]:
-    """The content of a JSON file of a study; empty where it is missing and not required.
+    """The content of a JSON file of a study, its texts such that they can be encoded; empty where it is missing.
 
     Raises:
         InputError: when a required file is missing, or the file holds no JSON object.
@@ -129,4 +130,5 @@ def read_json_object(path: Path, *, required: bool) -> dict[str, Any]:
         raise InputError(f"{path}: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: found a {type(value).__name__}; it must be one JSON object")
-    return value
+    found: dict[str, Any] = with_safe_text(value)
+    return found

@@ -126,6 +126,18 @@ def test_the_page_loads_nothing_from_anywhere(make_study: MakeStudy) -> None:
     assert page.scripts[0] == plotly_source()  # as it is: escaped it would not run
 
 
+def test_a_final_json_with_halves_of_characters_has_a_page(make_study: MakeStudy) -> None:
+    """As studies of older versions hold them: in a baseline's reason, a fault and a note of a file."""
+    folder = make_study(12, final=True, task_note="name: \udce9")
+    final = json.loads((folder / "final.json").read_text())
+    final["baselines"].append({"name": "late", "config": {}, "metrics": {}, "test": None, "reason": "reason: \udce9"})
+    final["files"] = [{"name": "trial 1", "trial": 1, "fault": "fault: \udce9", "notes": ["note: \udce9"]}]
+    (folder / "final.json").write_text(json.dumps(final))
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "name: \\udce9" in page
+    assert "fault: \\udce9" in page
+
+
 def test_whatever_a_file_says_is_text_on_the_page(make_study: MakeStudy) -> None:
     """A name, a note, a task, a reason and a label that look like scripts stay words."""
     folder = make_study(
