@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.optuna_view import OptunaView
@@ -159,8 +161,6 @@ def quality_of(
     """The objective that is learned: the first that the cost function does not give."""
     if costs is None:
         return next(iter(objectives))
-    import numpy as np
-
     known = set(costs(space.sample(np.random.default_rng(0))))
     learned = [name for name in objectives if name not in known]
     if not learned:

@@ -101,12 +101,12 @@ def choose_members(engine: Engine) -> list[int]:
 
     Observed values favour trials with a good seed, see `autoreg.engine.surrogate.noise_model`.
     """
-    brings = contributions(engine)
+    brings = front_contributions(engine)
     best = sorted(brings, key=lambda number: (-brings[number], number))
     return sorted(best[:MAX_MEMBERS])
 
 
-def contributions(engine: Engine) -> dict[int, float]:
+def front_contributions(engine: Engine) -> dict[int, float]:
     """Hypervolume that each member of the posterior front alone brings, by trial number."""
     incumbents, scale = engine.incumbents(), engine.state.normalizer
     if scale is None or not incumbents:
@@ -122,7 +122,7 @@ def _validated(
     """Members with their validation over fresh seeds, and which of them are still on the front by it."""
     jobs = [Job(row["config"], seed, False) for row in rows for seed in seeds]
     results = run_jobs(study, jobs, "front with fresh seeds", on_step)
-    brings = contributions(engine)
+    brings = front_contributions(engine)
     members: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
         own = [r for r in results[index * len(seeds) : (index + 1) * len(seeds)] if r.state == "COMPLETE"]

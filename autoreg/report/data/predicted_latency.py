@@ -56,7 +56,7 @@ def latency_predictions(data: StudyData) -> list[LatencyPrediction]:
     return list(found.values())
 
 
-def error_quantiles(pairs: Sequence[LatencyPrediction]) -> tuple[float, float]:
+def prediction_error_quantiles(pairs: Sequence[LatencyPrediction]) -> tuple[float, float]:
     """Median and 90th percentile of the relative errors of at least one prediction, interpolated between neighbours."""
     errors = [pair.error for pair in pairs]
     return float(np.quantile(errors, 0.5)), float(np.quantile(errors, 0.9))

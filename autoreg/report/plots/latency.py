@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.predicted_latency import error_quantiles, latency_predictions
+from autoreg.report.data.predicted_latency import latency_predictions, prediction_error_quantiles
 from autoreg.report.plots.style import (
     FRONT_COLOR,
     MUTED_COLOR,
@@ -54,7 +54,7 @@ def plot_latency(data: StudyData) -> Figure | str:
             ax.errorbar(x, y, yerr=spread, fmt="none", ecolor=color, alpha=0.3, lw=1)
             ax.plot(x, y, "o", color=color, ms=5, mec="white", mew=0.6, ls="none", label=label)
     _square(ax, ends)
-    median, p90 = error_quantiles(pairs)
+    median, p90 = prediction_error_quantiles(pairs)
     heading(ax, "Predicted against measured latency", f"error: median {median:.1%}, 90th percentile {p90:.1%}")
     legend_below(figure, ax)
     return figure

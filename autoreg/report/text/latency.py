@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.predicted_latency import error_quantiles, latency_predictions
+from autoreg.report.data.predicted_latency import latency_predictions, prediction_error_quantiles
 from autoreg.report.text.metrics import percent, plural
 from autoreg.trial_info import Latency
 
@@ -36,7 +36,7 @@ def predicted_latency_sentences(data: StudyData) -> list[str]:
     """Errors of predicted latency, in this study and where the table was built; empty without predictions."""
     pairs, sentences = latency_predictions(data), []
     if pairs:
-        median, p90 = error_quantiles(pairs)
+        median, p90 = prediction_error_quantiles(pairs)
         inside = sum(pair.low <= pair.measured <= pair.high for pair in pairs)
         noisy = sum(pair.noisy for pair in pairs)
         sentences.append(

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoreg.latency.calibration import error_quantiles
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.predicted_latency import LatencyPrediction, error_quantiles, latency_predictions
+from autoreg.report.data.predicted_latency import LatencyPrediction, latency_predictions, prediction_error_quantiles
 from autoreg.report.plots.latency import plot_latency
 from autoreg.report.text.latency import predicted_latency_sentences
 from tests.report.page.test_page import page_of
@@ -36,19 +37,17 @@ def predict(folder: Path, factor: Callable[[int], float | None], **changes: Any)
 def test_errors_are_relative_to_what_was_measured() -> None:
     """Errors of 0, 10, ..., 100 %: the median is 50 %, the 90th percentile 90 %."""
     pairs = [LatencyPrediction(i, 2.0 * (1 + i / 10), 0.0, 9.0, 2.0) for i in range(11)]
-    assert error_quantiles(pairs) == pytest.approx((0.5, 0.9))
+    assert prediction_error_quantiles(pairs) == pytest.approx((0.5, 0.9))
     assert LatencyPrediction(0, 1.5, 1.0, 2.0, 2.0).error == pytest.approx(0.25)
 
 
 def test_quantiles_are_those_of_the_table_builder() -> None:
     """The same numbers as `autoreg latency` prints, over random errors."""
-    from autoreg.latency.calibration import error_quantiles as other
-
     rng = np.random.default_rng(0)
     measured = rng.uniform(0.1, 9.0, 23)
     predicted = measured * rng.uniform(0.7, 1.4, 23)
     pairs = [LatencyPrediction(i, p, p, p, m) for i, (p, m) in enumerate(zip(predicted, measured, strict=True))]
-    assert error_quantiles(pairs) == pytest.approx(other(list(predicted), list(measured)))
+    assert prediction_error_quantiles(pairs) == pytest.approx(error_quantiles(list(predicted), list(measured)))
 
 
 def test_a_measurement_that_trials_share_counts_once(make_study: MakeStudy) -> None:

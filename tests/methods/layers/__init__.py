@@ -1,0 +1,1 @@
+"""Tests of methods that choose layers and blocks."""

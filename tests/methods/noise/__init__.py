@@ -1,0 +1,1 @@
+"""Tests of noise on inputs and activations."""

@@ -1,0 +1,1 @@
+"""Tests of quantizers and where they stand."""

@@ -1,0 +1,1 @@
+"""Tests of penalties and other terms of training."""

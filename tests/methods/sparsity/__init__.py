@@ -1,0 +1,1 @@
+"""Tests of what is removed, and how much of it."""
