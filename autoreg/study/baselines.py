@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.engine.log.baseline_names import DENSE, INT8, UNIFORM_CHANNELS, UNIFORM_WEIGHTS
 from autoreg.trial.compression_phases import FINETUNE_RATE
 
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -24,10 +25,10 @@ def baseline_recipes(complete: Complete, dense: Mapping[str, Any]) -> dict[str, 
     """
     eight = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
     changes: dict[str, dict[str, Any]] = {
-        "dense": {},
-        "int8": {"quantization": eight},
-        "uniform channels 50 %": {"sparsity": {"channel": _one_shot(0.5)}},
-        "uniform weights 80 %": {"sparsity": {"weight": _one_shot(0.8)}},
+        DENSE: {},
+        INT8: {"quantization": eight},
+        UNIFORM_CHANNELS: {"sparsity": {"channel": _one_shot(0.5)}},
+        UNIFORM_WEIGHTS: {"sparsity": {"weight": _one_shot(0.8)}},
     }
     training = dict(dense["training"])
     return {name: complete({**change, "training": training}) for name, change in changes.items()}

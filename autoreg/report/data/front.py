@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoreg.engine.log.baseline_names import BASELINE_NAMES
 from autoreg.report.data.final_results import ExportedModel, Member, SeedSpread
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.trial_values import costs_of
@@ -79,11 +80,7 @@ def baseline_points(data: StudyData) -> list[tuple[str, Mapping[str, float]]]:
     found = [(baseline.name, baseline.metrics) for baseline in data.final.baselines if baseline.metrics]
     if found:
         return found
-    return [
-        (record.source, costs_of(record))
-        for record in data.state.complete()
-        if record.source in ("dense", "int8") or record.source.startswith("uniform")
-    ]
+    return [(record.source, costs_of(record)) for record in data.state.complete() if record.source in BASELINE_NAMES]
 
 
 def metric_direction(data: StudyData, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autoreg.engine.log.baseline_names import DENSE
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
 
@@ -37,7 +38,7 @@ class Gain:
 def dense_quality(data: StudyData) -> float | None:
     """The first quality objective of the dense recipe, from the baselines of final.json if they are there."""
     for baseline in data.final.baselines:
-        if baseline.name == "dense" and data.main_objective in baseline.metrics:
+        if baseline.name == DENSE and data.main_objective in baseline.metrics:
             return baseline.metrics[data.main_objective]
     return data.dense.get(data.main_objective)
 
@@ -82,6 +83,6 @@ def dense_trainings(data: StudyData) -> float | None:
     """The epochs that the search ran, as a multiple of one dense training; None when not known."""
     for record in data.state.records:
         epochs = record.info.epochs_requested
-        if record.source == "dense" and epochs:
+        if record.source == DENSE and epochs:
             return data.epochs_run / epochs
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoreg.engine.log.baseline_names import DENSE
 from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
@@ -104,7 +105,7 @@ class StudyData:
     @property
     def dense_record(self) -> Record | None:
         """The first complete trial of the dense recipe, None where there is none."""
-        return next((r for r in self.state.complete() if r.source == "dense"), None)
+        return next((r for r in self.state.complete() if r.source == DENSE), None)
 
     @property
     def dense(self) -> dict[str, float]:
