@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from autoreg.methods import discovery, registry
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,13 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "text.txt"
     path.write_text("".join(words[i] for i in rng.integers(len(words), size=4000)))
     return path
+
+
+@pytest.fixture
+def own_methods() -> Iterator[None]:
+    """Methods that a test declares are gone after it."""
+    registry()
+    before = dict(discovery._CLASSES)
+    yield
+    discovery._CLASSES.clear()
+    discovery._CLASSES.update(before)

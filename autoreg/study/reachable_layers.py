@@ -12,13 +12,13 @@ from autoreg.costs.predict import groups_after, predict
 from autoreg.latency.table.grid import log_spaced
 from autoreg.latency.table.layer_key import LayerKey, kind_of
 from autoreg.methods.bound import bind
+from autoreg.methods.sparsity.structures.structure import Structure
 from autoreg.network.geometry import Geometry, channels_of, geometry_of
 from autoreg.network.shapes import LayerProfile, Profile
 from autoreg.network.surgery.factors import full_rank
 
 MAX_GROUP_LEVELS = 64  # levels of one channel group that are tabled; what lies between is interpolated
 RANKS_PER_LAYER = 10  # ranks of one layer
-TRIED_AMOUNTS = 400  # fractions removed that are tried, to find every number of channels that can stay
 
 Held = tuple[int, int, bool, str]  # bits of weight and input, symmetric, granularity
 
@@ -75,25 +75,20 @@ def channel_counts(
     profile: Profile, drawn: Iterable[tuple[Mapping[str, Any], Levels]], dropped: Sequence[str] = ()
 ) -> dict[str, list[int]]:
     """By removable channel group, the numbers of channels that can stay, ascending, all of them included."""
-    counts: dict[str, set[int]] = {g.id: {g.size} for g in groups_after(profile, dropped) if g.removable}
-    amounts: dict[int, tuple[Any, list[float]]] = {}
-    whole = False
+    groups = [group for group in groups_after(profile, dropped) if group.removable]
+    counts: dict[str, set[int]] = {group.id: {group.size} for group in groups}
+    by_class: dict[type[Structure], list[Structure]] = {}
     for recipe, levels in drawn:
-        if not levels.channels:
+        structure = bind(recipe).structure if levels.channels else None
+        if structure is None:
             continue
         if tuple(levels.dropped) == tuple(dropped):
             for group, retained in levels.channels.items():
                 counts[group].add(retained)
-        structure: Any = bind(recipe).structure
-        same = structure.allocation.same_for_all and not isinstance(structure.amount, Mapping)
-        whole = whole or not same
-        amounts.setdefault(structure.rounding, (structure, []))[1].extend([structure.amount] if same else [])
-    for structure, seen in amounts.values():
-        low, high = (0.0, 0.999) if whole or not seen else (min(seen), max(seen))
-        tried = [low + (high - low) * step / TRIED_AMOUNTS for step in range(TRIED_AMOUNTS + 1)]
-        for one in groups_after(profile, dropped):
-            if one.removable:
-                counts[one.id] |= {structure.retained_channels(one.size, amount, one.width) for amount in tried}
+        by_class.setdefault(type(structure), []).append(structure)
+    for kind, structures in by_class.items():
+        for group, values in kind.reachable_channels(structures, groups).items():
+            counts[group].update(values)
     return {name: sorted(values) for name, values in counts.items()}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 else:
     torch = lazy_module("torch")
     surgery = lazy_module("autoreg.network.surgery.apply")
+
+TRIED_AMOUNTS = 400  # fractions removed that are tried, to find every number of channels that can stay
 
 
 def group_scores(
@@ -121,11 +123,6 @@ class Channel(Structure):
     changes_shape: ClassVar[bool] = True
     curve_settings: ClassVar[tuple[str, ...]] = ("criterion", "round_to")
 
-    @property
-    def rounding(self) -> int:
-        """What decides beside the amount how many channels stay."""
-        return self.round_to
-
     def retained_channels(self, channels: int, amount: float, width: int = 1) -> int:
         """Channels that stay of a group when the share `amount` goes.
 
@@ -196,6 +193,24 @@ class Channel(Structure):
             left = [i for i in range(full[name]) if i not in gone]
             removed[name] = tuple(sorted(gone | {left[i] for i in indices}))
         return state.with_model(state.model, removed=removed)
+
+    @classmethod
+    def reachable_channels(
+        cls, structures: Sequence[Self], groups: Sequence[ChannelGroup]
+    ) -> Mapping[str, Iterable[int]]:
+        """What the amounts between the smallest and the largest leave; all amounts where groups get different ones."""
+        counts: dict[str, set[int]] = {group.id: set() for group in groups}
+        same = [s.allocation.same_for_all and not isinstance(s.amount, Mapping) for s in structures]
+        by_rounding: dict[int, list[Self]] = {}
+        for structure in structures:
+            by_rounding.setdefault(structure.round_to, []).append(structure)
+        for rules in by_rounding.values():
+            amounts = [rule.amount for rule in rules] if all(same) else [0.0, 0.999]
+            low, high = min(amounts), max(amounts)
+            tried = [low + (high - low) * step / TRIED_AMOUNTS for step in range(TRIED_AMOUNTS + 1)]
+            for group in groups:
+                counts[group.id] |= {rules[0].retained_channels(group.size, amount, group.width) for amount in tried}
+        return counts
 
     def ladder(self, network: Network, scores: Mapping[str, Tensor], example_input: Any) -> Ladder:
         """Every group cut alone, at the amounts that are measured."""

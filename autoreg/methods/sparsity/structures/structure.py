@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
@@ -165,6 +165,20 @@ class Structure:
     def hooks(self, target: Target) -> tuple[Any, ...]:
         """What acts while the model is trained, with the hooks of any method; nothing where the shape changes."""
         return ()
+
+    @classmethod
+    def reachable_channels(
+        cls, structures: Sequence[Self], groups: Sequence[ChannelGroup]
+    ) -> Mapping[str, Iterable[int]]:
+        """The numbers of channels that structures of this class can leave, by group: by default, every number.
+
+        These sizes are timed for the latency table; a structure that leaves fewer of them says which.
+
+        Args:
+            structures: those of random recipes of a space, at least one.
+            groups: the removable groups of the network.
+        """
+        return {group.id: range(1, group.size + 1) for group in groups}
 
     @property
     def measured(self) -> tuple[str, Mapping[str, Any]]:
