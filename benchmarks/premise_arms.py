@@ -10,6 +10,7 @@ from autoreg.engine import Budget, Engine, EventLog, Halving, Normalizer, Proble
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import InputError
 from autoreg.execution import run_local
+from autoreg.plan import trained_after
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
@@ -68,7 +69,7 @@ def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> l
         Problem(space, {"error": "min"}, "error", objective.identity),
         seed=bench.seed,
         strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every=True)),
-        shared_work=SharedWork(group=objective.training_key),
+        shared_work=SharedWork(group=objective.training_key, trained_after=trained_after),
         clock=bench.clock,
     )
     before = len(bench.done)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, identity, remaining_epochs, rung_epochs, total_epochs
+from autoreg.plan import compile_plan, identity, remaining_epochs, rung_epochs, total_epochs, trained_after
 from autoreg.space import complete_recipe
 
 REGISTRY = registry()
@@ -114,6 +114,17 @@ def test_rungs_end_with_the_training_and_thin_out_by_three() -> None:
     assert rung_epochs(27) == (3, 9, 27)
     assert rung_epochs(1) == ()
     assert rung_epochs(0) == ()
+
+
+def test_what_is_trained_after_the_rungs_is_the_fine_tuning_and_the_quantizer() -> None:
+    def label(epochs: int, quantizer: Any, **more: Any) -> str:
+        return trained_after(
+            recipe(training={"finetune_epochs": epochs}, quantization={"quantizer": quantizer}, **more)
+        )
+
+    assert label(0, "rtn") == label(0, {"rtn": {}}, sparsity="2:4")
+    assert label(4, "lsq") == label(1, {"lsq": {}})
+    assert len({label(epochs, quantizer) for epochs in (0, 4) for quantizer in ("rtn", "lsq")}) == 4
 
 
 def test_compiling_leaves_the_recipe_alone() -> None:

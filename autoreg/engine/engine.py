@@ -108,7 +108,14 @@ class Engine:
         self._decider = (
             None
             if halving is None
-            else RungDecider(halving, problem, self.seed, group=self._surrogate.group, ledger=ledger)
+            else RungDecider(
+                halving,
+                problem,
+                self.seed,
+                group=self._surrogate.group,
+                trained_after=shared.trained_after,
+                ledger=ledger,
+            )
         )
         self.explain = explain(strategy, sampler.explain)
         self._clock, self._began = clock, clock()

@@ -75,8 +75,11 @@ class SharedWork:
             when the surrogate is judged. None: each config has its own.
         uncompressed: The uncompressed prefix of a config. Trials whose info has its `uncompressed_quality` are
             observations of it too, see `autoreg.engine.surrogate.auxiliary_points`.
+        trained_after: Label of what a config trains after the rungs; ends are forecast among trials of one label. None:
+            all have the same.
     """
 
     phase_costs: PhaseCostFunction | None = None
     group: Callable[[dict[str, Any]], str] | None = None
     uncompressed: Uncompressed | None = None
+    trained_after: Callable[[dict[str, Any]], str] | None = None

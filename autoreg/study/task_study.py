@@ -23,7 +23,7 @@ from autoreg.engine.settings import SharedWork, Strategy
 from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
 from autoreg.execution import run
-from autoreg.plan import uncompressed
+from autoreg.plan import trained_after, uncompressed
 from autoreg.space import Budget, Space, StudySpec
 from autoreg.study.baselines import baseline_recipes
 from autoreg.study.environment import machine, trial_device, versions
@@ -311,7 +311,7 @@ class TaskStudy:
             budget=budget or spec.budget,
             seed=spec.seed,
             strategy=strategy or self.strategy,
-            shared_work=SharedWork(phase_costs, self.objective.training_key, self.uncompressed),
+            shared_work=SharedWork(phase_costs, self.objective.training_key, self.uncompressed, trained_after),
             normalizer=normalizer or self.normalizer,
             log=log,
             clock=clock,

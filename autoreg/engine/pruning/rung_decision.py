@@ -25,6 +25,8 @@ class RungDecider:
         problem: The study.
         seed: Seed of the study, which draws the audits.
         group: Label of what shares the noise of a seed, such as a training; None: every trial has its own.
+        trained_after: Label of what a config trains after the rungs; a trial's end is forecast from those of its label.
+            None: all have the same.
         ledger: Which work has been done; None where trials share none.
     """
 
@@ -35,10 +37,11 @@ class RungDecider:
         seed: int,
         *,
         group: Callable[[Record], str] | None = None,
+        trained_after: Callable[[dict[str, Any]], str] | None = None,
         ledger: SharedWorkLedger | None = None,
     ) -> None:
         self._halving, self._problem, self._seed = halving, problem, seed
-        self._group, self._ledger = group, ledger
+        self._group, self._trained_after, self._ledger = group, trained_after, ledger
 
     def decide(self, state: StudyState, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
         """Decide about a trial that reports `metrics` after `step`.
@@ -65,12 +68,11 @@ class RungDecider:
         own = _point(names, problem, record, metrics)
         counted = problem.front_candidates(state)
         sign = problem.signs[problem.names.index(problem.quality)]
+        label = self._label(record)
         alike = [
             (r, report.metrics[problem.quality])
             for r in state.complete()
-            if (report := r.at(step)) is not None
-            and problem.quality in report.metrics
-            and trained_after(r.config) == trained_after(record.config)
+            if (report := r.at(step)) is not None and problem.quality in report.metrics and self._label(r) == label
         ]
         decision = self._halving.decide(
             np.array(own) * signs,
@@ -85,6 +87,9 @@ class RungDecider:
             return Decision(False, decision.reason, audit=True)
         return decision
 
+    def _label(self, record: Record) -> str:
+        return "" if self._trained_after is None else self._trained_after(record.config)
+
     def _saves_work(self, state: StudyState, record: Record) -> bool:
         """Whether enough of a trial's work remains for a stop to save something."""
         if self._ledger is None:
@@ -92,23 +97,6 @@ class RungDecider:
         costs = self._ledger.phase_costs(record.config)
         remaining = self._ledger.update(state).remaining(record.config, record.seed)
         return sum(epochs for _, epochs in remaining) >= MIN_REMAINING_SHARE * sum(epochs for _, epochs in costs)
-
-
-def trained_after(config: Mapping[str, Any]) -> tuple[bool, str]:
-    """What is trained after the rungs, by which rungs and ends are related: whether weights are, and the quantizer.
-
-    Where neither is, the end is what the last rung was; where weights are fine-tuned, a compressed copy at chance level
-    may come out well. What else a recipe says (its structure, its density) relates them less: replayed on the table of
-    digits, 18 of 139 stops by structure were of trials that would have been on the front of the moment, and none of 55
-    by this with each training counted once. (False, "") for configs without such parts.
-    """
-    training, quantization = (part if isinstance(part := config.get(k), Mapping) else {} for k in _PARTS)
-    quantizer = quantization.get("quantizer", "")
-    name = next(iter(quantizer), "") if isinstance(quantizer, Mapping) else quantizer
-    return bool(training.get("finetune_epochs", 0)), str(name)
-
-
-_PARTS = ("training", "quantization")
 
 
 def _wrong(problem: Problem, state: StudyState) -> int:

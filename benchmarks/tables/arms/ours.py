@@ -9,7 +9,7 @@ import numpy as np
 
 from autoreg.engine import Budget, Engine, Halving, Normalizer, Problem, Result, SharedWork, Strategy
 from autoreg.engine.pareto.front import Axis
-from autoreg.plan import rung_epochs
+from autoreg.plan import rung_epochs, trained_after
 from autoreg.trial_info import TrialInfo
 from benchmarks.tables.arms import Task
 from benchmarks.tables.table import Config, Key, key_of
@@ -41,6 +41,7 @@ class Ours:
             if table.phases is not None and task.meter.cache and self.shares_work
             else None,
             group=None if table.phases is None else functools.partial(_training_of, task),
+            trained_after=None if table.phases is None else trained_after,
             uncompressed=table.prefix if table.prefixes is not None and self.shares_prefixes else None,
         )
         objectives = {"error": "min", "cost": "min"}

@@ -7,7 +7,6 @@ import pytest
 
 from autoreg.engine import Budget, Engine, Halving, Result
 from autoreg.engine.pruning.final_forecast import optimistic_final
-from autoreg.engine.pruning.rung_decision import trained_after
 from autoreg.errors import InputError
 from autoreg.space import digest
 from tests.engine.problems import build_engine, toy_space
@@ -121,15 +120,6 @@ def test_one_in_twenty_turns_out_better_than_the_optimistic_end(kind: str) -> No
     assert 0.01 < better / 600 < 0.08
 
 
-def test_trials_are_alike_by_what_is_trained_after_the_rungs() -> None:
-    def tuned(epochs: int, quantizer: object) -> dict[str, object]:
-        return {"training": {"finetune_epochs": epochs}, "quantization": {"quantizer": quantizer}, "sparsity": "2:4"}
-
-    assert trained_after(tuned(0, "rtn")) == (False, "rtn")
-    assert trained_after(tuned(4, {"lsq": {"ema": 0.9}})) == (True, "lsq")
-    assert trained_after({"bits": 4, "training": "long"}) == (False, "")
-
-
 def test_the_forecast_is_the_textbook_prediction_interval() -> None:
     """Ten finals, of which the rung tells nothing: mean + t(9; 5 %) * deviation * sqrt(1 + 1 / 10)."""
     finals = np.array([0.2, 0.25, 0.22, 0.27, 0.24, 0.26, 0.21, 0.23, 0.28, 0.24])
@@ -212,6 +202,22 @@ def test_the_engine_stops_a_trial_that_falls_behind() -> None:
     assert engine.tell(bad.number, Result("PRUNED", {"error": 0.8}, reason="stopped")) == "PRUNED"
     assert len(engine.state.records[bad.number].reports) == 1
     assert engine.summary()["stopped"] == 1
+
+
+@pytest.mark.parametrize(("tuned", "answer"), [(False, "stop"), (True, "continue")])
+def test_the_end_is_forecast_from_trials_that_train_the_same_after_the_rung(tuned: bool, answer: str) -> None:
+    """Nine trials end near their rung; of one that is tuned thereafter, as none of them was, they say nothing."""
+    late: list[dict[str, object]] = []
+    engine = engine_of(Halving(audit=0.0, rank=False), trained_after=lambda c: str(tuned and c in late))
+    for k in range(9):
+        ask = engine.ask()
+        assert ask is not None
+        engine.report(ask.number, 1, {"error": 0.3 + 0.01 * k})
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.29 + 0.01 * k}))
+    bad = engine.ask()
+    assert bad is not None
+    late.append(bad.config)
+    assert engine.report(bad.number, 1, {"error": 0.8}) == answer
 
 
 @pytest.mark.parametrize(("shared", "answer"), [(True, "continue"), (False, "stop")])
