@@ -16,15 +16,16 @@ from autoreg.methods.discovery import registry, spec_of
 from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate
 from autoreg.methods.sections import LAYERS_SECTION
 from autoreg.methods.sparsity.allocations import LayerShape
-from autoreg.methods.sparsity.allocations.sensitivity import NO_CURVES
+from autoreg.methods.sparsity.allocations.shapes import NO_CURVES
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.scheduled_masks import ScheduledMasks
 from autoreg.methods.sparsity.structures.masked import MaskedStructure
-from autoreg.methods.sparsity.structures.structure import CurveSubject, Structure
+from autoreg.methods.sparsity.structures.structure import CurveSubject
 from autoreg.methods.state import State
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.profile import shared_weights
 from autoreg.network.surgery.factorize import spectrum
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curve import Curve
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
 from autoreg.space.spec import Param
@@ -148,6 +149,11 @@ def _refuse(recipe: BoundRecipe) -> None:
                 f"attach: {place}: {spec_of(method).name} changes the shape of the network, which an optimizer that "
                 "exists does not survive; use a task and `autoreg apply`, or a structure that keeps masks"
             )
+    if recipe.structure is not None and not isinstance(recipe.structure, MaskedStructure):
+        raise InputError(
+            f"attach: sparsity: {spec_of(recipe.structure).name} is no structure of masks (MaskedStructure), which are "
+            "all that a loop of one's own carries out; use a task and `autoreg apply`, or a structure that keeps masks"
+        )
     if recipe.reparam is not None and (recipe.structure is not None or recipe.quantization.rounds):
         raise InputError(
             f"attach: reparam: {spec_of(recipe.reparam).name} is baked before anything is sparsified or quantized, "
@@ -173,7 +179,7 @@ def _at_work(
     """What a recipe puts to work, in the order in which it acts."""
     found = list(recipe.in_training)
     shared = shared_weights(model)  # a weight that another module holds too stays as it is
-    if recipe.structure is not None:
+    if isinstance(recipe.structure, MaskedStructure):
         found += _masks(model, recipe.structure, shared, calibration, seed)
     if recipe.quantization.rounds:
         found.append(_Quantizing(recipe.quantization, layers, calibration, shared))
@@ -197,10 +203,9 @@ class _OwnReference:
 
 
 def _masks(
-    model: nn.Module, structure: Structure, shared: Collection[str], calibration: Calibration, seed: int
+    model: nn.Module, structure: MaskedStructure, shared: Collection[str], calibration: Calibration, seed: int
 ) -> tuple[Any, ...]:
     """The masks of a structure, at levels that are resolved on the model as it stands."""
-    assert isinstance(structure, MaskedStructure)
     generator = torch.Generator().manual_seed(seed)
 
     def score(now: nn.Module) -> Mapping[str, Tensor]:

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import autoreg
+from autoreg.methods import Paper, method, uniform
+from autoreg.methods.sparsity.structures.structure import Structure
 
 X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -109,3 +111,17 @@ def test_activations_are_quantized_on_calibration_batches() -> None:
 def test_what_a_loop_cannot_do_is_refused(recipe: dict[str, Any], message: str) -> None:
     with pytest.raises(autoreg.InputError, match=message):
         loop(recipe)
+
+
+@pytest.mark.usefixtures("own_methods")
+def test_a_structure_without_masks_is_refused() -> None:
+    """It keeps the shape, but what its own hooks do a loop of one's own does not carry out."""
+
+    @method("rows", kind="structure", paper=Paper("Title", "Authors", 2024))
+    class Rows(Structure):
+        """Rows of weights."""
+
+        amount: float = uniform(0.1, 0.9)
+
+    with pytest.raises(autoreg.InputError, match="sparsity: rows is no structure of masks"):
+        loop({"sparsity": {"rows": {"amount": 0.5}}})

@@ -7,16 +7,11 @@ from typing import Any, ClassVar
 
 from autoreg.errors import InputError
 from autoreg.methods.base import method
-from autoreg.methods.sparsity.allocations.shapes import LayerShape, one_amount
+from autoreg.methods.sparsity.allocations.shapes import NO_CURVES, LayerShape, one_amount
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.sensitivity.curve import Curve
 from autoreg.sensitivity.program import program
 from autoreg.space.spec import Paper
-
-NO_CURVES = (
-    "allocation 'sensitivity' needs the curves of a task's dense network; in a loop of your own say what each layer "
-    "gets (allocation: each_layer, or bits: {per_layer: ...})"
-)
 
 
 @method(

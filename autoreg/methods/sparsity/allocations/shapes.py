@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 else:
     torch = lazy_module("torch")
 
+NO_CURVES = (
+    "allocation 'sensitivity' needs the curves of a task's dense network; in a loop of your own say what each layer "
+    "gets (allocation: each_layer, or bits: {per_layer: ...})"
+)
+"""Says that a rule looks at distortion curves where there are none."""
+
 
 @dataclass(frozen=True)
 class LayerShape:
