@@ -43,6 +43,13 @@ def test_a_log_without_a_path_stays_in_memory() -> None:
     assert log.events == [kept]
 
 
+def test_a_log_without_events_is_a_log() -> None:
+    """So that `log or EventLog()` takes the log that is given."""
+    log = EventLog()
+    assert len(log) == 0
+    assert (log or EventLog()) is log
+
+
 def test_every_torn_tail_is_dropped_and_the_rest_kept(path: Path) -> None:
     """Cut anywhere, the log holds exactly the lines that were finished, and takes new ones."""
     whole = filled(path)
