@@ -113,7 +113,9 @@ def test_of_the_recipes_that_end_uncompressed_a_space_that_fixes_fine_tuning_hol
 
 
 @pytest.mark.parametrize("schedule", ["one_shot", "gradual"])
-@pytest.mark.parametrize("structure", ["weight", "2:4", "channel"])
+@pytest.mark.parametrize(
+    "structure", [name for name, spec in registry().methods["structure"].items() if "schedule" in spec.params]
+)
 def test_a_reparametrization_is_baked_before_anything_is_sparsified(
     structure: str, schedule: str, objective: TaskObjective
 ) -> None:

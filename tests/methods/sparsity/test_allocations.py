@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoreg.errors import InputError
-from autoreg.methods import create
+from autoreg.methods import create, method_class, registry
 from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.allocations.erk import erk_densities
 from autoreg.methods.sparsity.allocations.lamp import lamp_scores
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.sensitivity import Curve
 
+RULES = sorted(registry().methods["allocation"])
 LAYERS = [LayerShape("stem", (4, 1, 3, 3)), LayerShape("conv", (8, 4, 3, 3)), LayerShape("head", (10, 8))]
 
 
@@ -79,7 +80,7 @@ def test_lamp_and_global_by_hand() -> None:
     assert create("allocation", "lamp").levels(layers, 0.4, scores) == pytest.approx({"a": 1 / 3, "b": 1 / 2})
 
 
-@pytest.mark.parametrize("name", ["global", "lamp"])
+@pytest.mark.parametrize("name", [n for n in RULES if "scores" in method_class("allocation", n).needs])
 def test_global_rules_keep_exactly_the_budget_and_something_in_every_layer(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     scores = {layer.name: torch.rand(layer.shape, generator=generator) * 10**i for i, layer in enumerate(LAYERS)}
@@ -156,14 +157,14 @@ def test_sensitivity_needs_curves_of_every_layer() -> None:
         rule.levels(LAYERS, 0.5, {"stem": Curve((36, 1), (0.0, 1.0), (0.0, 1.0))})
 
 
-@pytest.mark.parametrize("name", ["uniform", "erk", "global", "lamp", "sensitivity"])
+@pytest.mark.parametrize("name", [name for name in RULES if name != "each_layer"])
 def test_rules_refuse_amounts_per_layer_and_name_the_one_that_takes_them(name: str) -> None:
     scores = {layer.name: torch.rand(layer.shape) for layer in LAYERS}
     with pytest.raises(InputError, match="use allocation: each_layer"):
         create("allocation", name).levels(LAYERS, {"stem": 0.5}, scores)
 
 
-@pytest.mark.parametrize("name", ["global", "lamp"])
+@pytest.mark.parametrize("name", [n for n in RULES if "scores" in method_class("allocation", n).needs])
 def test_rules_that_need_scores_say_so(name: str) -> None:
     rule = create("allocation", name)
     assert rule.needs
