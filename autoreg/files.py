@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -38,3 +39,8 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:  # no `ValueError`, so that it would pass those who expect damaged files
         raise ValueError("nested too deeply") from None
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value read from a file is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

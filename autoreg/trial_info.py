@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from autoreg.errors import StudyError
+from autoreg.files import is_number
 
 VERSION = 1
 VERSION_KEY = "info_version"
@@ -75,7 +76,7 @@ class LayerRecord:
         return cls(
             name=str(row["name"]),
             type=str(row.get("type") or ""),
-            shape=tuple(int(n) for n in shape if _is_number(n)) if isinstance(shape, list | tuple) else (),
+            shape=tuple(int(n) for n in shape if is_number(n)) if isinstance(shape, list | tuple) else (),
             macs=int(_number(row.get("macs")) or 0),
             density=1.0 if (density := _number(row.get("density"))) is None else density,
             weight_bits=int(_number(row.get("weight_bits")) or 32),
@@ -237,12 +238,12 @@ class TrialInfo:
             latency=Latency.from_dict(data.get("latency")),
             latency_predicted=PredictedLatency.from_dict(data.get("latency_predicted")),
             notes=[str(note) for note in _items(data.get("notes"))],
-            train_losses=[float(x) if _is_number(x) else math.nan for x in _items(data.get("train_losses"))],
+            train_losses=[float(x) if is_number(x) else math.nan for x in _items(data.get("train_losses"))],
             epochs_requested=_number(data.get("epochs_requested")),
             epochs_run=_number(data.get("epochs_run")),
             seconds=_number(data.get("seconds")),
             phase_seconds=_numbers(data.get("phase_seconds")),
-            phase_fractions=[float(x) for x in _items(data.get("phase_fractions")) if _is_number(x)],
+            phase_fractions=[float(x) for x in _items(data.get("phase_fractions")) if is_number(x)],
             uncompressed_quality=_number(data.get("uncompressed_quality")),
             fold_quality=_numbers(data.get("fold_quality")),
             test_metrics={str(k): _numbers(v) for k, v in _entries(data.get("test_metrics")).items()},
@@ -262,16 +263,12 @@ def _with_version(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _number(value: Any) -> float | None:
-    return float(value) if _is_number(value) else None
+    return float(value) if is_number(value) else None
 
 
 def _numbers(values: Any) -> dict[str, float]:
-    return {str(name): float(value) for name, value in _entries(values).items() if _is_number(value)}
+    return {str(name): float(value) for name, value in _entries(values).items() if is_number(value)}
 
 
 def _items(values: Any) -> Sequence[Any]:

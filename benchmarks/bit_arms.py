@@ -21,7 +21,8 @@ from autoreg.costs.formulas import packed_bytes, scale_bytes
 from autoreg.engine import Engine, Problem, Result, Strategy
 from autoreg.methods.modules.quantizers import WeightQuantizer
 from autoreg.methods.quantization.rtn import Rtn
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity import Additivity, additivity, program, within_budget
 from autoreg.sensitivity.curves import Dense, weights_set
 from autoreg.space import Space

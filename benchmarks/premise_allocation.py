@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.methods.sparsity.counts import retained_count
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curves import Curve, Dense, curves, weights_set
 from autoreg.sensitivity.program import program
 from autoreg.tasks.batches import logits_of

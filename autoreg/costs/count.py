@@ -22,6 +22,7 @@ from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.network.profile import other_numbers, stored_biases, stored_weight
 from autoreg.network.trace import trace, type_name, warn, weighted_layers
+from autoreg.network.weights import weight_of
 
 __all__ = ["Costs", "LayerCost", "count"]
 
@@ -59,7 +60,7 @@ def count(
     for name, layer in layers.items():
         first = stored_weight(layer) not in stored  # a weight that layers share is stored once
         stored.add(stored_weight(layer))
-        retained = _retained(name, _weight(layer), (masks or {}).get(name))
+        retained = _retained(name, weight_of(layer), (masks or {}).get(name))
         cost = _layer(name, layer, found.positions[name], retained, biases.get(name, 0), levels, first)
         per_layer.append(cost)
         weights += cost.weight_count if first else 0
@@ -72,7 +73,7 @@ def _layer(
     name: str, layer: nn.Module, positions: int, retained: int, bias: int, levels: Levels, stored: bool
 ) -> LayerCost:
     """What one layer costs; `stored` says whether its weight is stored here."""
-    shape = tuple(_weight(layer).shape)
+    shape = tuple(weight_of(layer).shape)
     bits = levels.weight_bits.get(name, FLOAT_BITS)
     size = FLOAT_BYTES * bias
     if stored:
@@ -80,11 +81,6 @@ def _layer(
         size += scale_bytes(_out_channels(layer), bits, levels.granularity, levels.symmetric)
     input_bits = levels.activation_bits.get(name, FLOAT_BITS)
     return layer_cost(name, type_name(layer), shape, positions, retained, bits, input_bits, size)
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    assert isinstance(layer.weight, Tensor)
-    return layer.weight
 
 
 def _retained(name: str, weight: Tensor, mask: Tensor | None) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
+from autoreg.network.weights import weight_of
 
 if TYPE_CHECKING:
     import torch

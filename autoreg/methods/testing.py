@@ -28,9 +28,10 @@ from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.masks import bake_masks, masks
 from autoreg.methods.sparsity.structures.structure import CurveSubject, Network, Target
 from autoreg.methods.tiny_training import cross_entropy, forward, tiny_batches, tiny_model, train_steps
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.profile import profile
 from autoreg.network.surgery.factorize import spectrum
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curve import Curve
 from autoreg.space.nodes import Choice, Constant, Range
 from autoreg.space.spec import Param

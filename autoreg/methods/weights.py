@@ -39,13 +39,6 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     raise InputError(f"no weighted layer is called {name!r}{hint}")
 
 
-def weight_of(module: nn.Module) -> Tensor:
-    """The weight of a weighted layer as its forward pass sees it."""
-    weight = module.weight
-    assert isinstance(weight, torch.Tensor)
-    return weight
-
-
 def raw_weight(module: nn.Module) -> nn.Parameter:
     """The parameter beneath a layer's weight: what an optimizer changes, whatever parametrizes it."""
     holder: Any = getattr(module, "parametrizations", {})

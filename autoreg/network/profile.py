@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrize import is_parametrized
@@ -18,6 +18,7 @@ from autoreg.network.surgery.apply import Analysis, analyze
 from autoreg.network.surgery.cut import role
 from autoreg.network.surgery.factorize import factorable
 from autoreg.network.trace import Trace, has_plain_weight, trace, type_name, warn, weighted_layers
+from autoreg.network.weights import weight_of
 
 __all__ = ["Block", "ChannelGroup", "Functional", "LayerProfile", "OtherParams", "Profile", "profile"]
 
@@ -157,7 +158,7 @@ def _layers(model: nn.Module, found: Trace, analysis: Analysis, factored: Collec
         LayerProfile(
             name=name,
             type=type_name(module),
-            weight_shape=tuple(_weight(module).shape),
+            weight_shape=tuple(weight_of(module).shape),
             bias=name in biases,
             positions=found.positions[name],
             groups=getattr(module, "groups", 1),
@@ -172,11 +173,6 @@ def _layers(model: nn.Module, found: Trace, analysis: Analysis, factored: Collec
         )
         for name, module in modules.items()
     )
-
-
-def _weight(module: nn.Module) -> Tensor:
-    assert isinstance(module.weight, Tensor)
-    return module.weight
 
 
 def _feeds(model: nn.Module, groups: Sequence[ChannelGroup]) -> dict[str, list[tuple[str, int]]]:

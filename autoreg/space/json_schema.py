@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from autoreg.space import study_spec
 from autoreg.space.nodes import RANGE_KINDS
-from autoreg.space.spec import MethodSpec, Param, Registry, Section, label_of
+from autoreg.space.spec import MethodSpec, Param, Registry, Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Json = dict[str, Any]
@@ -23,7 +23,7 @@ def schema(registry: Registry, root: Literal["any", "space", "study"] = "any") -
 
     A file with one of the keys task, objectives, budget or space is taken for a study.
     """
-    definitions: Json = {"space": _space(registry), "study": _study(registry)}
+    definitions: Json = {"space": _space(registry), "study": _study()}
     for kind, methods in registry.methods.items():
         definitions[_slot_name(kind)] = _slot(kind, methods)
     if root == "any":
@@ -138,7 +138,7 @@ def _method(spec: MethodSpec) -> Json:
     return {**found, "description": text} if text else found
 
 
-def _study(registry: Registry) -> Json:
+def _study() -> Json:
     whole = {"type": "integer", "minimum": 1}
     above = {"type": "number", "exclusiveMinimum": 0}
     task_params = {"type": "object", "additionalProperties": {"type": "object"}, "minProperties": 1, "maxProperties": 1}
@@ -159,8 +159,3 @@ def _study(registry: Registry) -> Json:
         "final_seeds": {"type": "integer", "minimum": 0},
     }
     return _object(properties, ["task", "space", "objectives"])
-
-
-def option_labels(param: Param) -> list[str]:
-    """The labels of a parameter's allowed values, for tables of methods."""
-    return [label_of(option) for option in param.options or ()]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.files import is_number
 from autoreg.space import ranges
 from autoreg.space.expression import Expression
 from autoreg.space.nodes import (
@@ -196,7 +197,7 @@ def _range(data: Mapping[str, Any], path: Path, places: Places) -> Range:
             raise problem(places.at((*path, key)), what, allowed=[kind, "step"], wrong=str(key), near=["step"])
     bounds = [plain(bound) for bound in data[kind]]
     here, whole = places.at((*path, kind)), kind in ("int", "log_int")
-    if len(bounds) != 2 or not all(_is_number(bound) for bound in bounds):
+    if len(bounds) != 2 or not all(is_number(bound) for bound in bounds):
         raise problem(here, f"found {kind}: {show(list(bounds))}", allowed=f"two numbers, {{{kind}: [low, high]}}")
     if whole and not all(float(bound).is_integer() for bound in bounds):
         raise problem(here, f"found {kind}: {show(list(bounds))}", allowed="whole numbers")
@@ -213,7 +214,7 @@ def _range(data: Mapping[str, Any], path: Path, places: Places) -> Range:
 
 def _step(step: Any, low: float, high: float, whole: bool, path: Path, places: Places) -> int | float:
     step = plain(step)
-    if not _is_number(step) or step <= 0 or (whole and not float(step).is_integer()):
+    if not is_number(step) or step <= 0 or (whole and not float(step).is_integer()):
         raise problem(
             places.at(path), f"found step: {show(step)}", allowed=f"a {'whole ' if whole else ''}number above 0"
         )
@@ -224,10 +225,6 @@ def _step(step: Any, low: float, high: float, whole: bool, path: Path, places: P
         reach = f"an end that the steps reach, such as {float(f'{last:.12g}'):g}" if steps >= 1 else "a smaller step"
         raise problem(places.at(path), f"steps of {number!r} from {low!r} do not reach {high!r}", allowed=reach)
     return number
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _choice(data: Any, path: Path, places: Places) -> Choice:

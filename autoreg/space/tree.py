@@ -39,11 +39,6 @@ class Parameter:
     domain: Domain
     condition: Condition = ()
 
-    @property
-    def is_choice(self) -> bool:
-        """Whether the parameter is a choice among labels."""
-        return isinstance(self.domain, tuple)
-
 
 def option_path(choice: Choice, option: Option, path: str) -> str:
     """The path under which the content of an option stands; a lone range needs no label."""

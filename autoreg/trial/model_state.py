@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
 from autoreg.methods.quantization import Quantization, attach_quantizers
@@ -127,13 +127,3 @@ def plain_copy(model: nn.Module) -> nn.Module:
     model = baked_copy(model)
     remove_quantizers(model)
     return model
-
-
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Detached weight tensors of all modules that have one, by module name."""
-    found: dict[str, Tensor] = {}
-    for name, module in model.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor):
-            found[name] = weight.detach()
-    return found

@@ -12,8 +12,9 @@ from autoreg.methods.discovery import spec_of
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.structures.structure import CurveSubject
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.surgery.factorize import spectrum
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curve import Curve
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward, phase_seed

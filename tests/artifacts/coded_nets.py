@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate, placement
 from autoreg.methods.sparsity.masks import attach_masks
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.inputs import call
+from autoreg.network.weights import weight_of
 
 
 class Block(nn.Module):

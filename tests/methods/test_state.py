@@ -11,7 +11,8 @@ from torch import nn
 from autoreg.errors import InputError
 from autoreg.methods import State, weighted_layers
 from autoreg.methods.sparsity.masks import attach_masks
-from autoreg.methods.weights import outputs_first, raw_weight, weight_of
+from autoreg.methods.weights import outputs_first, raw_weight
+from autoreg.network.weights import weight_of
 
 
 def test_weighted_layers_are_linear_and_convolutions_in_order_without_embeddings_and_norms() -> None:

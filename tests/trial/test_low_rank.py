@@ -14,9 +14,9 @@ from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.methods import create
 from autoreg.methods.sparsity.structures.structure import Target
-from autoreg.methods.weights import weight_of
 from autoreg.network.surgery.factorize import factorize, spectrum
 from autoreg.network.surgery.factors import factored_weights
+from autoreg.network.weights import weight_of
 from autoreg.trial.model_state import ModelState, pack, unpack
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.resolve import resolve

@@ -22,10 +22,11 @@ from autoreg.artifacts.packed.entropy import DamagedError
 from autoreg.artifacts.packed.layer import read_layer, write_layer
 from autoreg.errors import InputError
 from autoreg.files import parse_json, write_whole
-from autoreg.methods.weights import weight_of, weighted_layers
+from autoreg.methods.weights import weighted_layers
 from autoreg.network.conv1d import conv1d_as_linear
 from autoreg.network.surgery.apply import apply_structure
 from autoreg.network.surgery.factorize import factorize
+from autoreg.network.weights import weight_of
 
 PACKED_FORMAT = "autoreg-packed"
 PACKED_VERSION = 1

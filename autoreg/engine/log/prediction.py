@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from autoreg.errors import StudyError
+from autoreg.files import is_number
 
 PREDICTION_VERSION = 2
 """Version of the JSON form. 1 was one flat mapping under `predicted`, objectives and bookkeeping side by side."""
@@ -89,7 +89,7 @@ class Prediction:
         An objective that was called like a piece of bookkeeping (`gain`, `low`, ...) was overwritten there: what stands
         under its name is no prediction of it.
         """
-        objectives = {n: float(v) for n, v in data.items() if n not in _BOOKKEEPING_V1 and _is_number(v)}
+        objectives = {n: float(v) for n, v in data.items() if n not in _BOOKKEEPING_V1 and is_number(v)}
         if not objectives:
             return None
         models = data.get("experts")
@@ -109,9 +109,5 @@ class Prediction:
         )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _optional(value: Any) -> float | None:
-    return float(value) if _is_number(value) else None
+    return float(value) if is_number(value) else None

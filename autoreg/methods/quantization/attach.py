@@ -8,7 +8,8 @@ from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.quantization.settings import Quantization, scale_axis
-from autoreg.methods.weights import bake_weight, find_layer, raw_weight, weight_of, weight_steps, weighted_layers
+from autoreg.methods.weights import bake_weight, find_layer, raw_weight, weight_steps, weighted_layers
+from autoreg.network.weights import weight_of
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from autoreg.methods.quantization.rtn import Rtn
 from autoreg.methods.quantization.settings import scale_axis
 from autoreg.methods.sparsity.criteria.magnitude import Magnitude
 from autoreg.methods.sparsity.structures.structure import Network
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity.ladder import Ladder
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
 from autoreg.methods.state import State
-from autoreg.methods.weights import outputs_first, raw_weight, weight_of
+from autoreg.methods.weights import outputs_first, raw_weight
+from autoreg.network.weights import weight_of
 from autoreg.space.spec import Paper, choice, log
 
 if TYPE_CHECKING:

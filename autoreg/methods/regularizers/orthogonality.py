@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
 from autoreg.methods.state import State
-from autoreg.methods.weights import outputs_first, weight_of
+from autoreg.methods.weights import outputs_first
+from autoreg.network.weights import weight_of
 from autoreg.space.spec import Paper, log
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
-from autoreg.methods.weights import bake_weight, find_layer, weight_of, weight_steps, weighted_layers
+from autoreg.methods.weights import bake_weight, find_layer, weight_steps, weighted_layers
+from autoreg.network.weights import weight_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

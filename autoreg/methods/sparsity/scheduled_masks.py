@@ -9,7 +9,7 @@ from autoreg.lazy import lazy_module
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.masks import attach_masks, masks
 from autoreg.methods.state import State
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 
 if TYPE_CHECKING:
     import torch

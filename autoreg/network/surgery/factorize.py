@@ -24,6 +24,7 @@ from autoreg.errors import InputError
 from autoreg.network.inputs import call
 from autoreg.network.surgery.factors import factor_shapes, full_rank
 from autoreg.network.trace import evaluating, weighted_layers
+from autoreg.network.weights import weight_of
 
 _KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # these and no subclass: others may be called in another way
 
@@ -78,7 +79,7 @@ def factorize(model: nn.Module, ranks: Mapping[str, int], *, values: bool = True
         reason = "it is the whole model" if not name else _refusal(layers[name], shared)
         if reason:
             raise InputError(f"ranks: layer {name!r} cannot be factored: {reason}")
-        most = full_rank(_weight(layers[name]).shape)
+        most = full_rank(weight_of(layers[name]).shape)
         if not 1 <= rank <= most:
             raise InputError(f"ranks: rank of layer {name!r} is {rank}; allowed: 1 to {most}")
     for name, rank in ranks.items():
@@ -119,7 +120,7 @@ def _constants(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def _factors(layer: Any, rank: int, split: Callable[[Tensor, int], tuple[Tensor, Tensor]]) -> nn.Sequential:
-    weight, bias = _weight(layer), layer.bias
+    weight, bias = weight_of(layer), layer.bias
     like: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
     make: Any = skip_init  # draws no random numbers
     if isinstance(layer, nn.Linear):
@@ -156,11 +157,6 @@ def _refusal(layer: Any, shared: frozenset[int]) -> str:
     if shared & {id(layer), *(id(parameter) for parameter in layer.parameters(recurse=False))}:
         return "it or its weight is used in more than one place"
     return ""
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    assert isinstance(layer.weight, Tensor)
-    return layer.weight
 
 
 def _put(model: nn.Module, name: str, module: nn.Module) -> None:

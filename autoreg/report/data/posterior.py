@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoreg.report.data.json_values import as_number, is_number, json_object, json_objects, numbers
+from autoreg.files import is_number
+from autoreg.report.data.json_values import as_number, json_object, json_objects, numbers
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,6 @@ def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any
     }
 
 
-def _axis(data: StudyData, name: str) -> dict[str, Any]:
-    direction = metric_direction(data, name)
-    return {"name": name, "title": metric_title(name), "log": name in COST_COLUMNS, "direction": direction}
-
-
 def _group(
     name: str, color: str, symbol: str, size: float, opacity: float, points: list[dict[str, Any]]
 ) -> dict[str, Any]:

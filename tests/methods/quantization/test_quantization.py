@@ -23,7 +23,7 @@ from autoreg.methods.quantization.attach import activation_quantizers
 from autoreg.methods.quantization.lsq import Lsq
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import forward, tiny_batches, tiny_model, train_steps
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 
 NAMES = [name for name, _ in weighted_layers(tiny_model())]
 OPTIONS: list[dict[str, Any]] = [

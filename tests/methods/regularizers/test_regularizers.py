@@ -19,7 +19,7 @@ from autoreg.methods.regularizers.l1 import mean_absolute
 from autoreg.methods.regularizers.orthogonality import gram_deviation
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 
 
 def linear(*rows: list[float]) -> nn.Sequential:

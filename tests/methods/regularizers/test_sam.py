@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoreg.methods import State, create
 from autoreg.methods.regularizers.sam import ascent
 from autoreg.methods.testing import tiny_batches, tiny_model
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 
 
 def closure_of(model: nn.Module, seen: list[list[Tensor]], fail_at: int = -1) -> Callable[[], Tensor]:

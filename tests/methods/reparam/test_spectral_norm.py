@@ -8,7 +8,8 @@ from torch import nn
 
 from autoreg.methods import State, create, weighted_layers
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
-from autoreg.methods.weights import raw_weight, weight_of
+from autoreg.methods.weights import raw_weight
+from autoreg.network.weights import weight_of
 
 
 def largest_singular_value(module: nn.Module) -> float:

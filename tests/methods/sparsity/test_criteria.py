@@ -14,7 +14,7 @@ from autoreg.methods.sparsity.criteria import Stats, collect
 from autoreg.methods.sparsity.criteria.stats import samples
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.testing import cross_entropy, forward, tiny_batches, tiny_model
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 
 
 def squared_error(output: Tensor, batch: Any) -> Tensor:

@@ -12,7 +12,8 @@ from autoreg.methods import weighted_layers
 from autoreg.methods.quantization import Quantization, attach_quantizers, bake_quantizers
 from autoreg.methods.sparsity.masks import attach_masks, bake_masks, masks
 from autoreg.methods.testing import tiny_batches, tiny_model, train_steps
-from autoreg.methods.weights import raw_weight, weight_of, weight_steps
+from autoreg.methods.weights import raw_weight, weight_steps
+from autoreg.network.weights import weight_of
 
 
 def half_masks(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from autoreg.methods.sparsity.allocations.shapes import LayerShape
 from autoreg.methods.sparsity.counts import retained_count
 from autoreg.methods.sparsity.scheduled_masks import ScheduledMasks
 from autoreg.methods.sparsity.structures.structure import DenseReference, Network, S, Structure, Target
-from autoreg.methods.weights import weight_of
+from autoreg.network.weights import weight_of
 from autoreg.sensitivity.ladder import MEASURED_AMOUNTS, Ladder, counts_ladder
 
 if TYPE_CHECKING:
