@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autoreg.commands.options import StudyFolder
+from autoreg.commands.options import Imports, StudyFolder, import_first
 from autoreg.errors import InputError
 
 
@@ -18,8 +18,10 @@ def export(
     format: Annotated[str, typer.Option(help="onnx, torch or safetensors.")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports by default.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
+    import_: Imports = [],  # noqa: B006
 ) -> None:
     """Write the model of a trial as a file, run the file, and compare it with what the trial recorded."""
+    import_first(import_)
     from autoreg.study.export import export_trials
 
     if bool(trial) == all_front:

@@ -45,11 +45,12 @@ def apply_recipe(
     Raises:
         InputError: recipe or task is wrong; NoTrialError: the study has no such trial.
     """
-    content, ref, study = read_recipe(recipe)
+    content, folder, study = read_recipe(recipe)
     if task is not None:
         name, own = task_spec(task)
         ref = TaskRef(name, {**own, **params}, imports)
-    elif ref is not None:
+    elif folder is not None:
+        ref = TaskRef.recorded(study, folder)
         ref = replace(ref, params={**ref.params, **params}, imports=(*ref.imports, *imports))
     else:
         raise InputError(f"{recipe}: a recipe file names no task; add --task NAME")
@@ -75,8 +76,8 @@ def apply_recipe(
     }
 
 
-def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None, Mapping[str, Any]]:
-    """Read a recipe file, or the recipe of a trial as `DIR:N` with the task of its study and its study.json."""
+def read_recipe(where: str) -> tuple[dict[str, Any], Path | None, Mapping[str, Any]]:
+    """Read a recipe file, or the recipe of a trial as `DIR:N` with the folder of its study and its study.json."""
     folder, colon, number = where.rpartition(":")
     if colon and number.isdigit() and (Path(folder) / "study.json").exists():
         data = StudyData.load(folder)
@@ -86,6 +87,5 @@ def read_recipe(where: str) -> tuple[dict[str, Any], TaskRef | None, Mapping[str
         task = data.config.content.get("task")
         if not isinstance(task, Mapping):
             raise InputError(f"{folder}: is the study of a Python objective; its recipes belong to no task")
-        ref = TaskRef.recorded(data.config.content)
-        return dict(records[int(number)].config), ref, data.config.content
+        return dict(records[int(number)].config), Path(folder), data.config.content
     return load_recipe(Path(where)), None, {}

@@ -107,8 +107,11 @@ def _import_module(name: str, where: str, study_folder: Path | None, imports: Se
         folder = os.getcwd()
         if folder not in sys.path and "" not in sys.path:  # as `python -m` does, and for what the module imports later
             sys.path.insert(0, folder)
-    elif not _may_be_named(where, imports):
-        _make_importable(name, where, study_folder)
+    elif not may_be_named(where, imports) and not lies_beside(where, study_folder):
+        raise InputError(
+            f"task {name}: the study names the module {where!r}, which does not lie beside it in "
+            f"{str(study_folder)!r}; put it there, or name it yourself with --import {where}"
+        )
     try:
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
@@ -118,14 +121,14 @@ def _import_module(name: str, where: str, study_folder: Path | None, imports: Se
         raise InputError(f"task {name}: no module {missing!r}, neither installed nor in the current folder") from error
 
 
-def _may_be_named(where: str, imports: Sequence[str]) -> bool:
+def may_be_named(where: str, imports: Sequence[str]) -> bool:
     """Whether a study may name a module that does not lie beside it."""
     packages = {"autoreg", *(point.module.split(".")[0] for point in _entry_points().values())}
     return where.split(".")[0] in packages or any(where == own or where.startswith(f"{own}.") for own in imports)
 
 
-def _make_importable(name: str, where: str, study_folder: Path) -> None:
-    """Have a module that lies beside a study found, or refuse it. Nothing is imported here.
+def lies_beside(where: str, study_folder: Path) -> bool:
+    """Whether a module lies in the folder of a study, from where it can be imported then. Nothing is imported here.
 
     The folder goes to the end of the path, so that no file beside a study stands in for a module of another's.
     """
@@ -134,14 +137,10 @@ def _make_importable(name: str, where: str, study_folder: Path) -> None:
         sys.path.append(str(folder))
     try:
         spec = importlib.util.find_spec(root)  # of the topmost package, which is looked up without running it
-    except ValueError:  # a module in memory that was never a file, such as __main__
+    except ValueError:  # a module in memory that was never a file, such as __main__, or no name at all
         spec = None
     locations = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin or ""]
-    if not any(location and Path(location).resolve().is_relative_to(folder) for location in locations):
-        raise InputError(
-            f"task {name}: the study names the module {where!r}, which does not lie beside it in "
-            f"{str(study_folder)!r}; put it there, or name it yourself with --import {where}"
-        )
+    return any(location and Path(location).resolve().is_relative_to(folder) for location in locations)
 
 
 def _import_file(name: str, path: Path, study_folder: Path | None) -> ModuleType:

@@ -30,7 +30,7 @@ def objective_of(folder: Path) -> tuple[TaskObjective, int]:
     task = study.get("task")
     if task is None:
         raise InputError(f"{folder}: is the study of a Python objective, which stores no models")
-    ref = TaskRef.recorded(study)
+    ref = TaskRef.recorded(study, folder)
     found = study.get("options", {})  # studies of older versions do not say
     options = TrialOptions(
         study["store"], reference_seed=study["seed"], **{n: found[n] for n in _OPTIONS if n in found}
