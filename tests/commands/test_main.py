@@ -239,7 +239,7 @@ def test_methods_of_ones_own_are_listed_checked_and_searched(
     (tmp_path / "my_methods.py").write_text(
         "from autoreg.methods import method\n"
         "from autoreg.space.spec import Paper, log\n\n"
-        "@method('mine', kind='regularizer', paper=Paper('Mine', 'Me', 2026))\n"
+        "@method('squares', kind='regularizer', paper=Paper('Mine', 'Me', 2026))\n"
         "class Mine:\n"
         '    """Pulls weights to zero by their squares."""\n\n'
         "    strength: float = log(1e-3, 1.0)\n\n"
@@ -249,11 +249,15 @@ def test_methods_of_ones_own_are_listed_checked_and_searched(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert call("methods", "--json", "--import", "my_methods") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [row["parameters"]["strength"]["searched"] for row in listed if row["name"] == "mine"] == ["log: [0.001, 1]"]
+    assert [row["parameters"]["strength"]["searched"] for row in listed if row["name"] == "squares"] == [
+        "log: [0.001, 1]"
+    ]
     file = tmp_path / "own.yaml"
-    file.write_text(STUDY.replace("  sparsity: [none,", "  regularizer: mine\n  sparsity: [none,"))
+    file.write_text(STUDY.replace("  sparsity: [none,", "  regularizer: squares\n  sparsity: [none,"))
     assert call("run", file, "--import", "my_methods", "--out", tmp_path / "o", "--store", store, "--trials", 2) == 0
-    assert all("mine" in config["regularizer"] for config in configs(tmp_path / "o") if config["training"]["lr"] != 0.1)
+    assert all(
+        "squares" in config["regularizer"] for config in configs(tmp_path / "o") if config["training"]["lr"] != 0.1
+    )
 
 
 def test_schema_and_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

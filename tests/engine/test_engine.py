@@ -486,7 +486,7 @@ def test_killed_again_and_again_equals_never_killed(tmp_path: Path) -> None:
         with EventLog(path) as log:
             engine = toy(26, log=log, prune=Halving())
             run(engine, limit=int(rng.integers(1, 3)), curve=True)
-            done = next_ask(engine)
+            done = engine.ask()
             if done is None:
                 break
             engine.report(done.number, 1, {"error": 0.0})  # and then the power fails
