@@ -9,7 +9,7 @@ stores results under these keys and the engine counts what remains to be run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +70,6 @@ def _lowest(bits: Any) -> int:
 
 def _idle(bits: Any) -> Any:
     return {"per_layer": dict.fromkeys(bits["per_layer"], 32)} if isinstance(bits, Mapping) else 32
-
-
-def is_compressed(config: Config) -> bool:
-    """Whether the recipe sparsifies, drops or quantizes anything."""
-    return _reshapes(config) or is_quantized(config)
 
 
 def _reshapes(config: Config) -> bool:
@@ -203,13 +198,6 @@ def _rates(training: Mapping[str, Any]) -> dict[str, Any]:
 def total_epochs(phases: Sequence[Phase]) -> float:
     """Passes over the training data that the phases cost if nothing is shared."""
     return sum(phase.epochs for phase in phases)
-
-
-def remaining_epochs(phases: Sequence[Phase], stored: Collection[str] | Callable[[str], bool]) -> float:
-    """Passes that remain when the phases whose keys are `stored` are taken from the store."""
-    has = stored if callable(stored) else stored.__contains__
-    last = max((i for i, phase in enumerate(phases) if has(phase.key)), default=-1)
-    return sum(phase.epochs for phase in phases[last + 1 :])
 
 
 def phase_costs(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:

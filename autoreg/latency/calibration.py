@@ -114,19 +114,6 @@ def features(
     return row
 
 
-def predict_latency(
-    table: LatencyTable,
-    geometries: Mapping[str, Geometry],
-    costs: Costs,
-    levels: Levels,
-    correction: Correction,
-    *,
-    batch: int,
-) -> PredictedLatency:
-    """Milliseconds of a whole recipe's exported network, from the table; see `features` for the arguments."""
-    return correction.predict(features(table, geometries, costs, levels, batch))
-
-
 def fit(rows: Sequence[Mapping[str, float]], measured: Sequence[float]) -> Correction:
     """Fit the weights of the features by non-negative least squares on the relative error.
 

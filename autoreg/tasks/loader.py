@@ -106,18 +106,6 @@ class BatchLoader(DataLoader[_Rows]):
         self.rows, self.order = data, sampler
         self.set_seed(seed)
 
-    def resized(self, batch_size: int) -> BatchLoader:
-        """The same split in batches of another size, seeded with 0."""
-        order = self.order
-        samples = None if order.samples == len(self.rows) else order.samples
-        return BatchLoader(
-            *self.rows.tensors,
-            batch_size=batch_size,
-            shuffle=order.shuffle,
-            indices=self.rows.indices,
-            samples=samples,
-        )
-
     def set_seed(self, seed: int) -> None:
         """Start the sequence of shuffles anew from `seed`, any integer."""
         generator = self.generator

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.artifacts.deployable import Deployable, deployable
+from autoreg.artifacts.torch.value_grids import attach_grids, find_value_grids
 from autoreg.methods.quantization import Quantization, attach_quantizers, calibrate, placement
 from autoreg.methods.sparsity.masks import attach_masks
 from autoreg.methods.weights import weighted_layers
@@ -133,4 +134,17 @@ def fresh(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.fill_(3)
+    return model
+
+
+def reference_model(found: Deployable, example_input: Any) -> nn.Module:
+    """A copy of the network with its values on their grids, all in floating point.
+
+    Args:
+        found: its batch norms not folded; left as it was.
+        example_input: what the model is called with.
+    """
+    places = find_value_grids(found, example_input)
+    model = copy.deepcopy(found.model).eval()
+    attach_grids(model, places.inputs, places.outputs)
     return model

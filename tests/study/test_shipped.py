@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from autoreg.errors import InputError
-from autoreg.plan import is_compressed
 from autoreg.report.write import write_report
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
@@ -19,6 +18,7 @@ from autoreg.study.final_evaluation import finish
 from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find_shipped, shipped
 from autoreg.study.task_study import TaskStudy
+from tests.recipes import is_compressed
 
 EPOCHS = (
     "  epochs: 10\n  finetune_epochs: 4\n  qat_epochs: 2\n",

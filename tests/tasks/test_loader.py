@@ -63,12 +63,6 @@ def test_an_epoch_may_draw_fewer_or_more_samples_than_there_are() -> None:
     assert order(BatchLoader(X, batch_size=4, samples=12)) == [*range(10), 0, 1]
 
 
-def test_resized_holds_the_same_samples_in_other_batches() -> None:
-    loader = BatchLoader(X, batch_size=2, shuffle=True, indices=torch.tensor([1, 3, 5, 7])).resized(4)
-    assert len(loader) == 1
-    assert sorted(order(loader)) == [1, 3, 5, 7]
-
-
 @pytest.mark.parametrize("arguments", [{"batch_size": 0}, {"batch_size": 2, "samples": 0}])
 def test_sizes_below_one_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="at least 1"):

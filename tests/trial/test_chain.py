@@ -17,7 +17,7 @@ from autoreg.engine.acquisition.shared_cost import SharedWorkLedger
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.log.trial import Trial
 from autoreg.methods import registry
-from autoreg.plan import content_hash, is_compressed, uncompressed
+from autoreg.plan import content_hash, uncompressed
 from autoreg.space import Space
 from autoreg.trial.model_state import baked_copy, plain_name
 from autoreg.trial.objective import TaskObjective
@@ -25,6 +25,7 @@ from autoreg.trial.phase_store import snapshot_key
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.summary import cost_metrics
 from autoreg.trial.task_ref import TaskRef
+from tests.recipes import is_compressed
 from tests.trial.conftest import TinyTask, evaluate
 
 

@@ -124,18 +124,6 @@ def load_packed(path: str | os.PathLike[str], build: Callable[[], nn.Module], *,
     return deployable
 
 
-def packed_payload(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Bytes of the tensors in a file: `counted`, what the cost formula counts, and `constants`.
-
-    Raises:
-        InputError: as `load_packed`.
-    """
-    facts, tensors = _read(str(path))
-    sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()}
-    constants = sum(sizes[name] for name in facts["constants"])
-    return {"counted": sum(sizes.values()) - constants, "constants": constants}
-
-
 def _plain(tensor: Tensor) -> Any:
     """Numbers that are not packed: float32, other kinds as they are."""
     tensor = tensor.detach().cpu()

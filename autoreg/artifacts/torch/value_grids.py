@@ -5,7 +5,6 @@ It computes what the trial's model with its quantizers computes, and is what eve
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,19 +91,6 @@ def attach_grids(
         module = model.get_submodule(name)
         module.add_module(AFTER, FakeQuantize(grid).to(device))
         module.register_forward_hook(_after)
-
-
-def reference_model(found: Deployable, example_input: Any) -> nn.Module:
-    """A copy of the network with its values on their grids, all in floating point.
-
-    Args:
-        found: its batch norms not folded; left as it was.
-        example_input: what the model is called with.
-    """
-    places = find_value_grids(found, example_input)
-    model = copy.deepcopy(found.model).eval()
-    attach_grids(model, places.inputs, places.outputs)
-    return model
 
 
 def quantized(values: Tensor, scale: Tensor, zero_point: int, top: int) -> Tensor:

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
-from autoreg.errors import InputError
 from autoreg.files import parse_json, write_whole
 from autoreg.latency.artifact_latency import LatencyCache, signature
 from autoreg.latency.calibration import Correction, features
@@ -168,14 +167,3 @@ def save_correction(
     stored |= {"correction": correction.to_dict(), "check": check.to_dict()}
     write_whole(path, json.dumps(stored, indent=1).encode())
     return path
-
-
-def load_table(path: str | Path, *, threads: int = 1) -> LatencyTable:
-    """A table whose path is given.
-
-    Raises:
-        InputError: there is none, or it was measured on another device.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such latency table; build one with `autoreg latency`")
-    return LatencyTable.load(path, device_fingerprint(threads))

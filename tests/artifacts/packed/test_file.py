@@ -14,7 +14,7 @@ from torch import nn
 
 from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.artifacts.packed.entropy import shannon_bytes
-from autoreg.artifacts.packed.file import load_packed, packed_payload, save_packed
+from autoreg.artifacts.packed.file import load_packed, save_packed
 from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.errors import AutoregError, InputError
@@ -78,7 +78,7 @@ def test_a_network_comes_back_exactly_and_weighs_what_was_counted(tmp_path: Path
     back = load_packed(path, lambda: fresh(made.build()), example_input=made.example)
     same(made.found, back)
     assert torch.equal(back.model(made.example), made.found.model(made.example))
-    payload = packed_payload(path)
+    payload = payload_of(path)
     assert payload["constants"] == 4  # the buffer `size`
     assert sum(tensor.nbytes for tensor in load_file(path).values()) == sum(payload.values())
     counted = count(made.found.model, made.example, made.found.masks, levels_of(made.found)).bytes
@@ -88,6 +88,13 @@ def test_a_network_comes_back_exactly_and_weighs_what_was_counted(tmp_path: Path
         held = back.masks[name]
         exact = packing[name]["packing"] != "dense" or bool(mask.all())
         assert torch.equal(held, mask) if exact else not bool(held[~mask].any())
+
+
+def payload_of(path: Path) -> dict[str, int]:
+    """Bytes of the tensors in a file: `counted`, what the cost formula counts, and `constants`."""
+    sizes = {name: tensor.nbytes for name, tensor in load_file(path).items()}
+    constants = sum(sizes[name] for name in json.loads(header(path)["autoreg"])["constants"])
+    return {"counted": sum(sizes.values()) - constants, "constants": constants}
 
 
 def header(path: Path) -> dict[str, str]:
@@ -132,7 +139,7 @@ def test_tied_weights_are_held_once(tmp_path: Path) -> None:
     path = tmp_path / "tied.safetensors"
     save_packed(path, made.found, {})
     assert "embed.weight" not in load_file(path)
-    assert packed_payload(path)["counted"] == count(made.found.model, ids, {}, levels_of(made.found)).bytes
+    assert payload_of(path)["counted"] == count(made.found.model, ids, {}, levels_of(made.found)).bytes
     back = load_packed(path, TiedLM, example_input=ids)
     assert back.model.get_submodule("head").weight is back.model.get_submodule("embed").weight
     same(made.found, back)
@@ -259,13 +266,10 @@ def test_damaged_entries_of_a_layer_are_refused(
     ],
 )
 def test_damaged_metadata_is_refused(tmp_path: Path, made: Coded, text: str, message: str) -> None:
-    """Both where a network is made of a file and where its bytes are added up."""
     path = tmp_path / "net.safetensors"
     save_packed(path, made.found, {})
     rewrite(path, autoreg=text)
     assert refusal(path).startswith(f"{path}: {message}")
-    with pytest.raises(InputError, match="damaged"):
-        packed_payload(path)
 
 
 def test_integers_that_are_not_the_weight_are_not_written(tmp_path: Path, made: Coded) -> None:

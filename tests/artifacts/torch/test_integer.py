@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from autoreg.artifacts.deployable import Grid, LayerCode
 from autoreg.artifacts.torch.integer import agrees, cpu_layer, refusal
 from autoreg.artifacts.torch.run_integers import integer_model
-from autoreg.artifacts.torch.value_grids import quantized, reference_model
+from autoreg.artifacts.torch.value_grids import quantized
 from autoreg.errors import InputError
 from autoreg.methods.functional.affine import quantize
 from autoreg.methods.quantization.lsq import Lsq
 from autoreg.network.inputs import call
-from tests.artifacts.coded_nets import coded
+from tests.artifacts.coded_nets import coded, reference_model
 
 HERE = hasattr(torch.ops.onednn, "qlinear_pointwise") and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 needs_kernels = pytest.mark.skipif(not HERE, reason="this torch build has no oneDNN integer kernels")

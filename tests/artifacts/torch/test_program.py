@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.artifacts.torch.program import load_torch, save_torch
-from autoreg.artifacts.torch.value_grids import reference_model
 from autoreg.errors import InputError
 from autoreg.network.inputs import call
-from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded
+from tests.artifacts.coded_nets import Coded, Net, TiedLM, coded, reference_model
 
 
 @pytest.mark.parametrize(

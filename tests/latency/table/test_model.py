@@ -14,7 +14,7 @@ import torch
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.latency.artifact_latency import LatencyCache
-from autoreg.latency.calibration import FEATURES, Correction, error_quantiles, features, fit, predict_latency
+from autoreg.latency.calibration import FEATURES, Correction, error_quantiles, features, fit
 from autoreg.latency.table.grid import LayerTime
 from autoreg.latency.table.layer_key import LAYER_KINDS, LayerKey, applied_layers
 from autoreg.latency.table.model import HeldOutErrors, LatencyModel, correction_file, network_digest, save_correction
@@ -154,7 +154,7 @@ def test_a_model_is_loaded_where_table_and_correction_are(tmp_path: Path) -> Non
     layers = len(applied_layers(found, predict(setup.profile), Levels()))
     assert predicted.ms == pytest.approx(2 * 0.5 * layers + 0.25)
     assert (predicted.low, predicted.high) == pytest.approx((predicted.ms / 1.25, predicted.ms / 0.9))
-    assert predicted == predict_latency(table, found, predict(setup.profile), Levels(), correction, batch=2)
+    assert predicted == correction.predict(features(table, found, predict(setup.profile), Levels(), batch=2))
     assert loaded.summary() == {"error_median": 0.1, "error_p90": 0.18, "recipes": 2, "entries": len(table)}
     assert LatencyModel.load(ready(tmp_path, *zoo()["plain"])) is None
     assert LatencyModel.load(setup, threads=2) is None

@@ -17,7 +17,6 @@ from autoreg.latency.table.bench import measure_layers
 from autoreg.latency.table.grid import LayerTime, layers_to_measure
 from autoreg.latency.table.layer_key import LayerKey
 from autoreg.latency.table.layer_models import feed_of, identity_model, layer_model, transpose_model
-from autoreg.latency.table.model import load_table
 from autoreg.latency.table.table import LatencyTable
 from autoreg.latency.timing import device_fingerprint
 from autoreg.locks import MeasureLock
@@ -94,17 +93,15 @@ def test_a_table_of_another_device_is_refused_by_name_and_never_picked_up(tmp_pa
     with pytest.raises(InputError, match=r"another device: cpu 'one' \(here 'two'\), runtime None \(here 'new'\)"):
         LatencyTable.load(table.path, other)
     with pytest.raises(InputError, match="was measured on another device"):
-        load_table(table.path)
+        LatencyTable.load(table.path, device_fingerprint())
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
-    """An empty file, another format, a missing path."""
+    """An empty file, other text, another format."""
     for content in ("", "hello\n", json.dumps({"format": 0, "fingerprint": HERE})):
         (tmp_path / "t.jsonl").write_text(content)
         with pytest.raises(InputError, match="is no latency table of format"):
             LatencyTable.load(tmp_path / "t.jsonl", HERE)
-    with pytest.raises(InputError, match="no such latency table"):
-        load_table(tmp_path / "missing.jsonl")
 
 
 def line(ms: Any = 1.0, **changes: Any) -> str:
@@ -267,4 +264,4 @@ def test_entries_are_measured_under_the_lock(tmp_path: Path) -> None:
     for one_key, one_entry in found.items():
         table.add(one_key, one_entry)
     assert table.path is not None
-    assert load_table(table.path).entries == found
+    assert LatencyTable.load(table.path, device_fingerprint()).entries == found
