@@ -1,9 +1,9 @@
 """From a recipe to the chain of phases that carries it out.
 
-Phases run in a fixed order, `train -> sparsify -> quantize -> measure`, before them `pretrain` where
-a recipe starts from trained weights. Each phase reads its own part of the recipe and is keyed by the
-content of everything up to it, so that recipes with the same beginning share their work: the trial
-stores results under these keys and the engine counts what remains to be run.
+Phases run in a fixed order, `train -> sparsify -> quantize -> measure`. Where a recipe starts from trained weights,
+`train` is that of the dense recipe, and what the recipe trains itself is the phase `tune` after it. Each phase reads
+its own part of the recipe and is keyed by the content of everything up to it, so that recipes with the same beginning
+share their work: the trial stores results under these keys and the engine counts what remains to be run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OPTIMIZER_SETTINGS = ("lr", "weight_decay", "optimizer", "momentum")
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of a trial.
+    """One step of the work of a trial.
 
     `key` is the content hash of the recipe up to and with this phase, the task, the seed and the code;
     `epochs` is what it costs in passes over the training data (a pass that computes the gradient twice
@@ -68,7 +68,7 @@ def _lowest(bits: Any) -> int:
     return int(bits)
 
 
-def _idle(bits: Any) -> Any:
+def _full_precision_bits(bits: Any) -> Any:
     return {"per_layer": dict.fromkeys(bits["per_layer"], 32)} if isinstance(bits, Mapping) else 32
 
 
@@ -85,13 +85,14 @@ def uncompressed(config: Config, dense: Config) -> Iterator[dict[str, Any]]:
     which all do.
     """
     quantization = config["quantization"]
-    idle = {
-        part: {**quantization[part], "bits": _idle(quantization[part]["bits"])} for part in ("weights", "activations")
+    full_precision = {
+        part: {**quantization[part], "bits": _full_precision_bits(quantization[part]["bits"])}
+        for part in ("weights", "activations")
     }
     plain = {**config, "sparsity": "none", "layers": {**config["layers"], "drop": "none"}}
     for epochs in dict.fromkeys((0, config["training"]["finetune_epochs"])):
         training = {**config["training"], "finetune_epochs": epochs}
-        for settings in ({**quantization, **idle}, dense["quantization"]):
+        for settings in ({**quantization, **full_precision}, dense["quantization"]):
             yield {**plain, "training": training, "quantization": settings}
 
 
@@ -117,7 +118,7 @@ def compile_plan(
     fold: str,
     dense: Config,
     resolved: Mapping[str, Any] | None = None,
-    given: str = "",
+    pretrained_digest: str = "",
 ) -> tuple[Phase, ...]:
     """Compile a complete recipe into its phases.
 
@@ -125,12 +126,12 @@ def compile_plan(
         config: a complete recipe (every section present).
         registry: what the methods declare (passes per step, whether a quantizer trains).
         base: hash of what every phase depends on: task, code, library versions, dtype, device, threads.
-        seed: the replicate's seed.
+        seed: the trial's seed.
         fold: the fold of the task's data that is trained and scored.
-        dense: the task's dense recipe; its training is the `pretrain` phase of a recipe that starts pretrained.
-        resolved: the explicit levels of the recipe (JSON), where its allocation looked at a reference; `weight_bits`
+        dense: the task's dense recipe; its training is the `train` phase of a recipe that starts pretrained.
+        resolved: the explicit levels of the recipe (JSON), where its allocation is data-dependent; `weight_bits`
             among them where one divides the bits.
-        given: digest of the trained weights that the task brings, so that none need be trained; empty for none.
+        pretrained_digest: of the trained weights that the task brings, so that none need be trained; empty for none.
 
     Returns:
         The phases in order. A phase that would do nothing is left out, so that recipes which differ
@@ -143,10 +144,10 @@ def compile_plan(
     phases: list[Phase] = []
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
-        before = phases[-1].key if phases else content_hash([base, seed, fold, given if pretrained else ""])
+        before = phases[-1].key if phases else content_hash([base, seed, fold, pretrained_digest if pretrained else ""])
         phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
 
-    if pretrained and not given:
+    if pretrained and not pretrained_digest:
         add("train", *_train(dense, registry))  # the dense network's own training: one phase, whoever asks for it
     if training["epochs"] > 0:
         add("tune" if pretrained else "train", *_train(config, registry))
@@ -157,7 +158,7 @@ def compile_plan(
             "resolved": resolved,
         }
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
-        del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are ever live together
+        del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are active at once
         add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
     if is_quantized(config):
         quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])

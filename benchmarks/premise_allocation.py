@@ -45,8 +45,8 @@ def _curves(objective: TaskObjective) -> dict[str, Curve]:
     task, fold = setup.task, setup.task.folds[0]
     model = objective.reference.model
     batches = calibration_batches(setup, fold)
-    repair = partial(re_estimate, task=task, loader=batches, device=setup.device)
-    dense = Dense(repair(model), batches, lambda m, b: logits_of(forward(m, task, b)))
+    re_estimated = partial(re_estimate, task=task, loader=batches, device=setup.device)
+    dense = Dense(re_estimated(model), batches, lambda m, b: logits_of(forward(m, task, b)))
     variants: dict[str, dict[int, Any]] = {}
     for layer in setup.profile.layers:
         if not layer.shared:
@@ -55,7 +55,7 @@ def _curves(objective: TaskObjective) -> dict[str, Curve]:
                 k: partial(_masked, name=layer.name, retained=k) for k in counts if k < layer.weights
             }
             variants[layer.name] |= {layer.weights: None}
-    return curves(model, dense, variants, repair=repair)
+    return curves(model, dense, variants, re_estimate_batch_norm=re_estimated)
 
 
 def _masked(model: nn.Module, *, name: str, retained: int) -> Any:

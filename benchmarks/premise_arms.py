@@ -68,7 +68,7 @@ def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> l
     engine = Engine(
         Problem(space, {"error": "min"}, "error", objective.identity),
         seed=bench.seed,
-        strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every=True)),
+        strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every_report_is_rung=True)),
         shared_work=SharedWork(group=objective.training_key, trained_after=trained_after),
         clock=bench.clock,
     )

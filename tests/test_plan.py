@@ -40,7 +40,7 @@ def test_a_dense_start_begins_with_the_dense_recipes_training() -> None:
     pretrained = recipe(training={"start": "pretrained", "epochs": 3}, regularizer={"l1": {"strength": 1.0}})
     assert keys(pretrained)[0] == keys(DENSE)[0]
     assert [name for name, _ in keys(pretrained)][:2] == ["train", "tune"]
-    given = keys(pretrained, given=True)
+    given = keys(pretrained, pretrained_digest="d")
     assert [name for name, _ in given][:1] == ["tune"]
     assert given[0][1] != keys(pretrained)[1][1]
 

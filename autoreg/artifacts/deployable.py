@@ -13,8 +13,8 @@ from autoreg.methods.modules.quantizers import ActivationQuantizer
 from autoreg.methods.quantization.attach import (
     bake_quantizers,
     input_quantizers,
+    quantizers_of_outputs,
     remove_quantizers,
-    tail_quantizers,
     weight_quantizer,
 )
 from autoreg.methods.sparsity.masks import bake_masks, masks
@@ -94,7 +94,7 @@ def deployable(model: nn.Module) -> Deployable:
         if (quantizer := weight_quantizer(module)) is not None
     }
     inputs = input_quantizers(plain)
-    tails = tail_quantizers(plain)
+    outputs = quantizers_of_outputs(plain)
     stored = bake_quantizers(plain)
     bake_masks(plain)
     codes: dict[str, LayerCode] = {}
@@ -110,9 +110,9 @@ def deployable(model: nn.Module) -> Deployable:
             if axis is not None and weight.scale.numel() != integers.shape[1 if is_transposed(module) else 0]:
                 axis = None
         entry, shared = inputs.get(name, (None, False))
-        tail = tails.get(name)
-        if weight is not None or entry is not None or tail is not None:
-            codes[name] = LayerCode(weight, integers, axis, _grid(entry), shared, _grid(tail))
+        output = outputs.get(name)
+        if weight is not None or entry is not None or output is not None:
+            codes[name] = LayerCode(weight, integers, axis, _grid(entry), shared, _grid(output))
     remove_quantizers(plain)
     for parameter in plain.parameters():
         parameter.requires_grad_(False)

@@ -14,7 +14,7 @@ from autoreg.commands.options import AsJson, Imports, Params, Store, import_firs
 def apply(
     recipe: Annotated[str, typer.Argument(help="A recipe file (YAML or JSON), or DIR:N for the one of a trial.")],
     task: Annotated[str | None, typer.Option(help="The task; with DIR:N the study's own.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the replicate; with DIR:N the study's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The trial's seed; with DIR:N the study's.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Share no work with other trials.")] = False,
     as_json: AsJson = False,
     store: Store = None,

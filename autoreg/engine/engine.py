@@ -1,6 +1,6 @@
 """The engine: asks for recipes, takes reports and results, and forgets nothing.
 
-All that it knows is a fold over an append-only log, and what it does next follows from that and
+All that it knows is replayed from an append-only log, and what it does next follows from that and
 a seed alone. So a study that was killed and resumed goes on exactly as if it never had been; with one
 worker, without a limit in minutes, and with costs that do not change when they are asked again.
 """
@@ -181,7 +181,7 @@ class Engine:
             return "stop" if known.decision == "stop" else "continue"
         numbers = as_numbers(metrics, f"trial {number}, step {step}")
         held = {k: v for k, v in numbers.items() if math.isfinite(v)}
-        before = record.void_reports.get(step)
+        before = record.superseded_reports.get(step)
         if before is not None and before.metrics == held:
             decision = Decision(before.decision == "stop", before.reason, before.audited)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoreg.engine.acquisition.proposer import AUDIT_SHARE
+from autoreg.engine.acquisition.proposer import EXPLORATION_SHARE
 from autoreg.engine.acquisition.reevaluation import MAX_REEVALUATED_SHARE
 from autoreg.engine.pruning.halving import Halving
 from autoreg.engine.settings import Strategy
@@ -22,7 +22,7 @@ def explain(strategy: Strategy, sampler: str) -> str:
             " auto: candidates that could not extend the front at their known cost are passed over. From"
             f" {MIN_TRIALS} complete trials on the candidate of largest expected improvement of the hypervolume at its"
             " known cost is taken, as an ensemble of base models predicts it, unless it is seen to predict worse than"
-            f" cost alone does; {AUDIT_SHARE:.0%} are drawn uniformly as an audit."
+            f" cost alone does; {EXPLORATION_SHARE:.0%} are drawn uniformly, as random exploration."
         )
     if strategy.reevaluates:
         text += (

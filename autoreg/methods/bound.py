@@ -1,4 +1,4 @@
-"""A recipe whose slots hold methods: what stands between the words of a recipe and those who carry it out."""
+"""A recipe resolved to method instances."""
 
 from __future__ import annotations
 

@@ -19,20 +19,20 @@ else:
 
 @dataclass
 class State:
-    """One stretch of training, as its methods see it.
+    """One phase of training, as its methods see it.
 
     Attributes:
         model: the model being trained.
         optimizer: None until it is built, which is after the methods' `prepare`.
         epoch: index of the epoch, from 0.
-        epochs: length of the stretch in epochs.
-        step: optimizer steps taken since the stretch began.
+        epochs: length of the phase in epochs.
+        step: optimizer steps taken since the phase began.
         steps_per_epoch: optimizer steps in an epoch.
         batch: the batch that is trained on.
         output: what the model returned for it.
         base_loss: scalar tensor, the task's own loss of `output`.
         generator: source of all randomness that methods draw.
-        scratch: what methods keep during a stretch, by their own keys.
+        scratch: what methods keep during a phase, by their own keys.
     """
 
     model: nn.Module
@@ -49,7 +49,7 @@ class State:
 
     @property
     def progress(self) -> float:
-        """Share of the stretch that is done, in [0, 1]; 1 where there is nothing to do."""
+        """Share of the phase that is done, in [0, 1]; 1 where there is nothing to do."""
         steps = self.epochs * self.steps_per_epoch
         return min(1.0, self.step / steps) if steps > 0 else 1.0
 
@@ -80,7 +80,7 @@ class State:
         return found
 
     def random_generator(self) -> torch.Generator:
-        """The generator; a stretch without one gets one seeded with 0."""
+        """The generator; a phase without one gets one seeded with 0."""
         if self.generator is None:
             self.generator = torch.Generator().manual_seed(0)
         return self.generator

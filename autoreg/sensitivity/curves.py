@@ -109,7 +109,7 @@ def curves(
     dense: Dense,
     variants: Mapping[str, Mapping[int, Variant | None]],
     *,
-    repair: Callable[[nn.Module], nn.Module] = lambda model: model,
+    re_estimate_batch_norm: Callable[[nn.Module], nn.Module] = lambda model: model,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Curve]:
     """Measure every layer at every level, one at a time, the others dense.
@@ -118,7 +118,8 @@ def curves(
         model: the dense network; as it was when this returns.
         dense: its outputs.
         variants: by layer and level (bits, or how many stay), how it is compressed; None where that changes nothing.
-        repair: makes the compressed network ready to be measured (batch-norm statistics); may return a copy.
+        re_estimate_batch_norm: brings the batch-norm statistics of a compressed network up to date before it is
+            measured; may return a copy.
         progress: called with the number of measurements done and in all.
 
     Returns:
@@ -136,7 +137,7 @@ def curves(
                 rows.append(Distortion(0.0, 0.0))
             else:
                 with variant(model) as compressed:
-                    rows.append(dense.distortion(repair(compressed)))
+                    rows.append(dense.distortion(re_estimate_batch_norm(compressed)))
             done += 1
             if progress is not None:
                 progress(done, total)

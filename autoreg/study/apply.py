@@ -35,7 +35,7 @@ def apply_recipe(
         task: the task's name; None takes that of the study.
         params: parameters of the task.
         imports: modules that define the user's own methods and tasks.
-        seed: of the replicate; None for the study's own, or 0.
+        seed: of the trial; None for the study's own, or 0.
         cache: whether finished phases are taken from the store.
         store: folder of finished phases; None for the study's own, or the user's cache.
 

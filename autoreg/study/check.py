@@ -86,7 +86,7 @@ def describe(space: Space) -> dict[str, Any]:
 
 def _costs(study: TaskStudy, trials: int) -> dict[str, Any]:
     setup = study.objective.setup
-    reference = UntrainedReference(setup)  # levels of looking allocations are near
+    reference = UntrainedReference(setup)  # levels of data-dependent allocations are approximate
     dense = cost_metrics(predict(setup.profile))
     rng = np.random.default_rng(study.spec.seed)
     recipes: list[dict[str, Any]] = []
@@ -168,5 +168,5 @@ def _expect(study: TaskStudy, recipes: Sequence[Mapping[str, Any]], trials: int)
         "seconds_per_trial": trial,
         "seconds": trial * trials / max(1, study.spec.workers),
         "disk_bytes": float(np.mean(phases)) * size * trials * folds,
-        "note": "an upper bound: shared phases are paid once, bad trials stop early; timing and scoring are extra",
+        "note": "an upper bound: shared phases are computed once, bad trials stop early; timing and scoring are extra",
     }

@@ -274,7 +274,7 @@ class TaskStudy:
         return Strategy(
             sampler=self.spec.sampler,
             starters=self.starters(),
-            prune=Halving(every=True) if self.options.rungs else False,
+            prune=Halving(every_report_is_rung=True) if self.options.rungs else False,
             screen=None if self.options.screen else False,
         )
 

@@ -64,7 +64,7 @@ class Chain:
         setup: task, stores, machine.
         reference: the dense reference that levels are resolved on.
         config: a complete recipe.
-        seed: the replicate's seed.
+        seed: the trial's seed.
         fold: the fold that is trained and scored.
         on_rung: called with (epoch, metrics of a compressed copy) at the rungs of training; may raise to stop.
 
@@ -95,7 +95,7 @@ class Chain:
             fold=fold,
             dense=setup.dense,
             resolved=_resolved(recipe, self.levels),
-            given=setup.given_digest,
+            pretrained_digest=setup.pretrained_digest,
         )
         self.finished = 0
         work = Work(epochs_requested=total_epochs(self.phases))

@@ -35,7 +35,7 @@ def sparsify_phase(context: PhaseContext, phase: Phase, state: ModelState, gener
     extra = () if structure is None else structure.hooks(_target(context, structure, generator))
     run = make_run(context, phase.settings, state, epochs, generator, rate=FINETUNE_RATE, extra=extra)
     losses = train_epochs(context, run, phase, range(epochs))
-    return state.with_model(run.finish(), curve=(*state.curve, *losses))
+    return state.with_model(run.finish(), train_losses=(*state.train_losses, *losses))
 
 
 def quantize_phase(context: PhaseContext, phase: Phase, state: ModelState, generator: torch.Generator) -> ModelState:
@@ -47,7 +47,7 @@ def quantize_phase(context: PhaseContext, phase: Phase, state: ModelState, gener
         state = _quantized(context, state, trained=True)
     run = make_run(context, phase.settings, state, epochs, generator, rate=QAT_RATE)
     losses = train_epochs(context, run, phase, range(epochs))
-    return state.with_model(run.finish(), curve=(*state.curve, *losses))
+    return state.with_model(run.finish(), train_losses=(*state.train_losses, *losses))
 
 
 def compressed_copy(context: PhaseContext, state: ModelState, generator: torch.Generator) -> ModelState:
@@ -114,4 +114,4 @@ def _reshape_while_training(
         losses += train_epochs(context, run, phase, range(epoch, epoch + 1))
     if run is not None:
         run.finish()
-    return state.with_model(state.model, curve=(*state.curve, *losses))
+    return state.with_model(state.model, train_losses=(*state.train_losses, *losses))

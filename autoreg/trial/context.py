@@ -50,7 +50,7 @@ class PhaseContext:
         setup: task, store, device.
         recipe: the complete recipe, bound to its methods.
         levels: its explicit level of every layer.
-        seed: the replicate's seed.
+        seed: the trial's seed.
         fold: the fold that is trained and scored.
         work: grows as phases are carried out.
     """
@@ -73,7 +73,7 @@ class PhaseContext:
 
     def normalized(self, model: nn.Module) -> nn.Module:
         """A copy of a model with batch-norm statistics of its present weights; the same whenever it is made."""
-        seed = self.seed_of("repair")
+        seed = self.seed_of("repair")  # a label of batch-norm re-estimation; another would change results
         with seeded(seed):
             seed_loaders(self.loaders["train"], seed)
             return re_estimate(model, self.setup.task, self.loaders["train"], self.setup.device)

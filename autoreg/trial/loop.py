@@ -23,7 +23,7 @@ class NonFiniteLossError(ArithmeticError):
 
 
 def phase_seed(seed: int, *parts: object) -> int:
-    """A seed for one phase, from the replicate's seed and the phase's name and index (63 bits)."""
+    """A seed for one phase, from the trial's seed and the phase's name and index (63 bits)."""
     text = "/".join(str(part) for part in (seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -45,7 +45,8 @@ def make_optimizer(model: nn.Module, settings: Mapping[str, Any], rate: float = 
     """Build the optimizer of a phase over the parameters that are trained.
 
     Weight decay acts on tensors of two and more dimensions only: decaying gains, biases and learned
-    quantizer steps changes what they mean (catalogue 279).
+    quantizer steps changes what they mean (van Laarhoven, "L2 regularization versus batch and weight normalization",
+    2017, arXiv 1706.05350; catalogue 279).
 
     Args:
         model: its parameters with `requires_grad` are trained.
@@ -113,7 +114,7 @@ def fit(
     assert optimizer is not None
     rates = [group["lr"] for group in optimizer.param_groups]
     steps = max(1, state.epochs * state.steps_per_epoch)
-    curve: list[float] = []
+    losses: list[float] = []
     for epoch in epochs:
         total, count = 0.0, 0
         with between():
@@ -127,10 +128,10 @@ def fit(
                 if not math.isfinite(value):
                     raise NonFiniteLossError(f"the training loss became {value} in epoch {epoch + 1}")
                 total, count = total + value, count + 1
-        curve.append(total / max(1, count))
+        losses.append(total / max(1, count))
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
-    return curve
+    return losses
 
 
 def _closure(run: Run, task: Task, batch: Any) -> Callable[[], torch.Tensor]:
@@ -186,7 +187,11 @@ def re_estimate(
     """Return a copy of the model whose batch-norm statistics are those of its present weights.
 
     The statistics of a dense network say nothing of the same network with weights missing, so every model
-    is re-normalized before it is scored (catalogue 66, 106); on a copy, so that scoring never changes training.
+    is re-normalized before it is scored; on a copy, so that scoring never changes training.
+
+    Reference: Ioffe and Szegedy, "Batch normalization", 2015, arXiv 1502.03167 (catalogue 66); Huang et al.,
+    "Distributed pruning towards tiny neural networks in federated learning" (FedTiny), 2022, arXiv 2212.01977
+    (catalogue 106), which compares masks after such a re-estimation.
 
     Args:
         model: left as it is.

@@ -33,7 +33,7 @@ class ModelState:
         trained: names of the parameters that are trained (in the numbering of the plain network, factors by their
             own names), None for all.
         notes: remarks for the trial's record.
-        curve: mean training loss by epoch, of all phases so far.
+        train_losses: mean training loss by epoch, of all phases so far.
     """
 
     model: nn.Module
@@ -43,7 +43,7 @@ class ModelState:
     quantized: Quantization | None = None
     trained: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
-    curve: tuple[float, ...] = ()
+    train_losses: tuple[float, ...] = ()
 
     def with_model(self, model: nn.Module, **changes: Any) -> ModelState:
         """The same record around another model, with some of its entries changed."""
@@ -60,7 +60,7 @@ def pack(state: ModelState) -> StoreEntry:
         "quantized": None if state.quantized is None else state.quantized.to_dict(),
         "trained": None if state.trained is None else list(state.trained),
         "notes": list(state.notes),
-        "curve": list(state.curve),
+        "train_losses": list(state.train_losses),
     }
     return StoreEntry(dict(state.model.state_dict()), {"state": record})
 
@@ -88,7 +88,7 @@ def unpack(entry: StoreEntry, setup: Setup) -> ModelState:
         quantized=quantized,
         trained=None if record["trained"] is None else tuple(record["trained"]),
         notes=tuple(record["notes"]),
-        curve=tuple(record["curve"]),
+        train_losses=tuple(record["train_losses"]),
     )
 
 

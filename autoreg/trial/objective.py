@@ -244,7 +244,7 @@ class TaskObjective:
             if costs[name] != value:
                 notes.append(f"{name}: predicted {costs[name]:,.0f}, counted {value:,.0f}")
         info.notes = notes
-        info.train_losses = [round(loss, 5) for loss in result.state.curve]
+        info.train_losses = [round(loss, 5) for loss in result.state.train_losses]
         trained = result.state.trained
         info.layers = [
             replace(layer, trained=trained is None or f"{layer.name}.weight" in trained) for layer in info.layers

@@ -17,7 +17,7 @@ from autoreg.methods.weights import weighted_layers
 
 
 class Run:
-    """The methods of one stretch of training, bound to a model and its optimizer.
+    """The methods of one phase of training, bound to a model and its optimizer.
 
     Args:
         model: the model that is trained; methods may register parametrizations and forward hooks on it.
@@ -25,7 +25,7 @@ class Run:
             where they change parameters (see `prepare`), so it may be set later through `state.optimizer`.
         methods: instances with any of the hooks of the design: prepare, batch, observe, loss, gradient,
             after_step, finish.
-        epochs: length of the stretch, in epochs.
+        epochs: length of the phase, in epochs.
         steps_per_epoch: optimizer steps per epoch.
         generator: source of all randomness that the methods draw themselves.
     """
@@ -108,7 +108,7 @@ class Run:
         return loss.detach()
 
     def finish(self) -> nn.Module:
-        """End the stretch: methods bake what they registered; returns the model."""
+        """End the phase: methods bake what they registered; returns the model."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

@@ -88,15 +88,15 @@ def _measured(
     task = setup.task
     measurements = 0
 
-    def repair(network: nn.Module) -> nn.Module:
+    def re_estimated(network: nn.Module) -> nn.Module:
         nonlocal measurements
         measurements += 1
         return re_estimate(network, task, batches, setup.device)
 
     begun = time.perf_counter()
     with setup.lock.shared():
-        dense = Dense(repair(model), batches, lambda m, b: logits_of(forward(m, task, b)))
-        found = curves(model, dense, ladder.variants(), repair=repair)
+        dense = Dense(re_estimated(model), batches, lambda m, b: logits_of(forward(m, task, b)))
+        found = curves(model, dense, ladder.variants(), re_estimate_batch_norm=re_estimated)
     tensors = {
         name: torch.tensor([curve.levels, curve.mse, curve.kl], dtype=torch.float64) for name, curve in found.items()
     }

@@ -97,7 +97,7 @@ class Setup:
         return conv1d_state(given, names) if names else given
 
     @cached_property
-    def given_digest(self) -> str:
+    def pretrained_digest(self) -> str:
         """Digest of the given weights, empty where there are none."""
         if self.given_weights is None:
             return ""

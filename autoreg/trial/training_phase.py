@@ -47,7 +47,7 @@ class TrainPhase:
         self._epoch = epoch
         if epoch < self.epochs:
             return self.state.with_model(baked_copy(self.run.state.model))
-        return self.state.with_model(self.run.finish(), curve=(*self.state.curve, *self._losses))
+        return self.state.with_model(self.run.finish(), train_losses=(*self.state.train_losses, *self._losses))
 
 
 def select_trained(context: PhaseContext, settings: Mapping[str, Any], state: ModelState) -> ModelState:

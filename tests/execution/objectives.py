@@ -54,7 +54,7 @@ def make_engine(trials: int, path: Path | None = None, *, kind: type[Recorded] =
 
 def halving() -> Halving:
     """Stops early and often: nine steps, rungs at 1, 2 and 4."""
-    return Halving(eta=2.0, peers=2, window=8, audit=0.0)
+    return Halving(eta=2.0, min_reports=2, window=8, audit=0.0)
 
 
 def told(engine: Engine) -> list[tuple[Any, ...]]:

@@ -385,7 +385,7 @@ def test_other_given_weights_are_another_start(tmp_path: Path) -> None:
     one, other = (
         TaskObjective(TaskRef(task, {}), TrialOptions(str(tmp_path)), latency=False) for task in (GivenTask(), Other())
     )
-    assert one.setup.given_digest != other.setup.given_digest
+    assert one.setup.pretrained_digest != other.setup.pretrained_digest
     assert {p.key for p in one.chain(one.setup.dense, seed=0, fold="all").phases}.isdisjoint(
         p.key for p in other.chain(other.setup.dense, seed=0, fold="all").phases
     )

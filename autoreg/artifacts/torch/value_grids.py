@@ -72,7 +72,7 @@ def find_value_grids(found: Deployable, example_input: Any) -> ValueGrids:
         elif code.input is not None:
             inputs[name] = code.input
         if code.output is not None:
-            outputs.setdefault(places.tails.get(name, name), code.output)
+            outputs.setdefault(places.quantized_outputs.get(name, name), code.output)
     return ValueGrids(inputs, outputs)
 
 

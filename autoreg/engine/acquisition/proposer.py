@@ -31,8 +31,8 @@ MAX_SKIPPED = 48
 """Candidates that could not extend the front are passed over this often before one is taken."""
 MAX_ENUMERATED = 20_000
 """Spaces up to this size are enumerated when draws find nothing new."""
-AUDIT_SHARE = 0.1
-"""Share of proposals that a trusted surrogate has no say in: uniform draws, as an audit."""
+EXPLORATION_SHARE = 0.1
+"""Share of proposals that a trusted surrogate has no say in: uniform draws, as random exploration."""
 
 
 class Proposer:
@@ -82,7 +82,7 @@ class Proposer:
         fitted = None if self._surrogate is None else self._surrogate.fit(state)
         found = None
         if fitted is not None and fitted.trusted and state.normalizer is not None:
-            if self._is_audit(number):
+            if self._is_exploration(number):
                 found = self._drawn(state, number, taken, uniform=True)
             else:
                 with one_thread():
@@ -116,8 +116,8 @@ class Proposer:
                 f"asked ({why}). Loosen the constraints or widen the space."
             )
 
-    def _is_audit(self, number: int) -> bool:
-        return bool(np.random.default_rng([self._seed, number, 0x91A1]).random() < AUDIT_SHARE)
+    def _is_exploration(self, number: int) -> bool:
+        return bool(np.random.default_rng([self._seed, number, 0x91A1]).random() < EXPLORATION_SHARE)
 
     def _drawn(self, state: StudyState, number: int, taken: set[str], *, uniform: bool = False) -> Proposal | None:
         grid = isinstance(self._sampler, GridSampler)

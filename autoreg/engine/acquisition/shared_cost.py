@@ -1,4 +1,4 @@
-"""What a trial still costs where trials share work, and which candidate is the best buy.
+"""What a trial still costs where trials share work, and which candidate has the highest acquisition per cost.
 
 The phase costs of a config name its phases in order of work, each by the content of all up to it: configs with the same
 beginning have the same keys, and what one trial has run is free for the others. So a training that nobody has run yet
@@ -35,7 +35,7 @@ MAX_CACHED_COSTS = 100_000
 
 
 class SharedWorkLedger:
-    """Which work has been done: a fold over the trials that ended, the same at once or one by one.
+    """Which work has been done, as replayed from the trials that ended; the same at once or one by one.
 
     A complete trial has done all its phases. What another has done is known where its info says so: by
     `phase_fractions`, in the order of its phases.
@@ -188,22 +188,22 @@ def _sharing(remaining: Sequence[PhaseCosts]) -> list[_Group]:
 def _by_sets(improvements: Floats, remaining: Sequence[PhaseCosts], phase: int, overhead: float) -> Floats:
     """Acquisition value [n] of the candidates of one group, from improvements [n, j]."""
     own = np.array([sum(e for _, e in costs[phase + 1 :]) + overhead for costs in remaining])
-    yields = improvements.sum(axis=1) / own
+    improvement_per_epoch = improvements.sum(axis=1) / own
     out = np.zeros(len(improvements))
-    reached, chosen, due = np.zeros(improvements.shape[1]), list[int](), dict[str, float]()
+    covered, chosen, remaining_cost = np.zeros(improvements.shape[1]), list[int](), dict[str, float]()
     left = np.ones(len(improvements), dtype=bool)
     for size in range(1, min(max(VARIANT_SET_SIZES), len(improvements)) + 1):
-        added = np.where(left, np.maximum(improvements - reached, 0.0).sum(axis=1), -1.0)
+        added = np.where(left, np.maximum(improvements - covered, 0.0).sum(axis=1), -1.0)
         best = int(added.argmax())
-        reached = np.maximum(reached, improvements[best])
+        covered = np.maximum(covered, improvements[best])
         left[best] = False
         chosen.append(best)
-        due.update(remaining[best])
+        remaining_cost.update(remaining[best])
         if size in VARIANT_SET_SIZES or size == len(improvements):
-            rate = float(reached.sum()) / (sum(due.values()) + overhead * size)
-            most = max(yields[chosen])
+            rate = float(covered.sum()) / (sum(remaining_cost.values()) + overhead * size)
+            most = max(improvement_per_epoch[chosen])
             if most > 0:
-                out[chosen] = np.maximum(out[chosen], rate * yields[chosen] / most)
+                out[chosen] = np.maximum(out[chosen], rate * improvement_per_epoch[chosen] / most)
     return out
 
 

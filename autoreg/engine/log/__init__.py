@@ -1,1 +1,1 @@
-"""What happened: the append-only events, the state folded from them, and the views of it."""
+"""What happened: the append-only events, the state replayed from them, and the views of it."""

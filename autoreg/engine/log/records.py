@@ -1,4 +1,4 @@
-"""The state of a study: a pure fold over its events."""
+"""The state of a study, replayed from its events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ RecordState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass
 class StepReport:
-    """Metrics of a trial at one step, and what was decided and why; `audited`: a stop that was not carried out."""
+    """Metrics of a trial at one step, and what was decided and why.
+
+    `audited`: it would have been stopped, and is finished all the same, to see whether that stop would have been wrong.
+    """
 
     step: int
     metrics: dict[str, float]
@@ -35,7 +38,7 @@ class Record:
     """One trial as the log tells it. `feasible` is None until the trial has ended with metrics.
 
     `intervals` holds low end, middle and high end of costs that were known with an error; `costs` their low end.
-    `reevaluation_of` is the trial whose recipe this one runs again with another seed. `void_reports` are, by
+    `reevaluation_of` is the trial whose recipe this one runs again with another seed. `superseded_reports` are, by
     step, those that it made before it was interrupted.
     """
 
@@ -53,7 +56,7 @@ class Record:
     violation: float = 0.0
     audited: bool = False
     reports: list[StepReport] = field(default_factory=list)
-    void_reports: dict[int, StepReport] = field(default_factory=dict)
+    superseded_reports: dict[int, StepReport] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     reevaluation_of: int | None = None
     asked_at: float = 0.0
@@ -101,7 +104,7 @@ def _number(value: Any) -> float:
 
 
 class StudyState:
-    """What the events say, folded one by one.
+    """What the events say, replayed one by one.
 
     Attributes:
         records: The trials, by number.
@@ -167,9 +170,9 @@ class StudyState:
         self.normalizer = Normalizer.from_dict(event["normalizer"])
 
     def _on_resume(self, event: Event) -> None:
-        """Whatever ran is asked again; what it reported so far is void, but keeps its place at its rung."""
+        """Whatever ran is asked again; what it reported so far is superseded, but keeps its place at its rung."""
         for record in self.running():
-            record.void_reports |= {r.step: r for r in record.reports}
+            record.superseded_reports |= {r.step: r for r in record.reports}
             record.reports, record.audited = [], False
         self.again = sorted(r.number for r in self.running())
 
@@ -216,5 +219,5 @@ class StudyState:
 
 
 def read_state(events: Iterable[Mapping[str, Any]]) -> StudyState:
-    """Fold events that were read from a study's log; nothing is written."""
+    """Replay events that were read from a study's log; nothing is written."""
     return StudyState(dict(e) for e in events)

@@ -32,11 +32,11 @@ class Decision:
 class Halving:
     """Stopping at rungs, asynchronously, by two rules.
 
-    The bound: a trial is stopped when even the optimistic end of its forecast is dominated at its
+    The optimistic-forecast rule: a trial is stopped when even the optimistic end of its forecast is dominated at its
     known costs by a complete trial. The forecast is learned from finished trials after whose rungs the same was trained
     (fine-tuning, learned bits), and one training counts once, however many variants share it and the noise of its seed.
 
-    The rank, multi-objective successive halving within a recent window: a trial is compared with the
+    The rank rule, multi-objective successive halving within a recent window: a trial is compared with the
     last `window` other trials that reached the rung, by non-dominated rank of (quality at the rung, known
     costs), ties by hypervolume contribution; the best `1/eta` go on. A trial of rank 0 goes on whatever its place.
 
@@ -45,12 +45,15 @@ class Halving:
             `eta` times the step of the last rung or later: 1, 3, 9, ... of a trial that reports at every step.
         first: The first step that can be a rung.
         window: How many of the latest other reports at the rung count.
-        peers: No trial is stopped before this many others have reached the rung.
-        audit: Share of stops that are not carried out, in [0, 1], to see how many were wrong.
+        min_reports: No trial is stopped before this many others have reached the rung.
+        audit: Share of stops that are audited, in [0, 1]: the trial is finished all the same, which shows how many
+            stops were wrong.
         optimism: How sure a forecast must be that a trial turns out no better, in [0.5, 1).
-        every: Whether every step that is reported is a rung: for objectives that report at rungs of their own.
-        rank: Whether the second rule stops trials too. None: unless `every`, since an objective with rungs of its own
-            scores a compressed copy there, before it is fine-tuned, and its rank says little of what it becomes.
+        every_report_is_rung: Whether every step that is reported is a rung: for objectives that report at rungs of
+            their own.
+        rank: Whether the rank rule stops trials too. None: unless `every_report_is_rung`, since an
+            objective with rungs of its own scores a compressed copy there, before it is fine-tuned, and its rank says
+            little of what it becomes.
 
     Reference: Li et al., "A system for massively parallel hyperparameter tuning" (ASHA), MLSys
     2020, arXiv 1810.05934; for several objectives Schmucker et al., "Multi-objective asynchronous
@@ -61,18 +64,18 @@ class Halving:
     eta: float = 3.0
     first: int = 1
     window: int = 24
-    peers: int = 5
+    min_reports: int = 5
     audit: float = 0.05
     optimism: float = 0.95
-    every: bool = False
+    every_report_is_rung: bool = False
     rank: bool | None = None
 
     def __post_init__(self) -> None:
         checks = {
             "eta": self.eta > 1,
             "first": self.first >= 1,
-            "window": self.window >= self.peers,
-            "peers": self.peers >= 1,
+            "window": self.window >= self.min_reports,
+            "min_reports": self.min_reports >= 1,
             "audit": 0 <= self.audit <= 1,
             "optimism": 0.5 <= self.optimism < 1,
         }
@@ -80,17 +83,17 @@ class Halving:
             if not ok:
                 raise InputError(
                     f"early stopping: {name} = {getattr(self, name)!r} is out of range (eta > 1, first >= 1, "
-                    "window >= peers >= 1, audit in [0, 1], optimism in [0.5, 1))"
+                    "window >= min_reports >= 1, audit in [0, 1], optimism in [0.5, 1))"
                 )
 
     @property
     def ranks(self) -> bool:
-        """Whether the second rule stops trials."""
-        return not self.every if self.rank is None else self.rank
+        """Whether the rank rule stops trials."""
+        return not self.every_report_is_rung if self.rank is None else self.rank
 
     def is_rung(self, step: int, earlier: Sequence[int] = ()) -> bool:
         """Whether `step` is a rung for a trial that has reported at the `earlier` steps, ascending."""
-        if self.every:
+        if self.every_report_is_rung:
             return True
         last: int | None = None
         for reported in (*earlier, step):
@@ -124,12 +127,12 @@ class Halving:
             reference: Point below which hypervolume is taken [m].
         """
         me = np.asarray(own, dtype=float)
-        bound = self._bound(me, quality, np.asarray(finished, dtype=float).reshape(-1, 2), groups, wrong)
+        bound = self._forecast_bound(me, quality, np.asarray(finished, dtype=float).reshape(-1, 2), groups, wrong)
         ended = np.asarray(finals, dtype=float).reshape(-1, len(me))
         if bound is not None and len(ended) and bool(np.any(_dominates(ended, bound))):
             return Decision(True, f"at its known cost even the optimistic bound {bound[quality]:.4g} is dominated")
         recent = np.asarray(others, dtype=float).reshape(-1, len(me))[-self.window :]
-        if len(recent) < self.peers or not self.ranks:
+        if len(recent) < self.min_reports or not self.ranks:
             return Decision(False)
         points = np.vstack([recent, me])
         level = front.ranks(points)
@@ -141,17 +144,17 @@ class Halving:
             return Decision(False)
         return Decision(True, f"place {place + 1} of {len(points)} at this rung, {keep} go on")
 
-    def _bound(
+    def _forecast_bound(
         self, own: Floats, quality: int, finished: Floats, groups: Sequence[str] | None, wrong: int
     ) -> Floats | None:
-        if len(finished) < self.peers:
+        if len(finished) < self.min_reports:
             return None
         bound, share = own.copy(), 1 - self.optimism
         bound[quality] = optimistic_final(float(own[quality]), finished[:, 0], finished[:, 1], share, wrong, groups)
         return bound
 
     def audits(self, seed: int, trial: int) -> bool:
-        """Whether a stop of this trial is not carried out; drawn once per trial."""
+        """Whether a stop of this trial is audited, so that the trial goes on; drawn once per trial."""
         return bool(np.random.default_rng([seed, trial, 0xA0D17]).random() < self.audit)
 
 

@@ -117,14 +117,17 @@ SAMPLERS: dict[str, str] = {
 }
 
 
-def make_sampler(name: str, space: Space, objectives: int, over: Callable[[Config], float] | None = None) -> Sampler:
+def make_sampler(
+    name: str, space: Space, objectives: int, constraint_violation: Callable[[Config], float] | None = None
+) -> Sampler:
     """Return the sampler called `name`.
 
     Args:
         name: One of `SAMPLERS`.
         space: The space to propose from.
         objectives: How many objectives a study has.
-        over: By how much the known costs of a config break the constraints, for samplers that keep a budget.
+        constraint_violation: By how much the known costs of a config break the constraints, for samplers that keep a
+            budget.
 
     Raises:
         InputError: If there is no such sampler, or it cannot serve this space.
@@ -135,7 +138,7 @@ def make_sampler(name: str, space: Space, objectives: int, over: Callable[[Confi
         "nsga2": lambda: NSGA2Sampler(space),
         "random": lambda: RandomSampler(space),
         "grid": lambda: GridSampler(space),
-        "evolution": lambda: EvolutionSampler(space, over),
+        "evolution": lambda: EvolutionSampler(space, constraint_violation),
     }
     if name not in makers:
         near = difflib.get_close_matches(str(name), makers, n=1)

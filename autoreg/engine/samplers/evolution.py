@@ -33,15 +33,16 @@ MAX_REPAIRS = 16
 class EvolutionSampler:
     """Children of the front and of its youngest neighbours, by few level switches that keep the budget.
 
-    The parents are the trials that no other dominates, which never age, and the latest `YOUNG` of the others; a
-    tournament takes the one of lowest rank and, within a rank, of largest crowding distance. A child switches one to
-    three parameters of its parent (few are best, so the smaller of two draws), or takes each from one of two parents
-    and switches one. A child whose known costs break a constraint is switched on, where that brings it nearer to its
-    budget, until it holds: one level up, another down.
+    The parents are the trials that no other dominates, which never age, and the latest `MAX_YOUNG_PARENTS` of the
+    others; a tournament takes the one of lowest rank and, within a rank, of largest crowding distance. A child switches
+    one to three parameters of its parent (few are best, so the smaller of two draws), or takes each from one of two
+    parents and switches one. A child whose known costs break a constraint is switched on, where that brings it nearer
+    to its budget, until it holds: one level up, another down.
 
     Args:
         space: Where recipes come from.
-        over: By how much the known costs of a config break the constraints; 0 where they hold. None: nothing is known.
+        constraint_violation: By how much the known costs of a config break the constraints; 0 where they hold. None:
+            nothing is known.
 
     References: level switches and their number, Sieberling et al., "EvoPress", 2024, arXiv 2410.14649 (its budget is
     exact, ours an upper bound); ageing, Real et al., "Regularized evolution for image classifier architecture search",
@@ -55,9 +56,9 @@ class EvolutionSampler:
         "switches."
     )
 
-    def __init__(self, space: Space, over: Callable[[Config], float] | None = None) -> None:
+    def __init__(self, space: Space, constraint_violation: Callable[[Config], float] | None = None) -> None:
         self._space = space
-        self._over = over
+        self._constraint_violation = constraint_violation
         self._domains = {p.path: p.domain for p in space.parameters}
 
     def propose(self, seen: Sequence[Observation], seed: Sequence[int]) -> Config | None:
@@ -91,14 +92,14 @@ class EvolutionSampler:
 
     def _repaired(self, child: Config, rng: np.random.Generator) -> Config:
         """Switch on a child that is over its budget, as long as that brings it nearer."""
-        if self._over is None:
+        if self._constraint_violation is None:
             return child
-        excess = self._over(child)
+        excess = self._constraint_violation(child)
         for _ in range(MAX_REPAIRS):
             if excess <= 0:
                 break
             other = self.switch(self._flat(child), rng, 1)
-            less = self._over(other)
+            less = self._constraint_violation(other)
             if less < excess:
                 child, excess = other, less
         return child
@@ -112,7 +113,7 @@ def other_value(domain: Domain, value: Value, rng: np.random.Generator) -> Value
     """Another value of a domain: of labels any other; of a range one near by, or anywhere, with equal chance.
 
     Example:
-        >>> another(("2", "4"), "2", np.random.default_rng(0))
+        >>> other_value(("2", "4"), "2", np.random.default_rng(0))
         '4'
     """
     if not isinstance(domain, Range):

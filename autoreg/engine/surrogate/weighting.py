@@ -49,7 +49,7 @@ def mixture_moments(predictions: Mapping[str, Gaussian], weights: Mapping[str, f
 
 @dataclass
 class LogScoreWeights:
-    """Prequential log-scores of base models and the weights that follow; a pure fold over trials.
+    """Prequential log-scores of base models and the weights that follow; a function of the trials in their order.
 
     Attributes:
         totals: Decayed sum of each base model's log-scores.

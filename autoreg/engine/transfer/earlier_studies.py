@@ -37,8 +37,8 @@ MAX_SOURCE_TRIALS = 1000
 """Trials of a study that are learned from, at most: the latest."""
 CROSS_VALIDATION_FOLDS = 5
 SIGNIFICANCE_FACTOR = 2.5
-"""A study must predict its own held-out trials: rank correlation above `SURE / sqrt(trials - 1)`, which shuffled
-labels seldom reach (real studies of 60 trials: 0.77 to 0.97, needed 0.33)."""
+"""A study must predict its own held-out trials: rank correlation above `SIGNIFICANCE_FACTOR / sqrt(trials - 1)`,
+which shuffled labels seldom reach (real studies of 60 trials: 0.77 to 0.97, needed 0.33)."""
 SOURCES_FILE = "warm.json"
 """File of a study's folder that holds what it took from earlier ones."""
 

@@ -50,7 +50,7 @@ MAX_CHECKED_TRIALS = 100
 class Prior:
     """Mean rank of configs over earlier studies, as long as new trials do not contradict it.
 
-    A study that does not predict its own trials is left out. The state is a fold over the complete trials of the new
+    A study that does not predict its own trials is left out. The state follows from the complete trials of the new
     study, in their order, so that a resumed study drops the prior where the first one did.
 
     Args:

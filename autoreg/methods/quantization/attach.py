@@ -29,7 +29,7 @@ ACTIVATION = "activation_quantizer"
 OUTPUT = "output_quantizer"
 """Name of the submodule that quantizes a module's output, for all that consume it."""
 
-_PRODUCER, _TAIL = "_quantized_by", "_quantized_tail"
+_PRODUCER, _OUTPUT_AT = "_quantized_by", "_output_quantized_at"
 """Attributes of a layer: the modules that quantize its input and its output in its stead."""
 
 
@@ -92,9 +92,9 @@ def _quantize_values(model: nn.Module, module: nn.Module, name: str, bits: int, 
     else:
         module.add_module(ACTIVATION, quantizer())
         module.register_forward_pre_hook(_quantize_input, with_kwargs=True)
-    if name in place.tails:
-        setattr(module, _TAIL, place.tails[name])
-        _quantize_output_of(model, place.tails[name], quantizer())
+    if name in place.quantized_outputs:
+        setattr(module, _OUTPUT_AT, place.quantized_outputs[name])
+        _quantize_output_of(model, place.quantized_outputs[name], quantizer())
 
 
 def _quantize_output_of(model: nn.Module, name: str, quantizer: ActivationQuantizer) -> None:
@@ -128,7 +128,7 @@ def remove_quantizers(model: nn.Module) -> None:
             for key in [key for key, hook in hooks.items() if hook in (_quantize_input, _quantize_output)]:
                 del hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
-        for name in (_PRODUCER, _TAIL):
+        for name in (_PRODUCER, _OUTPUT_AT):
             if hasattr(module, name):
                 delattr(module, name)
 
@@ -160,12 +160,12 @@ def input_quantizers(model: nn.Module) -> dict[str, tuple[ActivationQuantizer, b
     return found
 
 
-def tail_quantizers(model: nn.Module) -> dict[str, ActivationQuantizer]:
+def quantizers_of_outputs(model: nn.Module) -> dict[str, ActivationQuantizer]:
     """By layer, what quantizes its output (after its batch norm and its ReLU) apart from any layer's input."""
     return {
-        name: getattr(model.get_submodule(getattr(module, _TAIL)), OUTPUT)
+        name: getattr(model.get_submodule(getattr(module, _OUTPUT_AT)), OUTPUT)
         for name, module in weighted_layers(model)
-        if hasattr(module, _TAIL)
+        if hasattr(module, _OUTPUT_AT)
     }
 
 

@@ -71,7 +71,7 @@ def attach_calibrated(
     unseen = set(calibrate(model, batches, forward))
     if not unseen:
         return settings, []
-    producers, tails = settings.placement.producers, settings.placement.tails
+    producers, quantized_outputs = settings.placement.producers, settings.placement.quantized_outputs
 
     def missed(module: str, kind: str) -> bool:
         return f"{module}.{kind}".lstrip(".") in unseen
@@ -86,7 +86,7 @@ def attach_calibrated(
         activation_bits={name: bits for name, bits in settings.activation_bits.items() if name not in lost},
         placement=Placement(
             {name: made for name, made in producers.items() if name not in lost},
-            {name: at for name, at in tails.items() if name not in lost and not missed(at, OUTPUT)},
+            {name: at for name, at in quantized_outputs.items() if name not in lost and not missed(at, OUTPUT)},
         ),
     )
     remove_quantizers(model)

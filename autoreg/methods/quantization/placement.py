@@ -28,11 +28,12 @@ class Placement:
 
     Attributes:
         producers: by layer, the module whose output is quantized in place of the layer's input.
-        tails: by convolution, the module (the layer itself, its batch norm or its ReLU) whose output is quantized.
+        quantized_outputs: by convolution, the module (the layer itself, its batch norm or its ReLU) whose output is
+            quantized.
     """
 
     producers: Mapping[str, str] = field(default_factory=dict)
-    tails: Mapping[str, str] = field(default_factory=dict)
+    quantized_outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 _Value = tuple[int, int]
@@ -94,11 +95,11 @@ def placement(
         and max(weight_bits.get(call.name, 32), activation_bits.get(call.name, 32)) <= 8
         and not isinstance(call.module, torch.nn.Linear)
     ]
-    tails: dict[str, str] = {}
+    quantized_outputs: dict[str, str] = {}
     for chain in _chains(model, run, calls, times, starts):
         if chain[-1].made not in read:
-            tails[chain[0].name] = [one.name for one in chain if times[one.name] == 1][-1]
-    return Placement(producers, tails)
+            quantized_outputs[chain[0].name] = [one.name for one in chain if times[one.name] == 1][-1]
+    return Placement(producers, quantized_outputs)
 
 
 def _watch(model: nn.Module, run: Callable[[nn.Module], Any]) -> list[_Call]:

@@ -1,9 +1,9 @@
 """Surgery: drop whole blocks, remove channels and attention heads for real, and say what can be removed at all.
 
 Groups of coupled channels come from torch-pruning's dependency graph (Fang et al., "DepGraph: Towards Any Structural
-Pruning", CVPR 2023, arXiv:2301.12900). The graph is a heuristic, so each group is *probed* before it is called
+Pruning", CVPR 2023, arXiv:2301.12900). The graph is a heuristic, so each group is *verified* before it is called
 removable: on a copy with random weights, the model with some channels removed must compute what the model computes
-when those channels are ignored. What fails the probe is reported with the reason. Channels that attention mixes are
+when those channels are ignored. What fails is reported with the reason. Channels that attention mixes are
 read as heads, which are groups like any other: one channel of such a group is one head.
 """
 
@@ -21,7 +21,7 @@ from autoreg.network.surgery.blocks import PassThrough, drop_blocks, find_blocks
 from autoreg.network.surgery.channel_groups import dependencies
 from autoreg.network.surgery.cut import cut
 from autoreg.network.surgery.joined_groups import Joined
-from autoreg.network.surgery.removal_check import probe
+from autoreg.network.surgery.removal_check import verified
 
 __all__ = [
     "Analysis",
@@ -48,14 +48,14 @@ def analyze(model: nn.Module, example_input: Any) -> Analysis:
     """Find channel groups and droppable blocks; the model is left as it was."""
     blocks = find_blocks(model, example_input)
     found = dependencies(model, example_input, blocks)
-    groups = probe(model, example_input, found.groups, found.readings)
+    groups = verified(model, example_input, found.groups, found.head_layouts)
     return Analysis(groups, {name: found.joined.get(name, Joined(fixed=True)) for name in blocks})
 
 
 def channel_groups(model: nn.Module, example_input: Any) -> tuple[ChannelGroup, ...]:
     """All groups of coupled channels, in the order of their ids' layers, removable or not."""
     found = dependencies(model, example_input, ())
-    return probe(model, example_input, found.groups, found.readings)
+    return verified(model, example_input, found.groups, found.head_layouts)
 
 
 def remove_channels(model: nn.Module, example_input: Any, removed: Mapping[str, Sequence[int]]) -> None:
@@ -79,7 +79,7 @@ def remove_channels(model: nn.Module, example_input: Any, removed: Mapping[str, 
     for name in requested:
         if name not in known:
             raise InputError(unknown_name("channel group", name, known))
-    groups = probe(model, example_input, [known[name] for name in requested], found.readings)
+    groups = verified(model, example_input, [known[name] for name in requested], found.head_layouts)
     for group in groups:
         _check_indices(group, requested[group.id])
         if not group.removable:

@@ -27,14 +27,14 @@ PER_CHANNEL = (_BatchNorm, _InstanceNorm, nn.PReLU, nn.Embedding)
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Coupled channel groups as traced, not yet probed, and what each droppable block joins.
+    """Coupled channel groups as traced, not yet verified, and what each droppable block joins.
 
-    `readings` holds other ways to read a group of attention heads, by group id, should the first one be wrong.
+    `head_layouts` holds, by group id, the other candidate layouts of attention heads, should the first one be wrong.
     """
 
     groups: tuple[ChannelGroup, ...]
     joined: Mapping[str, Joined]
-    readings: Mapping[str, tuple[ChannelGroup, ...]] = field(default_factory=dict)
+    head_layouts: Mapping[str, tuple[ChannelGroup, ...]] = field(default_factory=dict)
 
 
 def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) -> Dependencies:
@@ -49,7 +49,7 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
     watched: dict[str, BlockBoundary] = {}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch-pruning: whether it guesses right, the probe finds out
+            warnings.simplefilter("ignore")  # of torch-pruning: whether it guesses right, `verified` finds out
             graph = _graph(twin, example_input, blocks, watched)
             partials = _partial_groups(twin, graph)
     except Exception as error:  # torch-pruning raises anything on graphs it does not know
@@ -58,16 +58,16 @@ def dependencies(model: nn.Module, example_input: Any, blocks: Sequence[str]) ->
     for partial in partials:
         note_obstacles(partial, twin)
     note_overlaps(partials)
-    readings = {partial.id: _readings(partial, twin) for partial in partials}
-    groups = [*[found[0] for found in readings.values()], *_unreached(twin, set(graph.module2node))]
+    candidates = {partial.id: _candidates(partial, twin) for partial in partials}
+    groups = [*[found[0] for found in candidates.values()], *_unreached(twin, set(graph.module2node))]
     order = {name: place for place, name in enumerate(weighted_layers(twin))}
     groups.sort(key=lambda group: order[group.id])
-    others = {name: tuple(found[1:]) for name, found in readings.items() if len(found) > 1}
+    others = {name: tuple(found[1:]) for name, found in candidates.items() if len(found) > 1}
     return Dependencies(tuple(groups), groups_joined(twin, graph, groups, watched), others)
 
 
-def _readings(partial: PartialGroup, model: nn.Module) -> list[ChannelGroup]:
-    """The ways to read a group, the likeliest first."""
+def _candidates(partial: PartialGroup, model: nn.Module) -> list[ChannelGroup]:
+    """The candidate layouts of a group, the likeliest first."""
     if not partial.mixed:
         return [as_channel_group(partial, model)]
     heads, why = head_groups(partial, model)

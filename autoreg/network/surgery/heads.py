@@ -2,8 +2,8 @@
 
 A projection of width heads * d holds head h at h * d ... (h + 1) * d - 1; a fused one holds queries, keys and values
 one after the other, or head by head. How many heads there are, attention modules say in integers (`num_heads`), which
-go down with the heads, as do those that hold the width of all heads together (`all_head_size`). Several readings may
-be possible: they are given in order, and the probe finds which is right.
+go down with the heads, as do those that hold the width of all heads together (`all_head_size`). Several layouts
+may be possible: they are given in order, and `removal_check` finds which is right.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def head_groups(partial: PartialGroup, model: nn.Module) -> tuple[list[ChannelGr
     """Read a group of channels that attention mixes as heads.
 
     Returns:
-        The readings, the likeliest first, and why there is none.
+        The candidate layouts, the likeliest first, and why there is none.
     """
     members = ordered_members(partial, model)
     widths = {member: width(model.get_submodule(member[0]), member[1]) for member in members}
@@ -64,7 +64,7 @@ def unite_cyclic(partials: Sequence[PartialGroup], model: nn.Module) -> list[Par
     """Unite groups that go in circles (rotary embeddings) with the output projection of the attention they are in.
 
     Where all layers of one module but one have no known reader and the inputs of that one no known source, it reads
-    them: the probe finds out whether that is so.
+    them: `removal_check` finds out whether that is so.
     """
     known = {member for partial in partials for member in partial.positions}
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}

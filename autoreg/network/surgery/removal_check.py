@@ -18,16 +18,16 @@ from autoreg.network.trace import Trace, trace
 REMOVAL_TOLERANCE = 1e-4  # of the largest output; a wrong removal on random weights is off by far more
 
 
-def probe(
+def verified(
     model: nn.Module,
     example_input: Any,
     groups: Sequence[ChannelGroup],
-    readings: Mapping[str, Sequence[ChannelGroup]] | None = None,
+    head_layouts: Mapping[str, Sequence[ChannelGroup]] | None = None,
 ) -> tuple[ChannelGroup, ...]:
-    """Return `groups`, those that fail the probe marked as not removable, with the reason.
+    """Return `groups`, those that fail the check marked as not removable, with the reason.
 
-    All candidates are probed together first; only when that fails, one by one. Of attention heads that fail, the first
-    of their other readings that passes stands; the work that each head does is measured.
+    All candidates are checked together first; only when that fails, one by one. Of attention heads that fail, the first
+    of their other candidate layouts that passes stands; the work that each head does is measured.
     """
     if not any(group.removable for group in groups):
         return tuple(groups)
@@ -38,9 +38,9 @@ def probe(
     whole = all(one.removable == group.removable for one, group in zip(first, groups, strict=True))
     if whole and _fault(base, example_input, before, candidates, 2) is None:
         return tuple(first)
-    ways = readings or {}
+    layouts = head_layouts or {}
     chosen = [
-        _first_sound_reading(base, example_input, before, [group, *ways.get(group.id, ())]) if group.heads else group
+        _first_sound_layout(base, example_input, before, [group, *layouts.get(group.id, ())]) if group.heads else group
         for group in groups
     ]
     candidates = [group for group in chosen if group.removable]
@@ -57,21 +57,21 @@ def probe(
     )
 
 
-def _first_sound_reading(
-    base: nn.Module, example_input: Any, before: Trace, ways: Sequence[ChannelGroup]
+def _first_sound_layout(
+    base: nn.Module, example_input: Any, before: Trace, layouts: Sequence[ChannelGroup]
 ) -> ChannelGroup:
-    """The first reading of attention heads that passes the probe; else why the first one does not."""
+    """The first layout of attention heads that passes the check; else why the first one does not."""
     reasons = []
-    for way in ways:
-        found = _measured(base, example_input, before, way)
+    for layout in layouts:
+        found = _measured(base, example_input, before, layout)
         reason = _fault(base, example_input, before, [found]) if found.removable else found.reason
         if reason is None:
             return found
         reasons.append(reason)
-    if not ways[0].removable:
-        return ways[0]
+    if not layouts[0].removable:
+        return layouts[0]
     why = f"these attention heads cannot be removed one by one: {reasons[0]}"
-    return replace(ways[0], removable=False, reason=why)
+    return replace(layouts[0], removable=False, reason=why)
 
 
 def _measured(base: nn.Module, example_input: Any, before: Trace, group: ChannelGroup) -> ChannelGroup:

@@ -80,7 +80,7 @@ def random_curve(data: StudyData, normalizer: Normalizer) -> HypervolumeCurve | 
 
 
 def state_curve(state: StudyState, objectives: Mapping[str, str], normalizer: Normalizer) -> HypervolumeCurve:
-    """Hypervolume over the trials of a folded log."""
+    """Hypervolume over the trials of a replayed log."""
     ended = state.ended()
     found = [costs_of(r) for r in ended]
     values = np.array([[row.get(n, math.nan) for n in objectives] for row in found])

@@ -32,8 +32,8 @@ class StudyData:
         config: study.json.
         final: final.json; empty before the final evaluation.
         posterior: posterior.json; empty before the search has ended once.
-        state: the folded log.
-        random_state: the folded log of random search (random.jsonl), None where it was not run.
+        state: the replayed log.
+        random_state: the replayed log of random search (random.jsonl), None where it was not run.
         trials: one row a trial: `trial_table.BOOKKEEPING_COLUMNS`, every metric, every parameter by its path.
         predictions: one row a prediction: trial, metric, mean, lower, upper, observed, trusted.
         metrics: columns of `trials` that are metrics.

@@ -55,7 +55,7 @@ def trial_table(
     that has the name of a metric becomes `trial.NAME`.
 
     Args:
-        records: the folded log.
+        records: the replayed log.
         objectives: direction of each objective; they are columns even before any trial has them.
         dense: metrics of the dense recipe, for constraints.
         constraints: comparisons as text, for trials whose feasibility is not on record.

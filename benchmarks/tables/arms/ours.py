@@ -140,7 +140,7 @@ class OursHalving(Ours):
 class OursBound(OursHalving):
     """Stopping as built-in tasks have it with `--stop-early`: by the optimistic bound alone, at their rungs."""
 
-    strategy = replace(Ours.strategy, prune=Halving(every=True))
+    strategy = replace(Ours.strategy, prune=Halving(every_report_is_rung=True))
 
     def report(self, config: Config, step: int, steps: int, error: float) -> bool:
         """Report to the engine after 1/9 and 1/3 of the training and its end, as tasks do."""

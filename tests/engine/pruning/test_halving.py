@@ -92,8 +92,8 @@ def test_the_rank_alone_stops_nobody_where_rungs_are_the_objectives_own() -> Non
     """A compressed copy scored before fine-tuning: its rank is no reason, unless somebody says so."""
     bad = [0.9, 20.0]
     assert decide(bad, PEERS)
-    assert not decide(bad, PEERS, Halving(every=True))
-    assert decide(bad, PEERS, Halving(every=True, rank=True))
+    assert not decide(bad, PEERS, Halving(every_report_is_rung=True))
+    assert decide(bad, PEERS, Halving(every_report_is_rung=True, rank=True))
     assert not decide(bad, PEERS, Halving(rank=False))
 
 
@@ -264,7 +264,7 @@ def test_objectives_unknown_at_the_rung_are_left_out_but_never_the_quality(repor
 def test_baselines_are_never_stopped() -> None:
     space = toy_space()
     dense = space.sample(np.random.default_rng(3))
-    engine = engine_of(Halving(audit=0.0, peers=1), starters=[("dense", dense)])
+    engine = engine_of(Halving(audit=0.0, min_reports=1), starters=[("dense", dense)])
     first = engine.ask()
     assert first is not None
     for _ in range(6):

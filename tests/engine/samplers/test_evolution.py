@@ -102,14 +102,14 @@ def test_a_budget_is_kept_by_switching_on() -> None:
     fit = [c for c in draws(space, 3000) if 0.5 * most < toy_costs(c)["flops"] <= most][:30]
     seen = seen_of(space, fit)
 
-    def over(config: dict[str, Any]) -> float:
+    def violation(config: dict[str, Any]) -> float:
         return max(toy_costs(config)["flops"] - most, 0.0)
 
     def broken(sampler: EvolutionSampler) -> float:
-        return float(np.mean([over(proposed(sampler, seen, (1, k))) > 0 for k in range(200)]))
+        return float(np.mean([violation(proposed(sampler, seen, (1, k))) > 0 for k in range(200)]))
 
     assert broken(EvolutionSampler(space)) > 0.25
-    assert broken(EvolutionSampler(space, over)) < 0.08
+    assert broken(EvolutionSampler(space, violation)) < 0.08
 
 
 def test_it_beats_even_draws_by_far() -> None:

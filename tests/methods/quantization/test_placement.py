@@ -29,11 +29,11 @@ class Net(nn.Module):
         return out
 
 
-def placed(between: Read, *, inplace: bool = False, tail_only: bool = False) -> Placement:
-    """Where quantizers stand; with `tail_only` the second convolution's input is none of theirs."""
+def placed(between: Read, *, inplace: bool = False, output_only: bool = False) -> Placement:
+    """Where quantizers stand; with `output_only` the second convolution's input is none of theirs."""
     model = Net(between, inplace=inplace)
     weights = dict.fromkeys([name for name, _ in weighted_layers(model)], 8)
-    values = {**weights, "last": 32} if tail_only else weights
+    values = {**weights, "last": 32} if output_only else weights
     return placement(model, lambda network: network(torch.randn(3, 1, 6, 6)), weights, values)
 
 
@@ -54,24 +54,24 @@ def test_what_is_changed_in_place_is_no_longer_the_modules_output(between: Read)
     """The second convolution quantizes its own input: the sum, not what the norm returned."""
     found = placed(between)
     assert found.producers == {}
-    assert found.tails["conv"] == "norm"
+    assert found.quantized_outputs["conv"] == "norm"
 
 
 @pytest.mark.parametrize("inplace", [False, True])
 def test_a_relu_module_is_a_producer_in_place_or_not(inplace: bool) -> None:
     between: Read = lambda net, x: net.relu(net.norm(x))  # noqa: E731
     assert placed(between, inplace=inplace).producers == {"last": "relu"}
-    assert placed(between, inplace=inplace, tail_only=True).tails == {"conv": "relu"}
+    assert placed(between, inplace=inplace, output_only=True).quantized_outputs == {"conv": "relu"}
 
 
-def test_a_tail_ends_before_a_value_that_others_read() -> None:
+def test_a_quantized_output_lies_before_a_value_that_others_read() -> None:
     """Additions outside of any module read the norm's, or the convolution's, output too."""
     after_norm: Read = lambda net, x: (y := net.norm(x)) + net.relu(y)  # noqa: E731
     before_norm: Read = lambda net, x: net.relu(net.norm(x)) + x  # noqa: E731
     changed: Read = lambda net, x: net.relu(net.norm(x.add_(1)))  # noqa: E731
-    assert placed(after_norm).tails["conv"] == "norm"
-    assert placed(before_norm).tails["conv"] == "conv"
-    assert placed(changed, tail_only=True).tails == {"conv": "conv"}
+    assert placed(after_norm).quantized_outputs["conv"] == "norm"
+    assert placed(before_norm).quantized_outputs["conv"] == "conv"
+    assert placed(changed, output_only=True).quantized_outputs == {"conv": "conv"}
 
 
 def test_a_sum_in_place_is_quantized_where_a_module_returns_it() -> None:
@@ -91,11 +91,11 @@ def test_a_sum_in_place_is_quantized_where_a_module_returns_it() -> None:
     bits = {"0": 8, "2": 8}
     found = placement(model, lambda network: network(torch.randn(2, 1, 6, 6)), bits, bits)
     assert found.producers == {"2": "1"}
-    assert found.tails == {"0": "0", "2": "2"}
+    assert found.quantized_outputs == {"0": "0", "2": "2"}
 
 
 def test_values_that_are_never_seen_stay_in_floating_point() -> None:
-    """A layer, a producer and a tail that no batch calls: the rest is calibrated, and settings attach it again."""
+    """A layer, a producer and a quantized output that no batch calls: the rest is calibrated and attached again."""
 
     class Branches(nn.Module):
         def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """Which residual blocks are dropped.
 
-A dropper has `needs_distances` and `select(blocks, distances) -> names of the blocks that go`.
+A dropper has `needs`, which contains "distances" where it needs them, and
+`select(blocks, distances) -> names of the blocks that go`.
 """
 
 from autoreg.methods.layers.drop.distances import angular_distance, block_distances
