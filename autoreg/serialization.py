@@ -48,8 +48,8 @@ def decode(content: bytes) -> tuple[Any, float]:
 
     try:
         size = int.from_bytes(content[:8], "little")
-        told = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["autoreg"])
-        kinds = {leaf[MARK]: leaf["kind"] for leaf in _leaves(told["value"])}
+        described = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["autoreg"])
+        kinds = {leaf[MARK]: leaf["kind"] for leaf in _leaves(described["value"])}
         if "torch" in kinds.values():
             from safetensors.torch import load
 
@@ -59,7 +59,7 @@ def decode(content: bytes) -> tuple[Any, float]:
             from safetensors.numpy import load as load_arrays
 
             held = dict(load_arrays(content))
-        return _filled(told["value"], held), float(told["seconds"])
+        return _filled(described["value"], held), float(described["seconds"])
     except (SafetensorError, UnicodeDecodeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no cached value: {error}") from error
 

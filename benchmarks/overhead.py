@@ -4,9 +4,10 @@ seconds a trivial trial takes with the Ray executor, beside bare Ray Tune's; and
     python -m benchmarks.overhead [--trials 100 1000 10000] [--rounds 20] [--ray 200] [--json FILE]
 
 A conditional space of plain values, a cost that is a formula, an error that is a formula: nothing trains. The first
-trials are written into the log as if they had run; then the engine goes on and is timed, once without a price and once
-with one, by which configs of the same training share it. What is learned only now and then (parameters of the Gaussian
-process, trees) is timed apart and shared out over the trials between two times. The bars are on `ask_and_tell_ms`.
+trials are written into the log as if they had run; then the engine goes on and is timed, once without phase costs and
+once with them, by which configs of the same training share it. What is learned only now and then (parameters of the
+Gaussian process, trees) is timed apart and shared out over the trials between two times. The bars are on
+`ask_and_tell_ms`.
 Bare Optuna (TPE, two objectives, in memory) gets the same trials through `add_trial`. Bare Ray Tune runs a trivial
 class trainable with `reuse_actors` and its own random search, in the same quiet session of Ray; our engine runs
 formulas on the Ray executor, once with random draws (what the executor adds) and once with sampler auto.
@@ -77,7 +78,7 @@ def phase_costs(config: dict[str, Any]) -> PhaseCosts:
 
 
 def filled(space: Space, trials: int, seed: int) -> EventLog:
-    """A log in which `trials` random draws have been asked and told."""
+    """A log in which `trials` random draws are asked and complete."""
     log, rng = EventLog(), np.random.default_rng(seed)
     problem = Problem(space, OBJECTIVES, "error", costs=cost)
     engine = Engine(problem, normalizer=scale(), strategy=Strategy(sampler="random"), seed=seed)
@@ -99,7 +100,7 @@ def scale() -> Normalizer:
 
 
 def ours(
-    space: Space, trials: int, rounds: int, price: PhaseCostFunction | None = None, seed: int = 0
+    space: Space, trials: int, rounds: int, phase_cost_function: PhaseCostFunction | None = None, seed: int = 0
 ) -> dict[str, float]:
     """Milliseconds to ask, to tell and to do both, medians; those to learn, for each trial; share screened."""
     engine = Engine(
@@ -108,7 +109,7 @@ def ours(
         seed=seed,
         budget=Budget(trials=trials + rounds + 10),
         strategy=Strategy(prune=False),
-        shared_work=SharedWork(price),
+        shared_work=SharedWork(phase_cost_function),
         log=filled(space, trials, seed),
     )
     asks, tells = [], []
@@ -289,8 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ours(space, 12, 1)  # Optuna, SciPy and XGBoost load at their first use, which is not to be timed
     for trials in given.trials:
         rows = found["ms to ask and tell"][str(trials)] = {}
-        for name, price in (("ours", None), ("ours with a price", phase_costs)):
-            rows[name] = judged(trials, name, ours(space, trials, given.rounds, price))
+        for name, function in (("ours", None), ("ours with phase costs", phase_costs)):
+            rows[name] = judged(trials, name, ours(space, trials, given.rounds, function))
         if not given.no_optuna:
             alone = {"ask_and_tell_ms": optuna_alone(space, trials, given.rounds)}
             rows["bare Optuna"] = judged(trials, "bare Optuna", alone)

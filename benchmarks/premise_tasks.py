@@ -49,6 +49,7 @@ class Family:
     dropped: int = 0
 
 
+# many arguments: the specification of one task, every part of it varies
 @dataclass(frozen=True)
 class Case:
     """One task of the benchmark.

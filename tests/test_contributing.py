@@ -62,10 +62,10 @@ def test_a_walk_does_what_it_says(title: str, tmp_path: Path) -> None:
     package.write("walk.yaml", study(space))
     package.python(*command, "run", "walk.yaml", "--out", "out", "--store", "store")
     events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
-    told = [event for event in events if event["event"] == "tell"]
-    assert [event["state"] for event in told] == ["COMPLETE"] * len(told)
-    assert len(told) >= 2
-    notes = [note for event in told for note in event["info"].get("notes", [])]
+    tells = [event for event in events if event["event"] == "tell"]
+    assert [event["state"] for event in tells] == ["COMPLETE"] * len(tells)
+    assert len(tells) >= 2
+    notes = [note for event in tells for note in event["info"].get("notes", [])]
     assert not [note for note in notes if "predicted" in note]  # costs are as counted on the finished model
     front = json.loads(package.python(*command, "front", "out", "--format", "json"))
     package.python(

@@ -84,7 +84,7 @@ def test_a_share_of_the_data_costs_its_share_and_the_whole_is_not_named() -> Non
 
 def test_levels_of_a_reference_are_in_the_key() -> None:
     sparse = recipe(sparsity={"weight": {"allocation": "lamp"}})
-    one, other = (keys(sparse, resolved={"retained": {"a": kept}}) for kept in (3, 4))
+    one, other = (keys(sparse, resolved={"retained": {"a": count}}) for count in (3, 4))
     assert one[0] == other[0]
     assert one[1] != other[1]
 

@@ -85,8 +85,8 @@ def test_bytes_that_are_no_value_are_refused() -> None:
 
 @pytest.mark.parametrize("depth", [900, 100_000])  # too deep to be walked, and to be read at all
 def test_what_is_nested_too_deeply_is_no_value(depth: int) -> None:
-    told = f'{{"value": {"[" * depth}{"]" * depth}, "seconds": 0}}'
-    for header in (json.dumps({"__metadata__": {"autoreg": told}}), "[" * depth):
+    described = f'{{"value": {"[" * depth}{"]" * depth}, "seconds": 0}}'
+    for header in (json.dumps({"__metadata__": {"autoreg": described}}), "[" * depth):
         with pytest.raises(ValueError, match=r"no cached value|Expecting"):
             decode(len(header).to_bytes(8, "little") + header.encode())
 

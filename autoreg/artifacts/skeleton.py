@@ -41,7 +41,7 @@ def build_skeleton(model: nn.Module, example_input: Any, profile: Profile, level
         levels: what is dropped, removed and factored.
     """
     full = {group.id: group.size for group in groups_after(profile, levels.dropped)}
-    removed = {name: list(range(full[name] - kept)) for name, kept in levels.channels.items() if kept < full[name]}
+    removed = {name: list(range(full[name] - left)) for name, left in levels.channels.items() if left < full[name]}
     apply_structure(model, example_input, levels.dropped, removed)
     factorize(model, levels.ranks, values=False)
     return model.eval()

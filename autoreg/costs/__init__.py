@@ -1,7 +1,8 @@
 """What a recipe costs: multiply-accumulates, bit-operations, bytes. Arithmetic alone.
 
-Import from the modules: `predict` prices any `levels` of compression from a profile (`autoreg.network.profile`)
-without touching the model and without torch, `count` counts a finished model, `formulas` holds what both compute.
+Import from the modules: `predict` gives the costs of any `levels` of compression from a profile
+(`autoreg.network.profile`) without touching the model and without torch, `count` counts a finished model, `formulas`
+holds what both compute.
 
 Conventions, the same everywhere:
 

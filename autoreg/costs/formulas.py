@@ -24,6 +24,7 @@ SCALE_BYTES = 4
 ZERO_POINT_BYTES = 1
 
 
+# many arguments: a row of the table of layers, every figure of it counted
 @dataclass(frozen=True)
 class LayerCost:
     """What one layer costs per sample; `weight_count` weights stand, `retained` of them are not masked."""

@@ -29,7 +29,7 @@ _FIXED = ""  # stands for all channels that can never be removed
 
 
 def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
-    """Price `levels` on the profiled model, to the integer that `count` finds on the finished one.
+    """Costs of `levels` on the profiled model, to the integer that `count` finds on the finished one.
 
     Layers of dropped blocks stay in `per_layer`, all zero and marked. A factored layer NAME has two rows, NAME.0 and
     NAME.1, in its place.
@@ -57,7 +57,7 @@ def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
         shape = layer.shape(out_channels, in_channels)
         parts = [(layer, shape)] if layer.name not in levels.ranks else _factors(layer, shape, levels)
         for one, its in parts:
-            cost = _price(one, its, out_channels if one is layer else its[0], levels, store)
+            cost = _predict_layer(one, its, out_channels if one is layer else its[0], levels, store)
             per_layer.append(cost)
             weights += cost.weight_count if store else 0
         biases += out_channels if layer.bias else 0
@@ -182,7 +182,9 @@ def _factors(layer: LayerProfile, shape: tuple[int, ...], levels: Levels) -> lis
     return [(replace(layer, name=first, bias=False), shapes[0]), (replace(layer, name=second), shapes[1])]
 
 
-def _price(layer: LayerProfile, shape: tuple[int, ...], out_channels: int, levels: Levels, store: bool) -> LayerCost:
+def _predict_layer(
+    layer: LayerProfile, shape: tuple[int, ...], out_channels: int, levels: Levels, store: bool
+) -> LayerCost:
     name = layer.name
     count = prod(shape)
     retained = levels.retained.get(name, count)

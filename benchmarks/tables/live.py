@@ -137,7 +137,7 @@ class Live(Table):
         """Phases of a row."""
         return self.objective.phase_costs(self.made[row])
 
-    def price(self, config: Mapping[str, Any]) -> PhaseCosts:
+    def phases_of_config(self, config: Mapping[str, Any]) -> PhaseCosts:
         """Phases of a config, tried or not."""
         return self.objective.phase_costs(config)
 

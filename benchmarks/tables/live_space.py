@@ -26,7 +26,7 @@ from benchmarks.tables.table import Config, key_of
 
 TASK, PARAMS = "digits", {"train_images": 200, "width": 8}
 KEY_DIGITS = 12
-KEPT = 5000
+MOST_STORED = 5000
 GRADUAL = {"gradual": {"start": {"uniform": [0.0, 0.4]}, "end": {"uniform": [0.6, 1.0]}}}
 SPACE: dict[str, Any] = {
     "regularizer": [
@@ -180,7 +180,7 @@ class Digits:
         """The whole recipe; cached, since checking it is half the time that costs and phases take."""
         key = key_of(config)
         if key not in self._complete:
-            if len(self._complete) >= KEPT:
+            if len(self._complete) >= MOST_STORED:
                 self._complete.clear()
             self._complete[key] = self.objective.setup.complete(config)
         return self._complete[key]

@@ -12,6 +12,7 @@ from benchmarks.tables import staircase
 from benchmarks.tables.table import Floats, Table
 
 
+# many arguments: the scales of one table, built in one place
 @dataclass(frozen=True)
 class Judge:
     """The scales of one table as one seed has it: truth is the mean over the other seeds.

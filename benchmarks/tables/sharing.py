@@ -113,11 +113,11 @@ class SharingChain(Chain):
             rungs = [self._rung_error(epoch) for epoch in range(1, int(self.own.settings["epochs"]) + 1)]
         except NonFiniteLossError:
             chance, steps = self.setup.task.chance, int(self.own.settings["epochs"]) + 1
-            return Found(chance, chance, [chance] * steps, self._paid(), 0.0, diverged=True)
+            return Found(chance, chance, [chance] * steps, self._phases_run(), 0.0, diverged=True)
         curve = [*(error for error, _ in rungs), validation]
-        return Found(validation, test, curve, self._paid(), round(sum(seconds for _, seconds in rungs), 4))
+        return Found(validation, test, curve, self._phases_run(), round(sum(seconds for _, seconds in rungs), 4))
 
-    def _paid(self) -> list[tuple[str, float, float]]:
+    def _phases_run(self) -> list[tuple[str, float, float]]:
         """Key, weighted epochs and seconds of every phase; phases that were not reached took none."""
         seconds = [round(self.memory.seconds.get(phase.key, 0.0), 4) for phase in self.phases]
         return [(p.key[:KEY_DIGITS], float(p.epochs), took) for p, took in zip(self.phases, seconds, strict=True)]

@@ -23,6 +23,7 @@ def key_of(config: Mapping[str, Any]) -> Key:
     return tuple((k, key_of(v) if isinstance(v, Mapping) else v) for k, v in sorted(config.items()))
 
 
+# many arguments: the columns of a table and what its makers say of it
 @dataclass(frozen=True)
 class Table:
     """Every recipe of a finite space with what it costs and how well it did with several seeds.
@@ -149,7 +150,7 @@ class Table:
         """Phases of a recipe, in order: (key, weighted epochs, seconds)."""
         return [(f"row {row}", 1.0, 0.0)] if self.phases is None else self.phases[row]
 
-    def price(self, config: Mapping[str, Any]) -> Sequence[tuple[str, float, float]]:
+    def phases_of_config(self, config: Mapping[str, Any]) -> Sequence[tuple[str, float, float]]:
         """Phases of a config; none where the table does not hold it."""
         row = self.find(config)
         return [] if row is None else self.phase_costs(row)

@@ -21,20 +21,20 @@ def test_it_writes_the_figures_of_every_arm(tmp_path: Path, capsys: pytest.Captu
     times = found["ms to ask and tell"]
     assert list(times) == ["16", "24"]
     for row in times.values():
-        assert list(row) == ["ours", "ours with a price", "bare Optuna"]
+        assert list(row) == ["ours", "ours with phase costs", "bare Optuna"]
         assert all(arm["ask_and_tell_ms"] > 0 for arm in row.values())
-        for arm in (row["ours"], row["ours with a price"]):
+        for arm in (row["ours"], row["ours with phase costs"]):
             assert arm["ask_and_tell_ms"] >= max(arm["ask_ms"], arm["tell_ms"]) * 0.99
-            assert arm["screened"] > 0, "the experts choose"
+            assert arm["screened"] > 0, "the surrogate chooses"
     assert len(found["candidates a second"]) == 3
     assert len(re.findall(r"^\d+ trials, ours", capsys.readouterr().out, re.M)) == 4
 
 
 def test_bars_are_on_asking_and_telling_and_not_on_optuna(capsys: pytest.CaptureFixture[str]) -> None:
     assert overhead.judged(1000, "ours", {"ask_and_tell_ms": 40.0, "learning_ms_a_trial": 9.9})["met"]
-    assert not overhead.judged(10_000, "ours with a price", {"ask_and_tell_ms": 140.0, "learning_ms_a_trial": 10.0})[
-        "met"
-    ]
+    assert not overhead.judged(
+        10_000, "ours with phase costs", {"ask_and_tell_ms": 140.0, "learning_ms_a_trial": 10.0}
+    )["met"]
     assert [line.split(", ")[-1] for line in capsys.readouterr().out.splitlines()] == [
         "bar 50 ms met",
         "bar 150 ms missed",

@@ -1,5 +1,7 @@
 """The command line: what it prints, what it refuses, and its exit codes."""
 
+# long: one study, run once, serves the tests of all commands
+
 from __future__ import annotations
 
 import html
@@ -188,8 +190,8 @@ def test_a_killed_search_loses_no_finished_trial_and_resumes_to_the_same_trials(
 
 
 def metrics(folder: Path) -> dict[int, Any]:
-    told = {event["trial"]: event["metrics"] for event in events(folder) if event["event"] == "tell"}
-    return {n: {k: v for k, v in m.items() if k != "latency_ms"} for n, m in told.items()}
+    found = {event["trial"]: event["metrics"] for event in events(folder) if event["event"] == "tell"}
+    return {n: {k: v for k, v in m.items() if k != "latency_ms"} for n, m in found.items()}
 
 
 def test_apply_carries_out_the_recipe_of_a_trial_again(
@@ -324,10 +326,10 @@ def test_a_warm_start_is_told_carried_out_kept_and_shown(
     assert call(*command, "--warm-start", first) == 0
     (note,) = [line for line in capsys.readouterr().err.splitlines() if "warm start" in line]
     (taken,) = json.loads((second / "warm.json").read_text())
-    told = [event for event in events(first) if event["event"] == "tell" and event["state"] == "COMPLETE"]
-    assert taken["quality"] == [event["metrics"]["error"] for event in told]
+    completed = [event for event in events(first) if event["event"] == "tell" and event["state"] == "COMPLETE"]
+    assert taken["quality"] == [event["metrics"]["error"] for event in completed]
     assert note == (
-        f"Note: warm start from {first}: {len(told)} trials, 2 of 2 parameters matched; "
+        f"Note: warm start from {first}: {len(completed)} trials, 2 of 2 parameters matched; "
         f"it predicts its own held-out trials with a rank correlation of {taken['correlation']:.2f}"
     )
     asks = [event for event in events(second) if event["event"] == "ask"]
@@ -335,7 +337,7 @@ def test_a_warm_start_is_told_carried_out_kept_and_shown(
     rates = [event["config"]["training"]["lr"] for event in asks[-2:]]
     assert min(rates) > 0.02, "one epoch needs a high rate, as the first study measured"
     page = html.unescape((second / "report.html").read_text())
-    assert f"Warm start from {first}: {len(told)} trials, 2 parameters in common" in page
+    assert f"Warm start from {first}: {len(completed)} trials, 2 parameters in common" in page
 
 
 def test_a_warm_start_from_what_is_no_study_is_refused_with_one_sentence(

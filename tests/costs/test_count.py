@@ -110,7 +110,7 @@ def test_published_constants_of_cifar_resnets(n: int, macs: int, weights: int, p
 
 
 def test_prediction_is_fast() -> None:
-    """A ResNet-20 with channels, masks and bits is priced in under a millisecond."""
+    """A ResNet-20 with channels, masks and bits has its costs predicted in under a millisecond."""
     found = profile(ResNet(3), torch.randn(1, 3, 8, 8))
     names = [layer.name for layer in found.layers]
     levels = Levels(

@@ -39,7 +39,7 @@ def test_a_search_brings_in_neither_torch_nor_ray() -> None:
     code = """
 import sys
 from tests.engine.problems import run
-from tests.engine.test_engine import toy
+from tests.engine.toy_engine import toy
 from autoreg.engine.log.optuna_view import OptunaView
 engine = toy(24); run(engine)
 assert engine.predictor()["trials"] == 24

@@ -5,6 +5,8 @@ must ask, decide, record and estimate what the first engine did. The suite takes
 what follows each at once, and the end. `pytest -m full_sweep` takes 15 cuts and compares all that follows.
 """
 
+# long: the studies, how one is cut and played again, and the comparison are one procedure
+
 from __future__ import annotations
 
 import copy
@@ -356,10 +358,10 @@ def run_until_killed(path: str) -> None:
 
     class Deadly(EventLog):
         def append(self, event: Any) -> Event:
-            kept = super().append(event)
+            recorded = super().append(event)
             if event["event"] == "report" and event["trial"] == KILLED:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return kept
+            return recorded
 
     never_killed(Case("auto", 4), Deadly(path))
 

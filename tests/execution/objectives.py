@@ -57,7 +57,7 @@ def halving() -> Halving:
     return Halving(eta=2.0, min_reports=2, window=8, audit=0.0)
 
 
-def told(engine: Engine) -> list[tuple[Any, ...]]:
+def outcomes(engine: Engine) -> list[tuple[Any, ...]]:
     """What a search came to, times left out."""
     rows = engine.trials()
     return [(row["number"], row["config"], row["state"], row["metrics"], row["reason"]) for row in rows]

@@ -28,8 +28,8 @@ from tests.execution.objectives import (
     curve,
     halving,
     make_engine,
+    outcomes,
     simple,
-    told,
 )
 
 HERE = Path(__file__).parent
@@ -55,8 +55,8 @@ def test_a_worker_process_gives_the_same_trials_as_this_process() -> None:
     here, there = make_engine(12, prune=halving()), make_engine(12, prune=halving())
     run(here, curve, in_process=True)
     run(there, curve)
-    assert told(there) == told(here)
-    assert len(told(here)) == 12
+    assert outcomes(there) == outcomes(here)
+    assert len(outcomes(here)) == 12
 
 
 def test_decisions_reach_the_objective_and_partial_results_come_back() -> None:
@@ -245,7 +245,7 @@ def test_no_worker_outlives_a_parent_that_was_killed(start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_keeps_what_was_told_ends_the_workers_and_a_resumed_search_goes_on(
+def test_an_interrupt_keeps_what_was_recorded_ends_the_workers_and_a_resumed_search_goes_on(
     tmp_path: Path, start: Start, number: signal.Signals
 ) -> None:
     with Gate(1, opens=False) as gate:
@@ -267,4 +267,4 @@ def test_an_interrupt_keeps_what_was_told_ends_the_workers_and_a_resumed_search_
     resumed, whole = make_engine(6, tmp_path / "events.jsonl"), make_engine(6)
     run(resumed, simple)
     run(whole, simple)
-    assert told(resumed) == told(whole)
+    assert outcomes(resumed) == outcomes(whole)

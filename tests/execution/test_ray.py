@@ -26,8 +26,8 @@ from tests.execution.objectives import (
     curve,
     halving,
     make_engine,
+    outcomes,
     simple,
-    told,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -49,7 +49,7 @@ def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray: A
     here, there = make_engine(14, prune=halving()), make_engine(14, prune=halving())
     run(here, curve)
     run(there, curve, executor="ray")
-    assert told(there) == told(here)
+    assert outcomes(there) == outcomes(here)
     assert there.calls == here.calls
     assert {row["state"] for row in there.trials()} == {"COMPLETE", "PRUNED"}
     assert [row["info"].epochs_run for row in there.trials()] == [r["info"].epochs_run for r in here.trials()]
@@ -101,7 +101,7 @@ def test_an_objective_that_an_actor_cannot_load_is_refused(ray: Any) -> None:
     engine = make_engine(3)
     with pytest.raises(InputError, match=r"a Ray worker cannot load it .*No module named 'a_module_that_is_nowhere'"):
         run(engine, RaisesOnLoad(), executor="ray")
-    assert told(engine)[0][2] == "RUNNING"
+    assert outcomes(engine)[0][2] == "RUNNING"
 
 
 def test_actors_that_die_before_they_begin_end_the_search(ray: Any) -> None:
@@ -175,7 +175,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_keeps_what_was_told_and_ends_a_ray_of_our_own(home: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_recorded_and_ends_a_ray_of_our_own(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "script.py"
     places = {"tests": str(Path(__file__).parent), "folder": str(tmp_path), "home": str(home)}
     with Gate(1, opens=False) as gate:

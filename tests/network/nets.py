@@ -1,5 +1,7 @@
 """Small networks with known costs, one for each way channels can be tied together."""
 
+# long: a catalogue of networks, each by itself short
+
 from __future__ import annotations
 
 import itertools

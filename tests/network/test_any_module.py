@@ -1,9 +1,8 @@
-"""Whatever a module is made of: counted as by hand and as by torch's own counter, or named in a warning."""
+"""Whatever a module is made of: counted as by hand, or named in a warning."""
 
 from __future__ import annotations
 
 import contextlib
-import random
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +10,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence
-from torch.utils.flop_counter import FlopCounterMode
 
 from autoreg.costs.count import count
 from autoreg.costs.predict import predict
@@ -99,8 +94,13 @@ def broken(self: Any, x: Tensor) -> Tensor:
 
 
 ROWS = torch.randn(2, 6)
+
+
 SEQUENCE = torch.randn(2, 5, 6)
+
+
 ATTENTION = 4 * 5 * 6 * 6 + 2 * 5 * 5 * 6  # four projections of width 6 and two products over 5 places
+
 
 COUNTED: dict[str, tuple[Callable[[], nn.Module], Any, int]] = {
     "x @ w": (lambda: Apply(lambda s, x: x @ s.w, w=weights(6, 5)), ROWS, 30),
@@ -245,32 +245,6 @@ def test_an_attention_that_calls_its_projection_counts_it_once() -> None:
     assert (found.positions, found.functional) == ({"a.out_proj": 5}, {})
 
 
-@pytest.mark.parametrize(
-    "wrap", [parametrizations.weight_norm, parametrizations.spectral_norm, parametrizations.orthogonal]
-)
-def test_parametrized_layers_cost_what_the_plain_ones_cost(wrap: Callable[..., nn.Module]) -> None:
-    """What computes a weight is baked before anything is deployed, and is no part of the costs."""
-    plain = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
-    expected = count(plain, ROWS)
-    wrap(plain[0])
-    assert count(plain, ROWS) == expected
-    assert predict(profile(plain, ROWS)) == expected
-
-
-def test_a_parametrized_recurrent_layer_costs_what_the_plain_one_costs() -> None:
-    model = nn.LSTM(6, 4, batch_first=True)
-    expected = count(model, SEQUENCE)
-    parametrizations.weight_norm(model, "weight_ih_l0")
-    assert count(model, SEQUENCE) == expected
-
-
-def test_the_older_spectral_norm_costs_what_the_plain_layer_costs() -> None:
-    model = nn.Sequential(nn.Linear(6, 5))
-    expected = count(model, ROWS)
-    nn.utils.spectral_norm(model[0])
-    assert count(model, ROWS) == expected
-
-
 def test_biases_that_layers_share_are_stored_once() -> None:
     model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
     model[1].bias = model[0].bias
@@ -356,61 +330,3 @@ def test_operations_of_other_libraries_are_named() -> None:
 
     found = trace(Apply(lambda s, x: gram(x)), ROWS)
     assert found.warnings == ("operation autoreg_tests::gram in 'model'",)
-
-
-def random_convolutions(draw: random.Random) -> tuple[nn.Module, Tensor]:
-    """Convolutions of one dimensionality in a row, with groups, dilation, strides, some of them transposed."""
-    dims = draw.choice([1, 2, 3])
-    plain, turned = {
-        1: (nn.Conv1d, nn.ConvTranspose1d),
-        2: (nn.Conv2d, nn.ConvTranspose2d),
-        3: (nn.Conv3d, nn.ConvTranspose3d),
-    }[dims]
-    channels = draw.choice([2, 4, 6])
-    example = torch.randn(draw.choice([1, 3]), channels, *[draw.randint(7, 9) for _ in range(dims)])
-    layers: list[nn.Module] = []
-    for _ in range(draw.randint(1, 3)):
-        groups = draw.choice([1, 2, channels])
-        outputs = groups * draw.randint(1, 3)
-        outputs += outputs % 2  # so that the next one can be grouped
-        if outputs % groups:
-            groups = 1
-        kernel = draw.randint(1, 3)
-        settings: dict[str, Any] = {"groups": groups, "bias": draw.random() < 0.5, "dilation": draw.choice([1, 2])}
-        if draw.random() < 0.3:
-            layers.append(turned(channels, outputs, kernel, stride=draw.choice([1, 2]), **settings))
-        else:
-            stride = draw.choice([1, 2])
-            mode: Any = draw.choice(["zeros", "circular"])
-            layers.append(plain(channels, outputs, kernel, stride=stride, padding=2, padding_mode=mode, **settings))
-        channels = outputs
-    return nn.Sequential(*layers), example
-
-
-def random_attention(draw: random.Random) -> tuple[nn.Module, Tensor]:
-    """An encoder layer of torch behind a linear layer."""
-    heads = draw.choice([1, 2, 3])
-    width = heads * draw.choice([2, 4])
-    encoder = nn.TransformerEncoderLayer(
-        width, heads, draw.randint(3, 9), batch_first=True, norm_first=draw.random() < 0.5
-    )
-    return nn.Sequential(nn.Linear(5, width), encoder), torch.randn(draw.choice([1, 3]), draw.randint(2, 7), 5)
-
-
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**31), kind=st.sampled_from([random_convolutions, random_attention]))
-def test_random_networks_cost_what_torchs_own_counter_says(seed: int, kind: Any) -> None:
-    """`torch.utils.flop_counter` counts two FLOPs for a multiply-accumulate, as here, and of the whole batch."""
-    model, example = kind(random.Random(seed))
-    found = trace(model.eval(), example)
-    layers = {name: module.weight.numel() for name, module in model.named_modules() if name in found.positions}
-    total = sum(layers[name] * times for name, times in found.positions.items()) + sum(found.functional.values())
-    with torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            with FlopCounterMode(display=False) as counter:
-                model(example)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(True)
-    assert 2 * total * len(example) == counter.get_total_flops()
-    assert found.warnings == ()

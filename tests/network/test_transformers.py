@@ -180,8 +180,8 @@ def test_an_untied_head_adds_its_own_weights() -> None:
 
 def test_caches_change_no_costs() -> None:
     model, tokens = model_of("llama"), TOKENS
-    kept = count(model, {"input_ids": tokens, "use_cache": True})
-    assert kept == count(model, {"input_ids": tokens, "use_cache": False})
+    with_cache = count(model, {"input_ids": tokens, "use_cache": True})
+    assert with_cache == count(model, {"input_ids": tokens, "use_cache": False})
 
 
 def test_masks_and_bits_of_converted_layers_are_counted() -> None:

@@ -153,6 +153,7 @@ def study_json(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+# long: one event after the other, as a log has them
 def make_events(trials: int, seed: int = 0, failures: bool = True) -> list[dict[str, Any]]:
     """A log: the baselines first, then proposals of which some are stopped and some fail."""
     rng = np.random.default_rng(seed)

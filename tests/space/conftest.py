@@ -16,6 +16,7 @@ def _methods(kind: str, **specs: MethodSpec | dict[str, Param]) -> dict[str, Met
     return found
 
 
+# long: a registry is one table
 def make_registry() -> Registry:
     """The registry of the design's example space, with one rule between methods."""
     strength = log(1e-5, 1e-2, default=1e-4, max=10.0, doc="per element")

@@ -1,4 +1,4 @@
-"""Models of trials as files: compared with the trial's log, kept only when they pass, and told of in JSON."""
+"""Models of trials as files: compared with the trial's log, kept only when they pass, and described in JSON."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def test_a_model_is_compared_with_the_log_of_its_trial(objective: TaskObjective,
         export_recipe(again, config, 0, path, "onnx", timed=False, logged=error + 0.01, copy_to=tmp_path / "exports")
     assert path.read_bytes() == before
     for file in (path, tmp_path / "exports" / path.name):
-        told = described(file)
-        assert told["file"] is None
-        assert "run again" in told["fault"]
+        entry = described(file)
+        assert entry["file"] is None
+        assert "run again" in entry["fault"]
     assert described(path)["earlier_file"] == path.name
 
 

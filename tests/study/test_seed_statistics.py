@@ -100,8 +100,8 @@ def test_what_is_no_finite_number_loses_nothing_else(tmp_path: Path) -> None:
     """A seed whose objective is NaN is a failed seed; any other metric is left out, and the rest is written."""
     nan, inf = math.nan, math.inf
     listed = JobList([Job({}, seed, True) for seed in range(3)], list(OBJECTIVES))
-    told = [{"error": nan, "flops": 1.0}, {"error": 0.2, "flops": 1.0, "loss": nan}, {"error": 0.4, "loss": inf}]
-    for number, metrics in enumerate(told):
+    measured = [{"error": nan, "flops": 1.0}, {"error": 0.2, "flops": 1.0, "loss": nan}, {"error": 0.4, "loss": inf}]
+    for number, metrics in enumerate(measured):
         assert listed.ask() is not None
         info = TrialInfo(test_metrics={"test": {"error": 0.3, "loss": nan}})
         listed.tell(number, Result("COMPLETE", metrics, info))

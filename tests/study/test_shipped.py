@@ -61,10 +61,10 @@ def test_a_shipped_study_runs_to_its_final_front(
     if not searched.engine.front():
         return  # nothing feasible in six toy trials: there is no front to re-measure
     final = finish(study, searched)
-    kept = [member for member in final["members"] if member["on_final_front"]]
-    assert kept
+    final_front = [member for member in final["members"] if member["on_final_front"]]
+    assert final_front
     sets = {"speech": 2}.get(name, 1)
-    assert all(len(member["test_sets"]) == sets for member in kept)
+    assert all(len(member["test_sets"]) == sets for member in final_front)
     assert all("test" not in member for member in final["members"] if not member["on_final_front"])
     assert write_report(tmp_path / name).exists()
     assert json.loads((tmp_path / name / "final.json").read_text())["test_uses"][0]["trials"] == 6

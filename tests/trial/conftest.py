@@ -56,6 +56,6 @@ def objective(tmp_path: Path) -> TaskObjective:
 
 
 def evaluate(objective: TaskObjective, recipe: dict[str, Any], seed: int = 0) -> tuple[dict[str, float], Trial]:
-    """Metrics of a recipe, and the trial that was told."""
+    """Metrics of a recipe, and the trial that recorded them."""
     trial = Trial(seed=seed)
     return objective(objective.setup.complete(recipe), trial), trial

@@ -42,8 +42,8 @@ def test_weights_that_stay_are_exactly_what_was_asked_and_cost_what_was_predicte
     assert sum(levels.retained.values()) == retained_count(total(objective), amount)
     assert not [note for note in trial.info.notes if "predicted" in note]
     rows = {layer.name: layer for layer in trial.info.layers}
-    for name, kept in levels.retained.items():
-        assert rows[name].density == kept / int(np.prod(rows[name].shape))
+    for name, retained in levels.retained.items():
+        assert rows[name].density == retained / int(np.prod(rows[name].shape))
 
 
 def test_channels_and_dropped_blocks(objective: TaskObjective) -> None:
@@ -67,8 +67,8 @@ def test_the_curve_of_a_layer_is_what_masking_it_by_hand_does(objective: TaskObj
         before = torch.cat([model(x) for x, _ in batches])
         weight = model.get_parameter(f"{name}.weight")
         curve = curves[name]
-        kept = curve.levels[2]
-        limit = weight.abs().flatten().sort(descending=True)[0][kept - 1]
+        retained = curve.levels[2]
+        limit = weight.abs().flatten().sort(descending=True)[0][retained - 1]
         weight.mul_(weight.abs() >= limit)
         after = torch.cat([model(x) for x, _ in batches])
     assert curve.mse[2] == pytest.approx(float((after - before).square().mean()), rel=1e-4)

@@ -82,7 +82,7 @@ class Trial:
         self._cache = None if cache is None else Path(cache)
         self._stop = False
         self._obeyed = False
-        self._paid = self._saved = 0.0
+        self._computed = self._saved = 0.0
 
     @property
     def info(self) -> TrialInfo:
@@ -137,13 +137,13 @@ class Trial:
             >>> trial.cached(["features", 3, trial.seed], lambda: [1.0, 2.5])
             [1.0, 2.5]
         """
-        before = self._paid
+        before = self._computed
         found = get_or_compute(self._cache, key, fn)
         if found.fresh:  # what other keys took within is theirs
-            self._paid += max(found.seconds - (self._paid - before), 0.0)
+            self._computed += max(found.seconds - (self._computed - before), 0.0)
         else:
             self._saved += found.seconds
-        self.info.cache_seconds = CacheSeconds(round(self._paid, 6), round(self._saved, 6))
+        self.info.cache_seconds = CacheSeconds(round(self._computed, 6), round(self._saved, 6))
         value: T = found.value
         return value
 

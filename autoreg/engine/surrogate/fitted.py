@@ -14,6 +14,7 @@ TINY_COST = 1e-12
 """What a cost counts as at least before its logarithm is taken, and what one that is not known counts as."""
 
 
+# many arguments: the record of one fit, built in one place
 @dataclass(frozen=True)
 class FittedSurrogate:
     """The ensembles after `trials` complete trials, and how they are weighted.

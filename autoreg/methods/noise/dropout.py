@@ -24,8 +24,8 @@ def drop(values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         rate: in [0, 1).
         generator: source of the mask, on any device.
     """
-    kept = torch.rand(values.shape, generator=generator, device=generator.device) >= rate
-    return values * kept.to(values.device) / (1.0 - rate)
+    mask = torch.rand(values.shape, generator=generator, device=generator.device) >= rate
+    return values * mask.to(values.device) / (1.0 - rate)
 
 
 @method(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 POSTERIOR_FILE = "posterior.json"
 
 
+# many arguments: the files of a study and the tables made of them, built by `load` alone
 @dataclass(frozen=True)
 class StudyData:
     """Everything that is known of one study.

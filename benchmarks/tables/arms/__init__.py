@@ -42,7 +42,7 @@ class Task:
 
     def phase_costs(self, config: Config) -> list[tuple[str, float]]:
         """Key and weighted epochs of each phase; nothing for a config that the table does not hold."""
-        return [(key, epochs) for key, epochs, _ in self.table.price(config)]
+        return [(key, epochs) for key, epochs, _ in self.table.phases_of_config(config)]
 
     def log_cost(self, config: Config) -> float:
         """Natural logarithm of the known cost."""
@@ -50,31 +50,31 @@ class Task:
 
 
 class Arm(Protocol):
-    """Proposes configs and hears results, the starts among them."""
+    """Proposes configs and receives results, the starts among them."""
 
     def ask(self) -> Config | None:
         """A config to try; None when the arm has no other."""
         ...
 
     def tell(self, config: Config, error: float, cost: float) -> None:
-        """Hear a result; `config` is one that was asked or a start."""
+        """Take a result; `config` is one that was asked or a start."""
         ...
 
     def repeated(self, config: Config) -> None:
-        """Hear that the config that was asked has been tried before: it costs nothing and tells nothing."""
+        """Learn that the config that was asked has been tried before: it costs nothing and tells nothing."""
         ...
 
 
 @runtime_checkable
 class Stopper(Arm, Protocol):
-    """An arm that may stop a trial early. It hears every step but the last; of the starts too, which go on anyway."""
+    """An arm that may stop a trial early. It gets every step but the last; of the starts too, which go on anyway."""
 
     def report(self, config: Config, step: int, steps: int, error: float) -> bool:
-        """Hear the error after `step` of `steps`; whether the trial is to be stopped."""
+        """Take the error after `step` of `steps`; whether the trial is to be stopped."""
         ...
 
     def stopped(self, config: Config, error: float, cost: float) -> None:
-        """Hear that the trial was stopped, with the error where it was; in place of `tell`."""
+        """Learn that the trial was stopped, with the error where it was; in place of `tell`."""
         ...
 
 
@@ -168,6 +168,7 @@ def task_of(table: Table, seed: int, trials: int, starts: int = STARTS, *, cache
     return Task(table, seed, trials, tuple(table.configs[r] for r in rows), corner, Meter(table, cache))
 
 
+# long: a third is the description of its arguments; the rest is one loop over trials
 def run(
     arm: str | Callable[[Task], Arm],
     table: Table,
@@ -202,7 +203,7 @@ def run(
     taken: set[int] = set()
     fallback = np.random.default_rng([seed, 0xFA11])
 
-    def heard(config: Config, start: bool) -> int:
+    def stopping_step(config: Config, start: bool) -> int:
         """Report the steps of a trial; the one after which it is stopped, or 0."""
         curve = table.curve(config, seed)
         if stopper is None or curve is None:
@@ -215,7 +216,7 @@ def run(
     def note(config: Config, began: float | None) -> None:
         row, curve = table.row(config), table.curve(config, seed)
         taken.add(row)
-        step = heard(config, began is None)
+        step = stopping_step(config, began is None)
         tried = time.perf_counter()
         error = 0.0 if step else table.observe(config, seed)  # first, for what a live trial took is known then
         tried = time.perf_counter() - tried

@@ -93,7 +93,7 @@ class MOAsha(_Asha, Random):
 
 
 class TPEAsha(_Asha, TPE):
-    """TPE, which hears of a stopped trial that it was pruned: it counts as bad. Ties by crowding distance."""
+    """TPE, to which a stopped trial is reported as pruned: it counts as bad. Ties by crowding distance."""
 
     def stopped(self, config: Config, error: float, cost: float) -> None:
         """Tell Optuna."""

@@ -103,7 +103,7 @@ class OursLearned(Ours):
 
 
 class OursUnpriced(Ours):
-    """Our engine without the price of shared phases: all trials cost alike."""
+    """Our engine without the costs of shared phases: all trials cost alike."""
 
     shares_work = False
 

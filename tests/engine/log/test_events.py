@@ -38,9 +38,9 @@ def test_events_come_back_in_order(path: Path) -> None:
 
 def test_a_log_without_a_path_stays_in_memory() -> None:
     log = EventLog()
-    kept = log.append({"event": "ask", "config": {"a": (1, 2)}})
-    assert kept == {"event": "ask", "config": {"a": [1, 2]}}
-    assert log.events == [kept]
+    recorded = log.append({"event": "ask", "config": {"a": (1, 2)}})
+    assert recorded == {"event": "ask", "config": {"a": [1, 2]}}
+    assert log.events == [recorded]
 
 
 def test_a_log_without_events_is_a_log() -> None:
@@ -132,12 +132,12 @@ def test_a_full_disk_loses_nothing_earlier(path: Path, monkeypatch: pytest.Monke
 def test_a_really_full_device_gives_the_same_error(path: Path) -> None:
     with EventLog(path) as log:
         full = os.open("/dev/full", os.O_WRONLY)
-        kept, log._file = log._file, full
+        intact, log._file = log._file, full
         try:
             with pytest.raises(AutoregError, match="No space left on device"):
                 log.append({"event": "ask", "trial": 0})
         finally:
-            log._file = kept
+            log._file = intact
             os.close(full)
 
 

@@ -11,7 +11,7 @@ from autoreg.engine import Engine, Halving
 from autoreg.engine.log.optuna_view import OptunaView, open_storage
 from autoreg.errors import InputError, StudyError
 from tests.engine.problems import OBJECTIVES, run, toy_space
-from tests.engine.test_engine import toy
+from tests.engine.toy_engine import toy
 
 
 @pytest.fixture(scope="module")

@@ -149,5 +149,5 @@ def test_history_never_falls_and_ends_at_the_whole() -> None:
     values[~counts] = np.nan
     history = front.hypervolume_history(values, scale, counts)
     for k in range(40):
-        kept = values[: k + 1][counts[: k + 1]]
-        assert history[k] == pytest.approx(scale.hypervolume(kept) if len(kept) else 0.0)
+        completed = values[: k + 1][counts[: k + 1]]
+        assert history[k] == pytest.approx(scale.hypervolume(completed) if len(completed) else 0.0)

@@ -225,11 +225,11 @@ def test_a_trial_whose_work_is_paid_is_never_stopped(shared: bool, answer: str) 
     """The phases of the bad trial: a training that others have done and nothing after it, or one of its own."""
     bad: list[dict[str, object]] = []
 
-    def price(config: dict[str, object]) -> list[tuple[str, float]]:
+    def phase_costs(config: dict[str, object]) -> list[tuple[str, float]]:
         own = config in bad and not shared
         return [("own" if own else "common", 10.0), (digest(config), 0.0)]
 
-    engine = engine_of(Halving(audit=0.0), phase_costs=price)
+    engine = engine_of(Halving(audit=0.0), phase_costs=phase_costs)
     for k in range(9):
         ask = engine.ask()
         assert ask is not None

@@ -211,8 +211,8 @@ def test_a_grid_that_is_screened_too_loses_no_recipe_and_resumes_where_it_was() 
     whole = EventLog()
     expected = go_on(whole)
     assert len(set(expected)) == 60, "every recipe once"
-    for told in (11, 25, 40):
+    for completed in (11, 25, 40):
         cut = EventLog()
-        ended = [k for k, e in enumerate(whole.events) if e["event"] == "tell"][told]
+        ended = [k for k, e in enumerate(whole.events) if e["event"] == "tell"][completed]
         cut.events.extend(copy.deepcopy(whole.events[: ended + 1]))
         assert go_on(cut) == expected

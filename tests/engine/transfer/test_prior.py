@@ -210,10 +210,10 @@ def test_a_misleading_prior_is_dropped_and_said_so() -> None:
     run(engine)
     assert prior.dropped_at is not None
     assert prior.dropped_at <= 20
-    told = engine.predictor()["prior"]
-    assert told["dropped_at"] == prior.dropped_at
-    assert told["correlation"] < 0
-    json.dumps(told, allow_nan=False)
+    found = engine.predictor()["prior"]
+    assert found["dropped_at"] == prior.dropped_at
+    assert found["correlation"] < 0
+    json.dumps(found, allow_nan=False)
 
 
 @pytest.mark.parametrize("how", ["right", "reversed"])
@@ -234,8 +234,8 @@ def test_killed_and_resumed_equals_never_killed(tmp_path: Path, how: str) -> Non
         expected = events(log)
     whole = path.read_bytes()
     ends = np.cumsum([len(line) + 1 for line in whole.split(b"\n")[:-1]])
-    for told in (3, 9, 13):  # in the first configs, before, about and after the check
-        path.write_bytes(whole[: int(ends[2 * told])])
+    for completed in (3, 9, 13):  # in the first configs, before, about and after the check
+        path.write_bytes(whole[: int(ends[2 * completed])])
         with EventLog(path) as log:
             run(engine_of(Prior(toy_space(), sources), trials=20, log=log))
             assert events(log) == expected
@@ -257,9 +257,9 @@ def test_a_study_learns_from_a_folder_and_is_resumed_without_it(tmp_path: Path) 
     first.rename(tmp_path / "gone")
     study = autoreg.search(objective, grown, **common, trials=12, storage=second, warm_start=[first], resume=True)
     assert [t["source"] for t in study.engine.trials()[:DESIGN_SIZE]] == ["warm"] * DESIGN_SIZE
-    (told,) = study.engine.predictor()["prior"]["sources"]
-    assert told["trials"] == 40
-    assert told["matched"] == sorted(p.path for p in toy_space().parameters)
+    (source,) = study.engine.predictor()["prior"]["sources"]
+    assert source["trials"] == 40
+    assert source["matched"] == sorted(p.path for p in toy_space().parameters)
     assert study.engine.predictor()["prior"] == autoreg.Study.open(second).engine.predictor()["prior"]
     assert study.engine.predictor()["prior"] == json.loads((second / "posterior.json").read_text())["prior"]
     assert json.loads((second / SOURCES_FILE).read_text())[0]["name"] == str(first)

@@ -144,8 +144,8 @@ def test_proximal_step_of_a_transposed_convolution_shrinks_its_outputs() -> None
     after = weight_of(model[0])
     assert not after[:2, 0].any()
     assert bool((after[2:, 0] != 0).all())
-    kept = after[2:] / before[2:]
-    torch.testing.assert_close(kept[:, 1], kept[:1, 1, :1].expand(2, 3))  # one factor per output
+    ratio = after[2:] / before[2:]
+    torch.testing.assert_close(ratio[:, 1], ratio[:1, 1, :1].expand(2, 3))  # one factor per output
 
 
 def test_parameters_that_are_not_optimized_are_not_shrunk() -> None:

@@ -26,7 +26,7 @@ def test_uniform_removes_the_same_share() -> None:
 
 
 def test_erk_densities_by_hand() -> None:
-    """Σ/Π: stem 11/36, conv 18/288, head 18/80; kept 0.3 · 404 = 121.2 = ε·(11 + 18 + 18): the stem would have
+    """Σ/Π: stem 11/36, conv 18/288, head 18/80; retained 0.3 · 404 = 121.2 = ε·(11 + 18 + 18): the stem would have
     ε·11 = 28.4 of 36 weights, conv 46.4 of 288, head 46.4 of 80.
     """
     levels = create("allocation", "erk").levels(LAYERS, 0.7)
@@ -87,9 +87,9 @@ def test_global_rules_keep_exactly_the_budget_and_something_in_every_layer(name:
     total = sum(layer.numel for layer in LAYERS)
     for amount in (0.0, 0.3, 0.77, 0.95):
         levels = create("allocation", name).levels(LAYERS, amount, scores)
-        kept = {layer.name: retained_count(layer.numel, levels[layer.name]) for layer in LAYERS}
-        assert sum(kept.values()) == retained_count(total, amount)
-        assert min(kept.values()) >= 1
+        retained = {layer.name: retained_count(layer.numel, levels[layer.name]) for layer in LAYERS}
+        assert sum(retained.values()) == retained_count(total, amount)
+        assert min(retained.values()) >= 1
     nearly_all = create("allocation", name).levels(LAYERS, 0.999, scores)
     assert all(retained_count(layer.numel, nearly_all[layer.name]) == 1 for layer in LAYERS)
 
@@ -129,8 +129,8 @@ def test_sensitivity_by_hand() -> None:
         "b": Curve((4, 3, 1), (0.0, 1.0, 3.0), (0.0, 1.0, 3.0)),
     }
     rule = create("allocation", "sensitivity")
-    for kept, (a, b) in {8: (4, 4), 7: (4, 3), 6: (4, 2), 5: (4, 1), 3: (2, 1), 2: (1, 1)}.items():
-        assert rule.levels(layers, 1 - kept / 8, curves) == {"a": 1 - a / 4, "b": 1 - b / 4}
+    for retained, (a, b) in {8: (4, 4), 7: (4, 3), 6: (4, 2), 5: (4, 1), 3: (2, 1), 2: (1, 1)}.items():
+        assert rule.levels(layers, 1 - retained / 8, curves) == {"a": 1 - a / 4, "b": 1 - b / 4}
     assert rule.levels(layers, 0.99, curves) == {"a": 0.75, "b": 0.75}  # never less than one in each
 
 

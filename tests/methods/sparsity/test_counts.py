@@ -13,25 +13,25 @@ AMOUNTS = st.floats(0.0, 1.0, exclude_max=True)
 
 
 @pytest.mark.parametrize(
-    ("numel", "amount", "kept"),
+    ("numel", "amount", "retained"),
     [(10, 0.0, 10), (10, 0.25, 7), (10, 0.24, 8), (10, 0.999, 1), (1, 0.9, 1), (7, 0.5, 3), (1000, 0.8, 200)],
 )
-def test_kept_count_rounds_what_goes_half_up(numel: int, amount: float, kept: int) -> None:
-    assert retained_count(numel, amount) == kept
+def test_retained_count_rounds_what_goes_half_up(numel: int, amount: float, retained: int) -> None:
+    assert retained_count(numel, amount) == retained
 
 
 @given(st.integers(1, 10_000), AMOUNTS, AMOUNTS)
-def test_kept_count_stays_in_bounds_and_falls_with_the_amount(numel: int, a: float, b: float) -> None:
+def test_retained_count_stays_in_bounds_and_falls_with_the_amount(numel: int, a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert 1 <= retained_count(numel, high) <= retained_count(numel, low) <= numel
     assert retained_count(numel, low) == 1 or abs(retained_count(numel, low) - numel * (1 - low)) <= 0.5 + 1e-6
 
 
 @given(st.integers(1, 100_000), st.data())
-def test_kept_count_gives_back_a_level_that_was_made_from_a_count(numel: int, data: st.DataObject) -> None:
+def test_retained_count_gives_back_a_level_that_was_made_from_a_count(numel: int, data: st.DataObject) -> None:
     """Global rules hand on their counts as shares: nothing may be lost on the way."""
-    kept = data.draw(st.integers(1, numel))
-    assert retained_count(numel, (numel - kept) / numel) == kept
+    retained = data.draw(st.integers(1, numel))
+    assert retained_count(numel, (numel - retained) / numel) == retained
 
 
 @pytest.mark.parametrize("amount", [-0.1, 1.0, 1.5, float("nan"), "0.5"])
@@ -41,7 +41,7 @@ def test_amounts_outside_zero_to_one_are_refused(amount: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "n", "m", "kept"),
+    ("shape", "n", "m", "retained"),
     [
         ((16, 8), 2, 4, 64),
         ((16, 8, 3, 3), 2, 4, 576),
@@ -51,12 +51,12 @@ def test_amounts_outside_zero_to_one_are_refused(amount: float) -> None:
         ((8,), 2, 4, None),
     ],
 )
-def test_kept_nm_by_hand(shape: tuple[int, ...], n: int, m: int, kept: int | None) -> None:
-    assert retained_nm(shape, n, m) == kept
+def test_retained_nm_by_hand(shape: tuple[int, ...], n: int, m: int, retained: int | None) -> None:
+    assert retained_nm(shape, n, m) == retained
 
 
 @pytest.mark.parametrize(
-    ("channels", "amount", "round_to", "kept"),
+    ("channels", "amount", "round_to", "retained"),
     [
         (32, 0.0, 4, 32),
         (32, 0.05, 4, 32),  # 30.4 is nearer to 32 than to 28
@@ -70,17 +70,21 @@ def test_kept_nm_by_hand(shape: tuple[int, ...], n: int, m: int, kept: int | Non
         (30, 0.5, 1, 15),
     ],
 )
-def test_kept_channels_is_the_nearest_multiple_or_all(channels: int, amount: float, round_to: int, kept: int) -> None:
-    assert retained_channels(channels, amount, round_to) == kept
+def test_retained_channels_is_the_nearest_multiple_or_all(
+    channels: int, amount: float, round_to: int, retained: int
+) -> None:
+    assert retained_channels(channels, amount, round_to) == retained
 
 
-def test_kept_channels_keeps_the_minimum() -> None:
+def test_retained_channels_keeps_the_minimum() -> None:
     assert retained_channels(32, 0.99, 8, minimum=1) == 1
     assert retained_channels(32, 0.99, 1, minimum=5) == 5
 
 
 @given(st.integers(1, 600), AMOUNTS, AMOUNTS, st.integers(1, 16))
-def test_kept_channels_stays_in_bounds_and_falls_with_the_amount(channels: int, a: float, b: float, to: int) -> None:
+def test_retained_channels_stays_in_bounds_and_falls_with_the_amount(
+    channels: int, a: float, b: float, to: int
+) -> None:
     low, high = sorted((a, b))
     many, few = retained_channels(channels, low, to), retained_channels(channels, high, to)
     assert min(channels, to) <= few <= many <= channels

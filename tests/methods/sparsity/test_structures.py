@@ -22,11 +22,11 @@ def test_top_mask_keeps_exactly_the_number_and_nothing_lower_than_what_goes(
     shape: tuple[int, ...], rows: bool, seed: int, data: st.DataObject
 ) -> None:
     scores = torch.randint(4, shape, generator=torch.Generator().manual_seed(seed)).float()  # many ties
-    kept = data.draw(st.integers(0, scores.numel()))
-    mask = top_mask(scores, kept, rows=rows)
+    retained = data.draw(st.integers(0, scores.numel()))
+    mask = top_mask(scores, retained, rows=rows)
     assert mask.shape == scores.shape
-    assert int(mask.sum()) == kept
-    assert torch.equal(mask, top_mask(scores, kept, rows=rows))
+    assert int(mask.sum()) == retained
+    assert torch.equal(mask, top_mask(scores, retained, rows=rows))
     for row_scores, row in zip(scores.flatten(1), mask.flatten(1), strict=True) if rows else [(scores, mask)]:
         if bool(row.any()) and not bool(row.all()):
             assert float(row_scores[row].min()) >= float(row_scores[~row].max())
@@ -99,9 +99,9 @@ def test_partial_masks_grow_from_the_final_one_by_score() -> None:
 def test_partial_masks_are_nested_and_exact_when_scores_tie() -> None:
     final, scores = nm_mask(torch.zeros(4, 8), 2, 4), torch.zeros(4, 8)
     before = final
-    for kept in range(16, 33):
-        mask = partial_mask(final, scores, kept)
-        assert int(mask.sum()) == kept
+    for retained in range(16, 33):
+        mask = partial_mask(final, scores, retained)
+        assert int(mask.sum()) == retained
         assert bool((mask | ~before).all())
         before = mask
 

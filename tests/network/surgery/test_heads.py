@@ -244,12 +244,12 @@ def test_score_of_a_head_is_the_mean_of_all_its_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heads", "amount", "width", "kept"),
+    ("heads", "amount", "width", "retained"),
     [(8, 0.4, 16, 5), (8, 0.4, 6, 4), (4, 0.3, 32, 3), (4, 0.9, 3, 4), (2, 0.5, 8, 1)],
 )
-def test_features_of_heads_are_rounded_not_heads(heads: int, amount: float, width: int, kept: int) -> None:
+def test_features_of_heads_are_rounded_not_heads(heads: int, amount: float, width: int, retained: int) -> None:
     """With multiples of 4: three of four heads of 32 features may stay; heads of 6 go in pairs."""
-    assert Channel(round_to=4).retained_channels(heads, amount, width) == kept
+    assert Channel(round_to=4).retained_channels(heads, amount, width) == retained
 
 
 class NormedHeads(HeadAttention):

@@ -20,10 +20,10 @@ def erk_densities(shapes: Sequence[Sequence[int]], density: float) -> list[float
 
     Args:
         shapes: shapes of the weights, [out, in] or [out, in, *kernel].
-        density: share kept of all weights, in (0, 1].
+        density: share retained of all weights, in (0, 1].
 
     Returns:
-        Share kept of each, in (0, 1].
+        Share retained of each, in (0, 1].
 
     Example:
         >>> erk_densities([(4, 4), (8, 2)], 0.5)  # Σ/Π = 8/16 and 10/16: ε·(8 + 10) = 0.5·32

@@ -61,7 +61,7 @@ def one_amount(rule: str, amount: float | Mapping[str, Any]) -> float:
 def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[str, Tensor]) -> dict[str, float]:
     """Keep what scores highest over all layers together, and in each layer at least its best.
 
-    Ties keep what comes first. The number kept in all is exactly `retained_count` of all, but at least one a layer.
+    Ties keep what comes first. The number retained in all is exactly `retained_count` of all, but at least one a layer.
 
     Args:
         layers: in order.
@@ -89,8 +89,8 @@ def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[s
     keep = max(len(layers), retained_count(total, amount))
     order = torch.argsort(torch.cat(ranked), descending=True, stable=True)[:keep]
     owner = torch.repeat_interleave(torch.arange(len(flat)), torch.tensor([v.numel() for v in flat]))
-    kept = torch.bincount(owner[order], minlength=len(flat)).tolist()
+    retained = torch.bincount(owner[order], minlength=len(flat)).tolist()
     return {
         layer.name: (values.numel() - count) / values.numel()
-        for layer, values, count in zip(layers, flat, kept, strict=True)
+        for layer, values, count in zip(layers, flat, retained, strict=True)
     }
