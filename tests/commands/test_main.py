@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from autoreg.commands import main
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
 from autoreg.study.task_study import TaskStudy
+from tests.execution.gates import Gate
 
 STUDY = """\
 name: tiny
@@ -168,22 +168,26 @@ def test_a_killed_search_loses_no_finished_trial_and_resumes_to_the_same_trials(
     out, whole = study.parent / "out", study.parent / "whole"
     assert call("run", study, "--out", whole, "--store", store, "--trials", 12) == 0
     command = [sys.executable, "-m", "autoreg.commands.main", "run", str(study), "--out", str(out), "--trials", "12"]
-    command += ["--store", str(store), "--no-cache"]  # so that there is time to be killed in
+    command += ["--store", str(store), "--no-cache"]  # so that trials still run when it is killed
 
     def heed() -> None:  # a shell that runs the tests in the background lets its children ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=heed)
-    until = time.monotonic() + 100
-    while not (out / "events.jsonl").exists() or (out / "events.jsonl").read_text().count('"tell"') < 3:
-        assert time.monotonic() < until
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.kill(process.pid, how)
-    code = process.wait(60)
+    command += ["--import", "tests.commands.held_log"]  # not imported here: it would hold the searches of this process
+    root = Path(__file__).parents[2]
+    with Gate(1, lambda arrived: os.kill(next(iter(arrived)), how)) as gate:
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=heed,
+            cwd=root,
+            env={**os.environ, "GATE_PORT": str(gate.address[1])},
+        )
+        code = process.wait(100)
+        assert gate.arrived.keys() == {process.pid}
     assert code == (-signal.SIGKILL if how is signal.SIGKILL else 130)
-    before = (out / "events.jsonl").read_text().count('"event":"tell"')
-    assert before >= 3
+    assert (out / "events.jsonl").read_text().count('"event":"tell"') >= 3
     assert call("run", study, "--out", out, "--store", store, "--trials", 12, "--resume") == 0
     assert configs(out) == configs(whole)
     assert metrics(out) == metrics(whole)
