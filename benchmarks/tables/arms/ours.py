@@ -15,6 +15,16 @@ from benchmarks.tables.arms import Task
 from benchmarks.tables.table import Config, Key, key_of
 
 
+def _trained_after(config: Config) -> str:
+    """As of a complete recipe; a table's config may lack what its table does not vary."""
+    training, quantization = (
+        part if isinstance(part := config.get(k), dict) else {} for k in ("training", "quantization")
+    )
+    return trained_after(
+        {"training": {"finetune_epochs": 0, **training}, "quantization": {"quantizer": "", **quantization}}
+    )
+
+
 class Ours:
     """Our engine with sampler auto and the cost known; where trials share phases, also what each has yet to pay."""
 
@@ -41,7 +51,7 @@ class Ours:
             if table.phases is not None and task.meter.cache and self.shares_work
             else None,
             group=None if table.phases is None else functools.partial(_training_of, task),
-            trained_after=None if table.phases is None else trained_after,
+            trained_after=None if table.phases is None else _trained_after,
             uncompressed=table.prefix if table.prefixes is not None and self.shares_prefixes else None,
         )
         objectives = {"error": "min", "cost": "min"}
