@@ -10,6 +10,7 @@ from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, PerLa
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./*-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+_LONGEST_KEY = 1000  # YAML 1.2, section 7.4.2: an unmarked key has at most 1,024 characters
 _WIDTH = 110
 
 
@@ -70,12 +71,12 @@ def _block(data: Any, indent: str) -> list[str]:
     lines: list[str] = []
     if isinstance(data, Mapping):
         for key, value in data.items():
-            lines += _entry(f"{indent}{_string(key)}:", value, indent)
+            lines += _entry(indent + _key(key, indent), value, indent)
     else:
         for value in data:
             if isinstance(value, Mapping) and len(value) == 1:
                 ((key, inner),) = value.items()
-                lines += _entry(f"{indent}- {_string(key)}:", inner, indent + "  ")
+                lines += _entry(f"{indent}- {_key(key, indent + '  ')}", inner, indent + "  ")
             else:
                 lines += _entry(f"{indent}-", value, indent)
     return lines
@@ -91,7 +92,7 @@ def _entry(head: str, value: Any, indent: str) -> list[str]:
 def flow(data: Any) -> str:
     """Plain data in one line of YAML."""
     if isinstance(data, Mapping):
-        return "{" + ", ".join(f"{_string(key)}: {flow(value)}" for key, value in data.items()) + "}"
+        return "{" + ", ".join(f"{_key(key)} {flow(value)}" for key, value in data.items()) + "}"
     if isinstance(data, (list, tuple)):
         return "[" + ", ".join(flow(value) for value in data) + "]"
     if isinstance(data, bool):
@@ -100,6 +101,17 @@ def flow(data: Any) -> str:
         mantissa, exponent, power = repr(data).partition("e")
         return mantissa + (".0" if exponent and "." not in mantissa else "") + exponent + power
     return _string(data) if isinstance(data, str) else str(data)
+
+
+def _key(text: str, indent: str | None = None) -> str:
+    """A key with its colon; a long one is marked as a key (`? key`), since readers look no further for the colon.
+
+    In a block, at an `indent`, the colon stands in a line of its own; in a flow mapping in the same.
+    """
+    key = _string(text)
+    if len(key) <= _LONGEST_KEY:
+        return f"{key}:"
+    return f"? {key} :" if indent is None else f"? {key}\n{indent}:"
 
 
 def _string(text: str) -> str:

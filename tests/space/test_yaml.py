@@ -39,6 +39,14 @@ def test_what_is_written_is_read_back_here_and_by_another_reader(value: Any) -> 
     assert repr(YAML(typ="safe", pure=True).load(text)["a"]) == repr(value)
 
 
+def test_long_keys_survive_in_blocks_lists_and_lines() -> None:
+    """A reader of YAML looks 1,024 characters ahead for the colon of a key, and escapes count."""
+    key = "\u0100" * 300
+    data = {key: key, "list": [{key: 1}, {key: [1, 2]}], "line": [1, {key: 2, "b": 3}]}
+    assert read_yaml(to_yaml(data)).data == data
+    assert YAML(typ="safe", pure=True).load(to_yaml(data)) == data
+
+
 @given(st.text())
 def test_any_text_survives(text: str) -> None:
     if not any(0xD800 <= ord(char) < 0xE000 for char in text):
