@@ -56,7 +56,7 @@ def search(  # many arguments, long: the whole face of the package in Python; ea
         space: a `Space`, a dict in the words of the YAML, or the path of a YAML file.
         objectives: what is minimized (`min`) or maximized (`max`), by name; the first that no cost function gives is
             the quality that is learned. By default `{"error": "min"}`.
-        costs: `costs(config)` gives objectives that are known without running; the objective is never config for them.
+        costs: `costs(config)` gives objectives that are known without running; the objective is never asked for them.
         constraints: expressions over metrics that must hold, as in `"error <= 0.2"`.
         trials: configs at most; None for no limit.
         minutes: minutes at most; None for no limit.
@@ -77,7 +77,7 @@ def search(  # many arguments, long: the whole face of the package in Python; ea
 
     Raises:
         InputError: an argument is wrong; nothing has run.
-        StudyError: `storage` holds a study already and `resume` is off, or it config something else.
+        StudyError: `storage` holds a study already and `resume` is off, or it asks something else.
 
     Example:
         >>> import autoreg
