@@ -73,7 +73,7 @@ class Driver:
         """Take a report to the engine and the decision to the actor.
 
         A stop goes to the objective, not to Tune: what it returns after that (its costs, the epochs
-        it paid) is part of the result.
+        it ran) is part of the result.
         """
         if isinstance(message, ReportedStep) and not self.halting:
             decision = self._guard(lambda: self._engine.report(self._numbers[trial], message.step, message.metrics))

@@ -14,7 +14,7 @@ class Budget:
     Args:
         trials: Recipes asked for, whatever became of them; baselines count.
         minutes: Time since the study began, pauses between resumptions left out.
-        epochs: Epochs paid, as trials say in `info.epochs_run`.
+        epochs: Epochs run, as trials say in `info.epochs_run`.
     """
 
     trials: int | None = None
@@ -32,7 +32,7 @@ class Budget:
         if self.minutes is not None and seconds >= 60 * self.minutes:
             return f"the {self.minutes:g} minutes are over"
         if self.epochs is not None and epochs >= self.epochs:
-            return f"{epochs:g} of {self.epochs:g} epochs are paid"
+            return f"{epochs:g} of {self.epochs:g} epochs were run"
         return None
 
     def asked_all(self, asked: int) -> str | None:

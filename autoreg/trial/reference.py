@@ -68,7 +68,7 @@ class Reference:
     def curves(self, subject: CurveSubject, dropped: tuple[str, ...] = ()) -> dict[str, Curve]:
         """Distortion of the outputs by layer, or by channel group when the blocks `dropped` are gone.
 
-        CurveSubject when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
+        Measured when first asked for and kept in the store; see `autoreg.trial.sensitivity`.
         """
         key = repr((subject.measured, dropped))
         if key not in self._curves:

@@ -48,7 +48,7 @@ def measured_curves(
         dropped: blocks that are gone when channels are removed.
 
     Returns:
-        By layer, or by channel group, its curve; and what was paid now: `seconds`, and `epochs`, passes over the
+        By layer, or by channel group, its curve; and what was spent now: `seconds`, and `epochs`, passes over the
         training split that would take as much work. Nothing where the store had it.
     """
     ladder = subject.ladder(Network(setup.task.name, setup.profile, dropped), scores, setup.example_input)

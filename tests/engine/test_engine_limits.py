@@ -60,7 +60,7 @@ def test_minutes_end_the_asking_and_pauses_do_not_count(tmp_path: Path) -> None:
 def test_epochs_end_the_asking() -> None:
     engine = toy(None, budget=Budget(epochs=25), sampler="random", prune=False)
     assert len(run(engine)) == 3  # 9 epochs each
-    assert engine.stop_reason == "27 of 25 epochs are paid"
+    assert engine.stop_reason == "27 of 25 epochs were run"
 
 
 def test_time_left_is_guessed_from_what_is_over() -> None:
