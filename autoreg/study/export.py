@@ -18,13 +18,14 @@ from autoreg.artifacts.deployable import Deployable, deployable
 from autoreg.artifacts.export import EXPORT_FORMATS, Artifact, write
 from autoreg.artifacts.onnx.runtime import runs_in_words
 from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_fault, record
+from autoreg.engine.log.records import Record
 from autoreg.errors import AutoregError, InputError, NoTrialError
 from autoreg.latency.backends import Backend, time_model
 from autoreg.report.data.load import StudyData
 from autoreg.study.folder import write_json
 from autoreg.tasks import Task
 from autoreg.tasks.batches import batch_size_of, logits_of
-from autoreg.trial.chain import Chain
+from autoreg.trial.chain import Chain, ChainResult
 from autoreg.trial.loading import chain_of, objective_of
 from autoreg.trial.loop import evaluate
 from autoreg.trial.objective import TaskObjective
@@ -68,7 +69,7 @@ class Exported:
         }
 
 
-def export_trials(  # long: the description of what is written and refused
+def export_trials(
     folder: Path,
     numbers: Sequence[int],
     format: str,
@@ -102,6 +103,30 @@ def export_trials(  # long: the description of what is written and refused
         raise InputError(f"--format {format}: allowed are {', '.join(EXPORT_FORMATS)}")
     if compress and format != "safetensors":
         raise InputError(f"--compress: entropy coding is for --format safetensors, not {format}")
+    wanted = _complete_trials(folder, numbers)
+    objective, seed = objective_of(folder)
+    target = out or folder / "exports"
+    found: dict[int, Exported] = {}
+    for number, trial in wanted.items():
+        path = target / f"trial-{number}{EXPORT_FORMATS[format]}"
+        own = folder / "exports"
+        found[number] = export_recipe(
+            objective,
+            trial.config,
+            seed,
+            path,
+            format,
+            compress=compress,
+            logged=logged_quality(trial, objective.setup.task),
+            copy_to=None if _same(target, own) else own,
+        )
+        if on_done is not None:
+            on_done(format_exported(number, found[number], objective.setup.task.quality))
+    return found
+
+
+def _complete_trials(folder: Path, numbers: Sequence[int]) -> dict[int, Record]:
+    """The records of trials by number, those of the front where no number is given; refused unless complete."""
     data = StudyData.load(folder)
     records = data.state.records
     wanted = list(numbers) or [int(number) for number in data.front["number"]]
@@ -114,25 +139,7 @@ def export_trials(  # long: the description of what is written and refused
             raise NoTrialError(
                 f"{folder}: trial {number} is {records[number].state}; only complete trials have a model"
             )
-    objective, seed = objective_of(folder)
-    target = out or folder / "exports"
-    found: dict[int, Exported] = {}
-    for number in wanted:
-        path = target / f"trial-{number}{EXPORT_FORMATS[format]}"
-        record, own = records[number], folder / "exports"
-        found[number] = export_recipe(
-            objective,
-            record.config,
-            seed,
-            path,
-            format,
-            compress=compress,
-            logged=logged_quality(record, objective.setup.task),
-            copy_to=None if _same(target, own) else own,
-        )
-        if on_done is not None:
-            on_done(format_exported(number, found[number], objective.setup.task.quality))
-    return found
+    return {number: records[number] for number in wanted}
 
 
 def export_recipe(  # many arguments: what an export is compared with differs between a trial and a recipe
@@ -170,7 +177,8 @@ def export_recipe(  # many arguments: what an export is compared with differs be
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     report = _Report(path, copy_to, {"seed": seed, "recipe": dict(config)})
     try:
-        exported = _exported(objective, config, seed, beside, path, format, compress, timed, logged, report)
+        chain = chain_of(objective, config, seed)
+        exported = _Export(chain, path, format, compress, logged, report).run(beside, timed=timed)
         os.replace(beside, path)
         report.write(None)
     except Exception as error:  # whatever it was, no JSON file of an earlier export may speak for this one
@@ -181,7 +189,7 @@ def export_recipe(  # many arguments: what an export is compared with differs be
     return exported
 
 
-def logged_quality(record: Any, task: Task) -> float | None:
+def logged_quality(record: Record, task: Task) -> float | None:
     """What a trial's log says of its quality on the first fold; None where it does not say.
 
     With several folds the trial's metrics are their mean, and `info.fold_quality` holds each.
@@ -222,72 +230,85 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _exported(  # many arguments, long: one pass from the model to the compared file, in the order of its checks
-    objective: TaskObjective,
-    config: Mapping[str, Any],
-    seed: int,
-    beside: Path,
-    path: Path,
-    format: str,
-    compress: bool,
-    timed: bool,
-    logged: float | None,
-    report: _Report,
-) -> Exported:
-    """Write a file under another name, run it, and compare it; tells `report` how it compares."""
-    setup = objective.setup
-    chain = chain_of(objective, config, seed)
-    recorded = chain.stored_outputs()
-    result = chain.run()
-    quality = setup.task.quality
-    report.content |= {"format": format, "recorded": dict(result.metrics), "logged": logged}
-    again = result.metrics[quality]
-    if logged is not None and not abs(again - logged) <= RERUN_TOLERANCE * max(1.0, abs(logged)):
-        raise MismatchError(
-            f"{path.name}: the trial scored {quality} {logged:.6g}, run again it scores {again:.6g}: "
-            "the code, a library or the machine has changed since"
+@dataclass(frozen=True)
+class _Export:
+    """One export under way; tells `report` how the file compares.
+
+    Attributes: as the arguments of `export_recipe`.
+    """
+
+    chain: Chain
+    path: Path
+    format: str
+    compress: bool
+    logged: float | None
+    report: _Report
+
+    def run(self, beside: Path, *, timed: bool) -> Exported:
+        """Write a file under another name, run it, compare it, and time it."""
+        setup = self.chain.setup
+        result, recorded, notes = self._recomputed()
+        found = deployable(result.model)
+        artifact, module = self._written(result, found, beside)
+        try:
+            agreement, metrics, answers = _check(setup, self.chain, module, recorded)
+        except MismatchError as error:
+            raise MismatchError(f"{self.path.name}: {error}; the file was discarded") from error
+        exported = Exported(artifact, agreement, metrics, dict(result.metrics), None, notes)
+        self.report.content |= exported.to_dict()
+        task, quality = setup.task, setup.task.quality
+        fault = agreement.fault(integers=_rounds(found)) or quality_fault(
+            result.metrics[quality], metrics[quality], _chance(task), answers=answers if quality == "error" else None
         )
-    notes: tuple[str, ...] = ()
-    if recorded is None:
-        recorded, notes = result.outputs, ("the trial's outputs were not in the store: it ran again",)
-    if recorded is None:
-        raise InputError(f"task {setup.task.name!r}: its outputs hold no logits, so that no file can be compared")
-    found = deployable(result.model)
-    structure = {
-        "dropped": list(result.state.dropped),
-        "removed": {group: list(gone) for group, gone in result.state.removed.items()},
-        "ranks": dict(result.state.ranks),
-    }
-    timed_input = setup.task.latency_input()
-    artifact, module = write(
-        found,
-        setup.example_input,
-        beside,
-        format,
-        record=structure,
-        compress=compress,
-        build=lambda: setup.fresh_model(0),
-        batch=batch_size_of(timed_input),
-    )
-    artifact = replace(artifact, path=path)
-    try:
-        agreement, metrics, answers = _check(setup, chain, module, recorded)
-    except MismatchError as error:
-        raise MismatchError(f"{path.name}: {error}; the file was discarded") from error
-    exported = Exported(artifact, agreement, metrics, dict(result.metrics), None, notes)
-    report.content |= exported.to_dict()
-    fault = agreement.fault(integers=_rounds(found)) or quality_fault(
-        again, metrics[quality], _chance(setup.task), answers=answers if quality == "error" else None
-    )
-    if fault is not None:
-        raise MismatchError(f"{path.name}: does not compute what the trial recorded: {fault}; the file was discarded")
-    if timed:
-        runtime: Backend = "onnxruntime" if format == "onnx" else "torch"
-        with setup.lock.exclusive():
-            latency = time_model(beside if format == "onnx" else module.eval(), timed_input, backend=runtime)
-        exported = replace(exported, latency=latency)
-        report.content |= exported.to_dict()
-    return exported
+        if fault is not None:
+            raise MismatchError(
+                f"{self.path.name}: does not compute what the trial recorded: {fault}; the file was discarded"
+            )
+        if timed:
+            runtime: Backend = "onnxruntime" if self.format == "onnx" else "torch"
+            with setup.lock.exclusive():
+                network = beside if self.format == "onnx" else module.eval()
+                latency = time_model(network, task.latency_input(), backend=runtime)
+            exported = replace(exported, latency=latency)
+            self.report.content |= exported.to_dict()
+        return exported
+
+    def _recomputed(self) -> tuple[ChainResult, torch.Tensor, tuple[str, ...]]:
+        """The network, if it is the one of the log, and the outputs that a file must have, with remarks on them."""
+        recorded, result = self.chain.stored_outputs(), self.chain.run()
+        task, logged = self.chain.setup.task, self.logged
+        self.report.content |= {"format": self.format, "recorded": dict(result.metrics), "logged": logged}
+        again = result.metrics[task.quality]
+        if logged is not None and not abs(again - logged) <= RERUN_TOLERANCE * max(1.0, abs(logged)):
+            raise MismatchError(
+                f"{self.path.name}: the trial scored {task.quality} {logged:.6g}, run again it scores {again:.6g}: "
+                "the code, a library or the machine has changed since"
+            )
+        if recorded is not None:
+            return result, recorded, ()
+        if result.outputs is None:
+            raise InputError(f"task {task.name!r}: its outputs hold no logits, so that no file can be compared")
+        return result, result.outputs, ("the trial's outputs were not in the store: it ran again",)
+
+    def _written(self, result: ChainResult, found: Deployable, beside: Path) -> tuple[Artifact, torch.nn.Module]:
+        """The file, under the name that it will have, and the module that runs it."""
+        setup, state = self.chain.setup, result.state
+        structure = {
+            "dropped": list(state.dropped),
+            "removed": {group: list(gone) for group, gone in state.removed.items()},
+            "ranks": dict(state.ranks),
+        }
+        artifact, module = write(
+            found,
+            setup.example_input,
+            beside,
+            self.format,
+            record=structure,
+            compress=self.compress,
+            build=lambda: setup.fresh_model(0),
+            batch=batch_size_of(setup.task.latency_input()),
+        )
+        return replace(artifact, path=self.path), module
 
 
 def _chance(task: Task) -> float:
