@@ -29,7 +29,7 @@ from autoreg.study.study import Study
 Objective = Callable[[dict[str, Any], Trial], Mapping[str, float]]
 
 
-def search(  # many arguments, long: the whole face of the package in Python; each argument is described
+def search(  # many arguments, long: the whole face of the package in Python; half of it describes the arguments
     objective: Objective,
     space: Space | Mapping[str, Any] | str | os.PathLike[str],
     objectives: Mapping[str, str] | None = None,
@@ -96,43 +96,42 @@ def search(  # many arguments, long: the whole face of the package in Python; ea
         raise InputError("trials and minutes: both are None; a search needs an end")
     folder, url = place_of(storage)
     prior = load_prior(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)])
-    quality = quality_of(wanted, costs, tree)
-    problem = Problem(tree, wanted, quality, costs=costs, constraints=tuple(rules), prior=prior)
-    first = [dict(config) for config in warm_start if isinstance(config, Mapping)]
-    settings: dict[str, Any] = {
-        "budget": Budget(trials=trials, minutes=minutes),
-        "seed": seed,
-        "strategy": Strategy(sampler=sampler, warm_start=first),
-    }
+    problem = Problem(tree, wanted, quality_of(wanted, costs, tree), costs=costs, constraints=tuple(rules), prior=prior)
+    budget = Budget(trials=trials, minutes=minutes)
+    strategy = Strategy(sampler=sampler, warm_start=[dict(one) for one in warm_start if isinstance(one, Mapping)])
+    driving: dict[str, Any] = {"executor": executor, "workers": workers, "progress": progress}
     if folder is None:
-        engine = Engine(problem, **settings)
+        engine = Engine(problem, budget=budget, seed=seed, strategy=strategy)
         with TemporaryDirectory(prefix="autoreg-") as shared:  # for `trial.cached`, as long as the search lasts
-            cache = shared if executor == "local" else None
-            _drive(engine, objective, None, executor=executor, workers=workers, progress=progress, cache=cache)
+            _drive(engine, objective, None, cache=shared if executor == "local" else None, **driving)
         return Study(engine)
-    config = {
-        "name": tree.name or folder.name,
-        "task": None,
-        "space": tree.to_dict(),
-        "space_digest": tree.digest,
-        "objectives": wanted,
-        "constraints": [str(rule) for rule in (*tree.constraints, *rules)],
-        "budget": {"trials": trials, "minutes": minutes},
-        "seed": seed,
-        "sampler": sampler,
-        "quality": quality,
-    }
+    config = _study_config(problem, budget, seed, sampler, name=tree.name or folder.name)
     with ExitStack() as stack:
         stack.enter_context(single_writer(folder))
         view = open_view(url or str(folder / "optuna.journal"), str(config["name"]), wanted, tree)
         open_folder(folder, config, resume=resume)
         save_prior(folder, prior)
         log = stack.enter_context(EventLog(folder / "events.jsonl"))
-        engine = Engine(problem, log=log, **settings)
-        options = {"executor": executor, "workers": workers, "cache": folder / "cache"}
-        _drive(engine, objective, view, progress=progress, **options)
+        engine = Engine(problem, budget=budget, seed=seed, strategy=strategy, log=log)
+        _drive(engine, objective, view, cache=folder / "cache", **driving)
         write_posterior(folder, engine)
     return Study(engine, folder)
+
+
+def _study_config(problem: Problem, budget: Budget, seed: int, sampler: str, *, name: str) -> dict[str, Any]:
+    """What study.json holds of an objective of one's own; see `docs/formats.md`."""
+    return {
+        "name": name,
+        "task": None,
+        "space": problem.space.to_dict(),
+        "space_digest": problem.space.digest,
+        "objectives": dict(problem.objectives),
+        "constraints": [str(rule) for rule in problem.constraints],
+        "budget": {"trials": budget.trials, "minutes": budget.minutes},
+        "seed": seed,
+        "sampler": sampler,
+        "quality": problem.quality,
+    }
 
 
 def _drive(engine: Engine, objective: Objective, view: OptunaView | None, *, progress: bool, **options: Any) -> None:

@@ -58,7 +58,7 @@ def study_of(
     return spec, {**own, **params}
 
 
-def build_table(  # long: a straight line of measurements, and the form of what it returns
+def build_table(
     spec: StudySpec,
     params: Mapping[str, Any],
     *,
@@ -92,45 +92,55 @@ def build_table(  # long: a straight line of measurements, and the form of what 
     begun = time.perf_counter()
     subject = TaskStudy(spec, RunOptions(Path("."), store=store, imports=imports, params=params))
     setup = subject.objective.setup
-    threads = setup.options.threads
-    fingerprint = device_fingerprint(threads)
+    fingerprint = device_fingerprint(setup.options.threads)
     table = LatencyTable.open(setup.latency.folder, fingerprint)
     drawn = list(draw(subject.space, setup, DRAWN_RECIPES, seed))
-    geometries, profile, batch = timed_network(setup)
-    entries = _fill(table, setup, drawn, geometries, threads, on_progress)
+    network = timed_network(setup)
+    entries = _fill(table, setup, drawn, network[0], setup.options.threads, on_progress)
     tabled = time.perf_counter()
     fitted, held_out = time_recipes(
         subject.space, setup, recipes, seed + 1, lambda done, of: on_progress("recipes", done, of)
     )
     if not held_out:
         raise InputError("latency: the space leaves one architecture alone; there is nothing to hold out")
-    unfitted, unchecked = Correction({}, 0.0, 0.0, 0.0, 0.0, 0), HeldOutErrors((), (), 0.0, 0.0)
-    blank = LatencyModel(table, unfitted, unchecked, geometries, profile, batch)
-    correction = fit([blank.features(one.levels) for one in fitted], [one.latency.ms for one in fitted])
-    check, sum_alone = _checked(blank, correction, held_out)
-    edges = _corners(LatencyModel(table, correction, check, geometries, profile, batch), setup, drawn)
-    about: dict[str, Any] = {
+    model, sum_alone = _fitted(table, network, fitted, held_out)
+    about = {
         "task": setup.task.name,
         "space": subject.space.name,
         "fitted": len(fitted),
-        "corners": edges,
+        "corners": _corners(model, setup, drawn),
+        "sum_alone": sum_alone,
     }
-    about |= {"sum_alone": sum_alone, "levels": [one.levels.to_dict() for one in held_out]}
-    path = save_correction(setup.latency.folder, fingerprint, network_digest(setup), correction, check, about)
+    levels = [one.levels.to_dict() for one in held_out]
+    path = save_correction(
+        setup.latency.folder,
+        fingerprint,
+        network_digest(setup),
+        model.correction,
+        model.check,
+        {**about, "levels": levels},
+    )
     return {
-        "task": setup.task.name,
-        "space": subject.space.name,
+        **about,
         "device": fingerprint,
         "entries": entries,
-        "fitted": len(fitted),
-        "correction": correction.to_dict(),
-        "check": check.to_dict(),
-        "corners": edges,
-        "sum_alone": sum_alone,
+        "correction": model.correction.to_dict(),
+        "check": model.check.to_dict(),
         "seconds": {"table": tabled - begun, "recipes": time.perf_counter() - tabled},
         "table": str(table.path),
         "file": str(path),
     }
+
+
+def _fitted(
+    table: LatencyTable, network: tuple[Any, Any, int], fitted: Sequence[Measured], held_out: Sequence[Measured]
+) -> tuple[LatencyModel, float]:
+    """The table's model with a correction fitted to some recipes and checked on others; and the sum of layers alone."""
+    unfitted, unchecked = Correction({}, 0.0, 0.0, 0.0, 0.0, 0), HeldOutErrors((), (), 0.0, 0.0)
+    blank = LatencyModel(table, unfitted, unchecked, *network)
+    correction = fit([blank.features(one.levels) for one in fitted], [one.latency.ms for one in fitted])
+    check, sum_alone = _checked(blank, correction, held_out)
+    return LatencyModel(table, correction, check, *network), sum_alone
 
 
 def _fill(
