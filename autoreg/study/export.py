@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +17,10 @@ from autoreg.artifacts.export import EXPORT_FORMATS, Artifact, write
 from autoreg.artifacts.onnx.runtime import runs_in_words
 from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_fault, record
 from autoreg.engine.log.records import Record
-from autoreg.errors import AutoregError, InputError, NoTrialError
+from autoreg.errors import InputError, NoTrialError
 from autoreg.latency.backends import Backend, time_model
 from autoreg.report.data.load import StudyData
-from autoreg.study.folder import write_json
+from autoreg.study.export_report import ExportReport
 from autoreg.tasks import Task
 from autoreg.tasks.batches import batch_size_of, logits_of
 from autoreg.trial.chain import Chain, ChainResult
@@ -175,7 +173,7 @@ def export_recipe(  # many arguments: what an export is compared with differs be
         OSError: the disk is full or the folder cannot be written.
     """
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    report = _Report(path, copy_to, {"seed": seed, "recipe": dict(config)})
+    report = ExportReport(path, copy_to, {"seed": seed, "recipe": dict(config)})
     try:
         chain = chain_of(objective, config, seed)
         exported = _Export(chain, path, format, compress, logged, report).run(beside, timed=timed)
@@ -198,34 +196,6 @@ def logged_quality(record: Record, task: Task) -> float | None:
     return None if value is None else float(value)
 
 
-@dataclass
-class _Report:
-    """The JSON file beside an export: filled while it goes on, written however it ends."""
-
-    path: Path
-    copy_to: Path | None
-    content: dict[str, Any]
-
-    def write(self, fault: str | None) -> None:
-        content = {**self.content, "time": time.strftime("%Y-%m-%dT%H:%M:%S"), "fault": fault}
-        content["file"] = self.path.name if fault is None else None
-        if fault is not None and self.path.exists():
-            content["earlier_file"] = self.path.name  # of an earlier export: untouched
-        name = f"{self.path.name}.json"
-        write_json(self.path.with_name(name), content)
-        if self.copy_to is not None:
-            write_json(self.copy_to / name, {**content, "folder": str(self.path.parent)})
-
-    def write_fault(self, error: Exception) -> None:
-        try:
-            self.write(f"{type(error).__name__}: {error}")
-        except (AutoregError, OSError, ValueError):  # a full disk: then at least nothing old stands there
-            for folder in (self.path.parent, self.copy_to):
-                if folder is not None:
-                    with contextlib.suppress(OSError):
-                        (folder / f"{self.path.name}.json").unlink(missing_ok=True)
-
-
 def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
@@ -242,7 +212,7 @@ class _Export:
     format: str
     compress: bool
     logged: float | None
-    report: _Report
+    report: ExportReport
 
     def run(self, beside: Path, *, timed: bool) -> Exported:
         """Write a file under another name, run it, compare it, and time it."""

@@ -95,14 +95,31 @@ def build_table(
     fingerprint = device_fingerprint(setup.options.threads)
     table = LatencyTable.open(setup.latency.folder, fingerprint)
     drawn = list(draw(subject.space, setup, DRAWN_RECIPES, seed))
-    network = timed_network(setup)
-    entries = _fill(table, setup, drawn, network[0], setup.options.threads, on_progress)
+    entries = _fill(table, setup, drawn, timed_network(setup)[0], setup.options.threads, on_progress)
     tabled = time.perf_counter()
-    fitted, held_out = time_recipes(
-        subject.space, setup, recipes, seed + 1, lambda done, of: on_progress("recipes", done, of)
-    )
+    timed = time_recipes(subject.space, setup, recipes, seed + 1, lambda done, of: on_progress("recipes", done, of))
+    calibrated = _calibrated(subject, table, drawn, *timed)
+    return {
+        **calibrated,
+        "device": fingerprint,
+        "entries": entries,
+        "seconds": {"table": tabled - begun, "recipes": time.perf_counter() - tabled},
+        "table": str(table.path),
+    }
+
+
+def _calibrated(
+    subject: TaskStudy,
+    table: LatencyTable,
+    drawn: Sequence[tuple[Mapping[str, Any], Levels]],
+    fitted: Sequence[Measured],
+    held_out: Sequence[Measured],
+) -> dict[str, Any]:
+    """Fit what whole networks take beside their layers, check it on held-out recipes, and store it; what was found."""
     if not held_out:
         raise InputError("latency: the space leaves one architecture alone; there is nothing to hold out")
+    setup = subject.objective.setup
+    network = timed_network(setup)
     model, sum_alone = _fitted(table, network, fitted, held_out)
     about = {
         "task": setup.task.name,
@@ -111,25 +128,12 @@ def build_table(
         "corners": _corners(model, setup, drawn),
         "sum_alone": sum_alone,
     }
-    levels = [one.levels.to_dict() for one in held_out]
+    stored = {**about, "levels": [one.levels.to_dict() for one in held_out]}
+    fingerprint = device_fingerprint(setup.options.threads)
     path = save_correction(
-        setup.latency.folder,
-        fingerprint,
-        network_digest(setup),
-        model.correction,
-        model.check,
-        {**about, "levels": levels},
+        setup.latency.folder, fingerprint, network_digest(setup), model.correction, model.check, stored
     )
-    return {
-        **about,
-        "device": fingerprint,
-        "entries": entries,
-        "correction": model.correction.to_dict(),
-        "check": model.check.to_dict(),
-        "seconds": {"table": tabled - begun, "recipes": time.perf_counter() - tabled},
-        "table": str(table.path),
-        "file": str(path),
-    }
+    return {**about, "correction": model.correction.to_dict(), "check": model.check.to_dict(), "file": str(path)}
 
 
 def _fitted(
