@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoreg.commands import main
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import predict
 from autoreg.engine import Interval
@@ -27,6 +25,7 @@ from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 from autoreg.study.timed_recipes import corners, draw
 from autoreg.trial.resolve import resolve
+from tests.commands.in_process import call
 
 STUDY = """\
 name: tiny
@@ -36,17 +35,6 @@ space:
   quantization: {weights: {bits: [4, 8, 32], granularity: channel}, activations: {bits: [8, 32]}}
 objectives: {error: min, latency_ms: min}
 """
-
-
-def call(*arguments: Any) -> int:
-    before, sys.argv = sys.argv, ["autoreg", *map(str, arguments)]
-    try:
-        main.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 def made(study: str, store: Path, **params: Any) -> TaskStudy:

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from autoreg.commands import main
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
 from autoreg.study.task_study import TaskStudy
+from tests.commands.in_process import call
 from tests.execution.gates import Gate
 
 STUDY = """\
@@ -32,18 +32,6 @@ budget: {trials: 6}
 baselines: none
 final_seeds: 1
 """
-
-
-def call(*arguments: Any) -> int:
-    """Run the command line in this process and return its exit code."""
-    before, sys.argv = sys.argv, ["autoreg", *map(str, arguments)]
-    try:
-        main.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 @pytest.fixture

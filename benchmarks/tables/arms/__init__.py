@@ -187,8 +187,8 @@ def run(
         seed: Which seed the arm sees, and the seed of all it draws.
         trials: Different recipes to try, starts included, those that are stopped too.
         starts: How many of them are the common start. They are never stopped.
-        cache: Whether shared phases are paid once.
-        epochs: No trial begins once so many weighted epochs are paid.
+        cache: Whether shared phases are counted once.
+        epochs: No trial begins once so many weighted epochs were run.
 
     Raises:
         InputError: If there is no such arm, or it stops trials and the table has no curves.
