@@ -26,4 +26,5 @@ def held_append(self: EventLog, event: Mapping[str, Any]) -> Event:
     return stored
 
 
-EventLog.append = held_append  # type: ignore[method-assign]
+if PORT in os.environ:  # the search that is held, and not whoever collects the tests of this folder
+    EventLog.append = held_append  # type: ignore[method-assign]
