@@ -34,13 +34,13 @@ def arm(study: TaskStudy, random: bool, folder: Path) -> dict[str, Any]:
     with EventLog(folder / f"{'random' if random else 'ours'}-{study.spec.seed}.jsonl") as log:
         engine = study.engine(log, strategy=strategy)
         run(engine, study.objective, **study.execution())
-    rows = engine.trials()
+    records = engine.trials()
     return {
         "hypervolume": engine.hypervolume(),
-        "epochs": sum(row["info"].epochs_run or 0.0 for row in rows),
-        "asked": sum(row["info"].epochs_requested or 0.0 for row in rows),
-        "stopped": sum(row["state"] == "PRUNED" for row in rows),
-        "failed": sum(row["state"] == "FAIL" for row in rows),
+        "epochs": sum(record.epochs_run for record in records),
+        "asked": sum(record.info.epochs_requested or 0.0 for record in records),
+        "stopped": sum(record.state == "PRUNED" for record in records),
+        "failed": sum(record.state == "FAIL" for record in records),
         "seconds": time.perf_counter() - begun,
         "history": engine.history(),
     }

@@ -92,21 +92,19 @@ def controls(study: TaskStudy) -> list[Row]:
 def members(study: TaskStudy, searched: Any, dense: Row, seeds: Sequence[int], quality: str) -> list[Row]:
     """The fastest and the smallest member within a point of dense by fresh seeds, and the smallest of all."""
     point = 0.01 if quality != "bpc" else 0.01 * dense.error
-    table = {row["number"]: row for row in searched.engine.trials() if row["state"] == "COMPLETE"}
-    rows = [table[number] for number in searched.engine.front()]
-    near = [row for row in rows if row["metrics"][quality] <= dense.error + 2 * point]
+    records = searched.engine.trials()
+    front = [records[number] for number in searched.engine.front()]
+    near = [record for record in front if record.metrics[quality] <= dense.error + 2 * point]
     found: list[Row] = []
     for name, cost in (("fastest within a point", "latency_ms"), ("smallest within a point", "bytes")):
-        for row in sorted(near, key=lambda one: one["metrics"][cost])[:CANDIDATES]:
-            tried = replicate(study.objective, Row(name, row["config"], row["number"]), seeds, quality)
+        for record in sorted(near, key=lambda one: one.metrics[cost])[:CANDIDATES]:
+            tried = replicate(study.objective, Row(name, record.config, record.number), seeds, quality)
             if tried.error <= dense.error + point:
                 found.append(tried)
                 break
-    if rows:
-        least = min(rows, key=lambda one: one["metrics"]["bytes"])
-        found.append(
-            replicate(study.objective, Row("smallest of all", least["config"], least["number"]), seeds, quality)
-        )
+    if front:
+        least = min(front, key=lambda one: one.metrics["bytes"])
+        found.append(replicate(study.objective, Row("smallest of all", least.config, least.number), seeds, quality))
     return found
 
 

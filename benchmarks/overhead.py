@@ -128,7 +128,7 @@ def ours(
         "tell_ms": statistics.median(tells[10:]) * 1e3,
         "ask_and_tell_ms": statistics.median(a + t for a, t in zip(asks[10:], tells[10:], strict=True)) * 1e3,
         "learning_ms_a_trial": max(asks[0] * 1e3 - usual, 0.0) / max(trials // 8, 1),
-        "screened": sum(r["source"] == "screened" for r in late) / len(late),
+        "screened": sum(r.source == "screened" for r in late) / len(late),
     }
 
 

@@ -125,7 +125,7 @@ def _search(study: TaskStudy) -> None:
 
 
 def _why(searched: Study) -> str:
-    reasons = [row["reason"] or row["state"] for row in searched.engine.trials()]
+    reasons = [record.reason or record.state for record in searched.engine.trials()]
     common = max(set(reasons), key=reasons.count) if reasons else "nothing ran"
     return f"{len(reasons)} trials; most often: {common}"
 

@@ -211,9 +211,13 @@ class Engine:
 
     # -- what it knows --------------------------------------------------------------------------
 
-    def trials(self) -> list[dict[str, Any]]:
-        """All trials as plain rows, in the order of their numbers."""
-        return [r.row() for r in self.state.records]
+    def trials(self) -> list[Record]:
+        """The records of all trials, in the order of their numbers.
+
+        The list is a new one; the records in it are the engine's own. Read them, do not change them: the search follows
+        from what they hold. A record of a running trial changes when the trial reports or ends.
+        """
+        return list(self.state.records)
 
     def front(self) -> list[int]:
         """Numbers of the trials that no other dominates, complete and within the constraints, ascending.

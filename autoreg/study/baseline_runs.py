@@ -101,12 +101,12 @@ def random_search(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
         engine = study.engine(log, strategy=Strategy(sampler="random", prune=False, screen=False))
         run(engine, objective, **study.execution(), on_event=show)
     shutil.rmtree(apart, ignore_errors=True)
-    rows = [row for row in engine.trials() if row["state"] == "COMPLETE"]
+    complete = [record for record in engine.trials() if record.state == "COMPLETE"]
     front = set(engine.front())
     return {
-        "trials": len(rows),
-        "epochs_run": sum(row["info"].epochs_run or 0.0 for row in rows),
+        "trials": len(complete),
+        "epochs_run": sum(record.epochs_run for record in complete),
         "hypervolume": engine.hypervolume(),
         "history": engine.history(),
-        "front": [{"config": row["config"], "metrics": row["metrics"]} for row in rows if row["number"] in front],
+        "front": [{"config": r.config, "metrics": r.metrics} for r in complete if r.number in front],
     }

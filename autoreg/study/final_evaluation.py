@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autoreg.engine.engine import Engine
+from autoreg.engine.log.records import Record
 from autoreg.latency.interleaved import time_interleaved
 from autoreg.latency.timing import time_onnx
 from autoreg.study.baseline_runs import random_search, score_baselines
@@ -50,7 +51,7 @@ def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> 
     begun = time.perf_counter()
     engine = searched.engine
     seeds = fresh_seeds(study.spec.seed, study.spec.final_seeds)
-    rows = {row["number"]: row for row in engine.trials()}
+    records = engine.trials()
     content: dict[str, Any] = {"members": [], "baselines": [], "random": None, "seeds": seeds}
     content |= {"front_size": len(engine.front()), "complete": False, "test_uses": _earlier_uses(folder)}
 
@@ -59,12 +60,12 @@ def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> 
         write_json(folder / "final.json", content)
 
     with single_writer(folder):
-        members = _validated(study, [rows[number] for number in choose_members(engine)], engine, seeds, on_step)
+        members = _validated(study, [records[number] for number in choose_members(engine)], engine, seeds, on_step)
         # from here on test data is used: that is written down first
-        save(members=members, test_uses=[*content["test_uses"], {**_extent(study, len(rows)), "time": _now()}])
+        save(members=members, test_uses=[*content["test_uses"], {**_extent(study, len(records)), "time": _now()}])
         _score_on_test(study, members, seeds, on_step)
         save(members=members)
-        save(files=export_front(study, members, engine.state.records, on_step))
+        save(files=export_front(study, members, records, on_step))
         save(baselines=score_baselines(study, seeds, on_step))
         if study.spec.baselines == "full":
             save(random=random_search(study, on_step))
@@ -117,23 +118,23 @@ def front_contributions(engine: Engine) -> dict[int, float]:
 
 
 def _validated(
-    study: TaskStudy, rows: Sequence[Mapping[str, Any]], engine: Engine, seeds: Sequence[int], on_step: OnStep | None
+    study: TaskStudy, records: Sequence[Record], engine: Engine, seeds: Sequence[int], on_step: OnStep | None
 ) -> list[dict[str, Any]]:
     """Members with their validation over fresh seeds, and which of them are still on the front by it."""
-    jobs = [Job(row["config"], seed, False) for row in rows for seed in seeds]
+    jobs = [Job(record.config, seed, False) for record in records for seed in seeds]
     results = run_jobs(study, jobs, "front with fresh seeds", on_step)
     brings = front_contributions(engine)
     members: list[dict[str, Any]] = []
-    for index, row in enumerate(rows):
+    for index, record in enumerate(records):
         own = [r for r in results[index * len(seeds) : (index + 1) * len(seeds)] if r.state == "COMPLETE"]
         members.append(
             {
-                "trial": row["number"],
-                "config": row["config"],
-                "search": dict(row["metrics"]),
+                "trial": record.number,
+                "config": record.config,
+                "search": dict(record.metrics),
                 "validation": spread([r.metrics for r in own]) if own else None,
                 "layers": [layer.to_dict() for layer in own[0].info.layers] if own else [],
-                "hv_contribution": brings[row["number"]],
+                "hv_contribution": brings[record.number],
                 "replicated": len(own) == len(seeds) > 0,
             }
         )
@@ -158,7 +159,7 @@ def _score_on_test(
 
 
 def export_front(
-    study: TaskStudy, members: Sequence[Mapping[str, Any]], records: Sequence[Any], on_step: OnStep | None
+    study: TaskStudy, members: Sequence[Mapping[str, Any]], records: Sequence[Record], on_step: OnStep | None
 ) -> list[dict[str, Any]]:
     """The dense network and the members of the final front as files: run, compared, and timed in turn.
 

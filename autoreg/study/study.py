@@ -77,12 +77,11 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """One row per trial: number, state, source, parameters by path, metrics, reason."""
         rows = []
-        for row in self.engine.trials():
-            config = row["config"]
-            flat = {"number": row["number"], "state": row["state"], "source": row["source"]}
-            flat |= self.engine.problem.flat(config)
-            flat |= row["metrics"]
-            rows.append({**flat, "feasible": row.get("feasible"), "reason": row["reason"]})
+        for record in self.engine.trials():
+            row: dict[str, Any] = {"number": record.number, "state": record.state, "source": record.source}
+            row |= self.engine.problem.flat(record.config)
+            row |= record.metrics
+            rows.append({**row, "feasible": record.feasible, "reason": record.reason})
         return pd.DataFrame(rows)
 
     @property
@@ -137,10 +136,11 @@ class Study:
         Raises:
             NoTrialError: the study has no such trial.
         """
-        for row in self.engine.trials():
-            if row["number"] == number:
-                return dict(row["config"])
-        raise NoTrialError(f"trial {number}: this study has trials 0 to {len(self.engine.trials()) - 1}")
+        records = self.engine.trials()
+        for record in records:
+            if record.number == number:
+                return dict(record.config)
+        raise NoTrialError(f"trial {number}: this study has trials 0 to {len(records) - 1}")
 
     def load(self, number: int) -> Any:
         """The model of a trial of a task study, as it was scored.

@@ -88,16 +88,16 @@ def run_subset_study(study: TaskStudy, fraction: float, *, progress: bool = Fals
             return SubsetResult(study.prior, {})
         return SubsetResult(load_prior(options.folder, study.space, (folder,)), {})  # raises: it was begun without
     subset = _subset_study(study, fraction, folder)
-    rows = subset.run(progress=progress).engine.trials()
+    records = subset.run(progress=progress).engine.trials()
     spent = {
-        "epochs": subset.prepared.get("epochs_run", 0.0) + sum(row["info"].epochs_run or 0.0 for row in rows),
-        "seconds": subset.prepared.get("seconds", 0.0) + sum(row["info"].seconds or 0.0 for row in rows),
+        "epochs": subset.prepared.get("epochs_run", 0.0) + sum(record.epochs_run for record in records),
+        "seconds": subset.prepared.get("seconds", 0.0) + sum(record.info.seconds or 0.0 for record in records),
     }
-    complete = sum(row["state"] == "COMPLETE" for row in rows)
+    complete = sum(record.state == "COMPLETE" for record in records)
     cost = f"{spent['epochs']:.4g} epochs"
     if complete < MIN_SOURCE_TRIALS:
         reason = (
-            f"only {complete} of {len(rows)} recipes ended on a fraction of the data, at {cost}: nothing is learned"
+            f"only {complete} of {len(records)} recipes ended on a fraction of the data, at {cost}: nothing is learned"
         )
         return SubsetResult(study.prior, spent, (f"warm start from {folder}: {reason}",))
     prior = load_prior(options.folder, study.space, (*options.warm_start, folder))

@@ -94,10 +94,11 @@ def the_study_knows_latency_as_an_interval(file: Path, store: Path) -> None:
     engine = study.run().engine
     asked = [event for event in engine.log.events if event["event"] == "ask"]
     assert len(asked) == 5
-    for event, row in zip(asked, engine.trials(), strict=True):
+    for event, record in zip(asked, engine.trials(), strict=True):
         low, middle, high = event["intervals"]["latency_ms"]
         assert event["costs"]["latency_ms"] == low <= middle <= high
-        assert row["metrics"]["latency_ms"] == row["info"].latency.ms, "what was measured counts"
+        assert record.info.latency is not None
+        assert record.metrics["latency_ms"] == record.info.latency.ms, "what was measured counts"
     log = folder / "events.jsonl"
     old = [{k: v for k, v in event.items() if k != "intervals"} for event in engine.log.events]
     log.write_text("".join(json.dumps(event) + "\n" for event in old))

@@ -44,7 +44,7 @@ def test_configs_of_one_identity_are_one_recipe() -> None:
     engine = small(identity=lambda c: str(c["bits"]))
     while finish(engine) is not None:
         pass
-    assert sorted(r["config"]["bits"] for r in engine.trials()) == [2, 4, 8]
+    assert sorted(r.config["bits"] for r in engine.trials()) == [2, 4, 8]
 
 
 def test_a_failed_recipe_is_not_tried_again() -> None:
@@ -59,13 +59,13 @@ def test_nothing_is_asked_that_breaks_a_constraint_at_known_cost(sampler: str) -
     engine = toy(25, constraints=("flops <= 0.1 * dense.flops",), sampler=sampler)
     run(engine)
     assert len(engine.trials()) == 25
-    assert max(r["costs"]["flops"] for r in engine.trials()) <= 0.1 * DENSE["flops"]
+    assert max(r.costs["flops"] for r in engine.trials()) <= 0.1 * DENSE["flops"]
 
 
 def test_constraints_of_the_space_hold_too() -> None:
     engine = toy(15, space=toy_space(("flops <= 200",)), constraints=("flops <= 400",), sampler="random")
     run(engine)
-    assert max(r["costs"]["flops"] for r in engine.trials()) <= 200
+    assert max(r.costs["flops"] for r in engine.trials()) <= 200
 
 
 def test_constraints_that_nothing_meets_are_an_error_at_the_first_ask() -> None:
@@ -97,7 +97,7 @@ def test_where_only_a_given_config_is_possible_it_is_asked_and_the_study_ends(ho
         study = engine([too_dear, only], sampler)
         while finish(study) is not None:
             pass
-        asked = [r["config"] for r in study.trials()]
+        asked = [r.config for r in study.trials()]
         assert asked == ([too_dear, only] if how == "starters" else [only])
         assert study.front() == [len(asked) - 1]
         assert study.stop_reason == "no recipe is left that is new and within the constraints"
@@ -111,7 +111,7 @@ def test_constraints_on_quality_are_judged_at_the_end() -> None:
     good, bad = next_ask(engine), next_ask(engine)
     engine.tell(good.number, Result("COMPLETE", {"error": 0.3, "flops": 10.0}))
     engine.tell(bad.number, Result("COMPLETE", {"error": 0.5, "flops": 5.0}))
-    assert [r["feasible"] for r in engine.trials()] == [True, False]
+    assert [r.feasible for r in engine.trials()] == [True, False]
     assert engine.front() == [0]
     assert engine.hypervolume() == pytest.approx(SCALE.hypervolume([[0.3, 10.0]]))
 
@@ -138,11 +138,11 @@ def test_starters_come_first_whatever_the_constraints_say() -> None:
         warm_start=[dense, warm | {"amount": 0.95}],
     )
     run(engine)
-    rows = engine.trials()
-    assert [r["source"] for r in rows[:3]] == ["dense", "uniform", "warm"]
-    assert rows[0]["feasible"] is False
-    assert rows[0]["number"] not in engine.front()
-    assert len(set(keys([r["config"] for r in rows]))) == 6
+    records = engine.trials()
+    assert [r.source for r in records[:3]] == ["dense", "uniform", "warm"]
+    assert records[0].feasible is False
+    assert records[0].number not in engine.front()
+    assert len(set(keys([r.config for r in records]))) == 6
 
 
 def test_a_baseline_from_outside_of_the_space_is_no_trouble(tmp_path: Path) -> None:
@@ -161,6 +161,6 @@ def test_parallel_workers_get_different_recipes() -> None:
             if ask is not None:
                 engine.tell(ask.number, evaluate(engine, ask.number, ask.config, False))
                 asks[k] = engine.ask()
-    rows = engine.trials()
-    assert len(set(keys([r["config"] for r in rows]))) == 24
-    assert all(r["state"] == "COMPLETE" for r in rows)
+    records = engine.trials()
+    assert len(set(keys([r.config for r in records]))) == 24
+    assert all(r.state == "COMPLETE" for r in records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from autoreg.engine import (
     read_events,
     read_state,
 )
+from autoreg.engine.log.records import Record
 from autoreg.errors import AutoregError, StudyError
 from tests.engine.problems import (
     keys,
@@ -27,10 +29,10 @@ from tests.engine.problems import (
 from tests.engine.toy_engine import toy
 
 
-def stripped(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events without times, resumptions, and reports that were made void."""
+def stripped(events: list[dict[str, Any]]) -> list[Record]:
+    """Records without times, resumptions, and reports that were made void."""
     state = read_state(events)
-    return [r.row() | {"asked_at": 0, "ended_at": 0} for r in state.records]
+    return [replace(r, asked_at=0.0, ended_at=0.0, superseded_reports={}) for r in state.records]
 
 
 @pytest.mark.parametrize(("sampler", "curve"), [("auto", True), ("auto", False), ("nsga2", True), ("random", True)])
@@ -47,8 +49,8 @@ def test_killed_and_resumed_equals_never_killed(tmp_path: Path, sampler: str, cu
         run(engine, curve=curve)
         expected, figures = stripped(log.events), (engine.front(), engine.hypervolume(), engine.history())
     whole = path.read_bytes()
-    assert ("PRUNED" in {r["state"] for r in expected}) == curve
-    assert ("screened" in {r["source"] for r in expected}) or sampler != "auto" or curve
+    assert ("PRUNED" in {r.state for r in expected}) == curve
+    assert ("screened" in {r.source for r in expected}) or sampler != "auto" or curve
     rng = np.random.default_rng(0)
     ends = np.cumsum([len(line) + 1 for line in whole.split(b"\n")[:-1]])
     many = 6 if curve else 2

@@ -43,7 +43,7 @@ def test_candidates_that_cannot_extend_the_front_are_passed_over() -> None:
     assert max(costs) < limit
     free = toy(30, starters=[("known", best)], sampler="tpe")
     run(free)
-    assert max(r["costs"]["flops"] for r in free.trials()[1:]) > limit, "TPE alone knows nothing of this"
+    assert max(r.costs["flops"] for r in free.trials()[1:]) > limit, "TPE alone knows nothing of this"
 
 
 def test_a_cost_with_an_error_is_an_interval_and_never_dominates_as_if_exact() -> None:
@@ -75,7 +75,7 @@ def test_what_is_sought_is_improvement_per_epoch_to_be_paid() -> None:
     for name, function in (("even", None), ("shared", lambda c: [(digest(c), 0.0 if c["width"] == 2 else 50.0)])):
         engine = toy(60, seed=2, phase_costs=function)
         run(engine)
-        widths = [r["config"]["width"] for r in engine.trials() if r["source"] == "screened"]
+        widths = [r.config["width"] for r in engine.trials() if r.source == "screened"]
         assert len(widths) >= 8
         share[name] = np.mean(np.array(widths) == 2)
     assert share["shared"] > max(2 * share["even"], 0.5)
@@ -84,15 +84,20 @@ def test_what_is_sought_is_improvement_per_epoch_to_be_paid() -> None:
 def test_screening_is_used_once_the_predictor_is_trusted() -> None:
     engine = toy(45)
     run(engine)
-    sources = [r["source"] for r in engine.trials()]
+    sources = [r.source for r in engine.trials()]
     assert "screened" not in sources[:8]
     assert sources.count("screened") >= 5
     quality = engine.predictor()
     assert quality["trusted"]
     assert quality["log_score"] > quality["log_score_baseline"]
     assert sum(quality["weights"].values()) == pytest.approx(1)
-    predictions = [r["prediction"] for r in engine.trials() if r["source"] == "screened"]
-    assert all(p["low"] <= p["objectives"]["error"] <= p["high"] and p["trusted"] for p in predictions)
+    predictions = [r.prediction for r in engine.trials() if r.source == "screened"]
+    for p in predictions:
+        assert p is not None
+        assert p.low is not None
+        assert p.high is not None
+        assert p.low <= p.objectives["error"] <= p.high
+        assert p.trusted
 
 
 def test_with_shuffled_labels_the_search_is_no_worse_than_random() -> None:
@@ -120,8 +125,8 @@ def test_engine_without_known_costs_or_scale_still_searches() -> None:
     assert len(history) == 40
     assert all(b >= a for a, b in itertools.pairwise(history))
     assert history[-1] == pytest.approx(engine.hypervolume())
-    best = max(r["metrics"]["accuracy"] for r in engine.trials())
-    assert best in [engine.trials()[n]["metrics"]["accuracy"] for n in engine.front()]
+    best = max(r.metrics["accuracy"] for r in engine.trials())
+    assert best in [engine.trials()[n].metrics["accuracy"] for n in engine.front()]
 
 
 def test_trials_that_all_end_alike_do_no_harm() -> None:

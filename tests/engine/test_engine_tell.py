@@ -28,12 +28,14 @@ def test_states_metrics_and_reasons_are_kept() -> None:
     engine.tell(asks[0].number, Result("COMPLETE", {"error": 0.2, "depth": 3.0}, TrialInfo(epochs_run=4, notes=["x"])))
     engine.tell(asks[1].number, Result("PRUNED", {"error": 0.4}, TrialInfo(epochs_run=1), "stopped at step 1"))
     engine.tell(asks[2].number, Result("FAIL", reason="out of memory"))
-    rows = engine.trials()
-    assert [r["state"] for r in rows] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
-    assert rows[0]["metrics"] == {"error": 0.2, "depth": 3.0, "flops": rows[0]["costs"]["flops"]}
-    assert rows[1]["metrics"]["error"] == 0.4
-    assert (rows[1]["reason"], rows[2]["reason"]) == ("stopped at step 1", "out of memory")
+    records = engine.trials()
+    assert [r.state for r in records] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+    assert records[0].metrics == {"error": 0.2, "depth": 3.0, "flops": records[0].costs["flops"]}
+    assert records[1].metrics["error"] == 0.4
+    assert (records[1].reason, records[2].reason) == ("stopped at step 1", "out of memory")
     assert engine.front() == [0]
+    records.clear()
+    assert len(engine.trials()) == 4, "the list is a new one each time"
     summary = engine.summary()
     assert {k: summary[k] for k in ("asked", "done", "stopped", "failed", "running", "front", "epochs")} == {
         "asked": 4,
@@ -59,8 +61,8 @@ def test_a_result_without_finite_objectives_is_a_failure(metrics: dict[str, Any]
     engine = toy()
     ask = next_ask(engine)
     assert engine.tell(ask.number, Result("COMPLETE", metrics)) == "FAIL"
-    assert reason in engine.trials()[0]["reason"]
-    assert all(math.isfinite(v) for v in engine.trials()[0]["metrics"].values())
+    assert reason in (engine.trials()[0].reason or "")
+    assert all(math.isfinite(v) for v in engine.trials()[0].metrics.values())
     assert engine.front() == []
 
 
@@ -69,7 +71,7 @@ def test_other_metrics_that_are_not_finite_do_no_harm(tmp_path: Path) -> None:
     engine = toy(log=log)
     ask = next_ask(engine)
     assert engine.tell(ask.number, Result("COMPLETE", {"error": 0.1, "spread": math.nan})) == "COMPLETE"
-    assert "spread" not in engine.trials()[0]["metrics"]
+    assert "spread" not in engine.trials()[0].metrics
     assert read_events(tmp_path / "events.jsonl")[-1]["nonfinite"] == {"metrics.spread": "nan"}
 
 
@@ -78,9 +80,9 @@ def test_known_costs_are_filled_in_and_a_measured_value_wins() -> None:
     first, second = next_ask(engine), next_ask(engine)
     engine.tell(first.number, Result("COMPLETE", {"error": 0.2}))
     engine.tell(second.number, Result("COMPLETE", {"error": 0.2, "flops": 7.0}))
-    rows = engine.trials()
-    assert rows[0]["metrics"]["flops"] == toy_costs(first.config)["flops"]
-    assert rows[1]["metrics"]["flops"] == 7.0
+    records = engine.trials()
+    assert records[0].metrics["flops"] == toy_costs(first.config)["flops"]
+    assert records[1].metrics["flops"] == 7.0
 
 
 def test_info_that_is_no_json_does_not_lose_the_trial() -> None:
@@ -88,7 +90,7 @@ def test_info_that_is_no_json_does_not_lose_the_trial() -> None:
     ask = next_ask(engine)
     result = Result("COMPLETE", {"error": 0.2}, TrialInfo(user={"model": object()}))
     assert engine.tell(ask.number, result) == "COMPLETE"
-    assert "could not be kept" in engine.trials()[0]["info"].notes[0]
+    assert "could not be kept" in engine.trials()[0].info.notes[0]
 
 
 def test_only_running_trials_take_results() -> None:

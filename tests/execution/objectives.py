@@ -59,8 +59,8 @@ def halving() -> Halving:
 
 def outcomes(engine: Engine) -> list[tuple[Any, ...]]:
     """What a search came to, times left out."""
-    rows = engine.trials()
-    return [(row["number"], row["config"], row["state"], row["metrics"], row["reason"]) for row in rows]
+    records = engine.trials()
+    return [(record.number, record.config, record.state, record.metrics, record.reason) for record in records]
 
 
 def cost(config: dict[str, Any]) -> dict[str, float]:

@@ -62,20 +62,20 @@ def test_a_worker_process_gives_the_same_trials_as_this_process() -> None:
 def test_decisions_reach_the_objective_and_partial_results_come_back() -> None:
     engine = make_engine(25, prune=halving())
     run(engine, curve)
-    stopped = [row for row in engine.trials() if row["state"] == "PRUNED"]
+    stopped = [record for record in engine.trials() if record.state == "PRUNED"]
     assert 5 < len(stopped) < 25
-    for row in stopped:
-        assert row["metrics"]["after"] == row["info"].epochs_run < 9
-        assert row["reason"] == f"stopped at step {row['info'].epochs_run:.0f}"
+    for record in stopped:
+        assert record.metrics["after"] == record.epochs_run < 9
+        assert record.reason == f"stopped at step {record.epochs_run:.0f}"
 
 
 @pytest.mark.parametrize("how", list(MESSAGES))
 def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(how: str) -> None:
     engine = make_engine(5)
     run(engine, Dies(2, how))
-    states = [row["state"] for row in engine.trials()]
+    states = [record.state for record in engine.trials()]
     assert states == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert engine.trials()[2]["reason"] == MESSAGES[how]
+    assert engine.trials()[2].reason == MESSAGES[how]
 
 
 def test_a_worker_killed_from_outside_fails_its_trial_and_is_replaced() -> None:
@@ -89,7 +89,7 @@ def test_a_worker_killed_from_outside_fails_its_trial_and_is_replaced() -> None:
             return simple(config, trial)
 
         run(engine, objective)
-    assert [row["state"] for row in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [record.state for record in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_two_workers_run_at_the_same_time() -> None:
@@ -102,14 +102,14 @@ def test_two_workers_run_at_the_same_time() -> None:
             return {**simple(config, trial), "pid": os.getpid()}
 
         run(engine, objective, workers=2)
-    assert {row["state"] for row in engine.trials()} == {"COMPLETE"}
-    assert len({row["metrics"]["pid"] for row in engine.trials()}) == 2
+    assert {record.state for record in engine.trials()} == {"COMPLETE"}
+    assert len({record.metrics["pid"] for record in engine.trials()}) == 2
 
 
 def test_workers_are_gone_when_the_search_is_over() -> None:
     engine = make_engine(4)
     run(engine, lambda config, trial: {**simple(config, trial), "pid": os.getpid()}, workers=2)
-    pids = {int(row["metrics"]["pid"]) for row in engine.trials()}
+    pids = {int(record.metrics["pid"]) for record in engine.trials()}
     assert pids
     assert not any(alive(pid) for pid in pids)
 
@@ -122,7 +122,7 @@ def test_threads_are_limited_before_libraries_load() -> None:
 
     engine = make_engine(1)
     run(engine, objective, threads_per_trial=2)
-    metrics = engine.trials()[0]["metrics"]
+    metrics = engine.trials()[0].metrics
     assert (metrics["omp"], metrics["torch"]) == (2.0, 2.0)
 
 
@@ -135,7 +135,7 @@ def test_workers_share_cached_values_through_a_folder(tmp_path: Path) -> None:
     run(engine, objective, workers=1, cache=tmp_path)
     again = make_engine(2)
     run(again, objective, workers=1, cache=tmp_path)
-    assert {row["metrics"]["value"] for row in again.trials()} == {row["metrics"]["pid"] for row in engine.trials()}
+    assert {r.metrics["value"] for r in again.trials()} == {r.metrics["pid"] for r in engine.trials()}
 
 
 def test_an_objective_that_a_worker_cannot_load_is_refused_and_nothing_was_asked() -> None:
@@ -170,7 +170,7 @@ def test_an_error_of_the_engine_ends_workers_and_comes_through() -> None:
 def test_stop_ends_asking_and_finishes_what_runs() -> None:
     engine = make_engine(50)
     run(engine, simple, stop=lambda: len(engine.calls) >= 6)
-    assert [row["state"] for row in engine.trials()] == ["COMPLETE"] * 3
+    assert [record.state for record in engine.trials()] == ["COMPLETE"] * 3
 
 
 def test_progress_is_shown_seldom_and_at_the_end() -> None:
@@ -224,7 +224,7 @@ def test_a_script_without_main_guard_runs_and_its_output_is_seen(start: Start) -
         print("warning", trial.number, file=sys.stderr)
         return {"error": factor * config["x"]}
     run(engine, objective)
-    print(len(engine.front()) > 0, {row["state"] for row in engine.trials()})
+    print(len(engine.front()) > 0, {record.state for record in engine.trials()})
     """
     script = start(body)
     out, err = script.communicate(timeout=60)

@@ -51,8 +51,8 @@ def test_ray_and_local_visit_the_same_recipes_and_take_the_same_decisions(ray: A
     run(there, curve, executor="ray")
     assert outcomes(there) == outcomes(here)
     assert there.calls == here.calls
-    assert {row["state"] for row in there.trials()} == {"COMPLETE", "PRUNED"}
-    assert [row["info"].epochs_run for row in there.trials()] == [r["info"].epochs_run for r in here.trials()]
+    assert {record.state for record in there.trials()} == {"COMPLETE", "PRUNED"}
+    assert [r.info.epochs_run for r in there.trials()] == [r.info.epochs_run for r in here.trials()]
 
 
 def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray: Any) -> None:
@@ -65,8 +65,8 @@ def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray: A
             return {**simple(config, trial), "pid": os.getpid()}
 
         run(engine, objective, executor="ray", workers=2)
-    assert {row["state"] for row in engine.trials()} == {"COMPLETE"}
-    assert len({row["metrics"]["pid"] for row in engine.trials()}) == 2
+    assert {record.state for record in engine.trials()} == {"COMPLETE"}
+    assert len({record.metrics["pid"] for record in engine.trials()}) == 2
     assert ray.is_initialized()
 
 
@@ -77,8 +77,8 @@ def test_a_closure_runs_in_two_actors_at_a_time_and_actors_are_used_again(ray: A
 def test_a_trial_that_ends_badly_fails_and_the_search_goes_on(ray: Any, how: str, reason: str) -> None:
     engine = make_engine(4)
     run(engine, Dies(1, how), executor="ray")
-    assert [row["state"] for row in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert engine.trials()[1]["reason"].startswith(reason)
+    assert [record.state for record in engine.trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert str(engine.trials()[1].reason).startswith(reason)
 
 
 def test_an_actor_works_where_the_driver_does_with_the_threads_of_its_share(
@@ -94,7 +94,7 @@ def test_an_actor_works_where_the_driver_does_with_the_threads_of_its_share(
     engine = make_engine(1)
     run(engine, objective, executor="ray")
     assert (tmp_path / "here").exists()
-    assert [engine.trials()[0]["metrics"][name] for name in ("omp", "torch")] == [1.0, 1.0]
+    assert [engine.trials()[0].metrics[name] for name in ("omp", "torch")] == [1.0, 1.0]
 
 
 def test_an_objective_that_an_actor_cannot_load_is_refused(ray: Any) -> None:
@@ -108,7 +108,7 @@ def test_actors_that_die_before_they_begin_end_the_search(ray: Any) -> None:
     engine = make_engine(30)
     with pytest.raises(WorkerError, match="before it had begun; so did 3 in a row"):
         run(engine, ExitsOnLoad(), executor="ray")
-    assert [row["state"] for row in engine.trials()].count("FAIL") == 3
+    assert [record.state for record in engine.trials()].count("FAIL") == 3
 
 
 class DiskIsFull(Recorded):

@@ -48,10 +48,10 @@ def test_a_lost_node_fails_the_trial_it_had_and_the_search_goes_on_elsewhere(clu
         again = make_engine(3)
         run(again, simple, **options)
     assert not ray.is_initialized()
-    assert [row["state"] for row in again.trials()] == ["COMPLETE"] * 3
-    rows = engine.trials()
-    assert [row["state"] for row in rows] == ["COMPLETE", "FAIL", *["COMPLETE"] * 4]
-    assert rows[1]["reason"].startswith("worker died, or its node was lost: The actor")
+    assert [record.state for record in again.trials()] == ["COMPLETE"] * 3
+    records = engine.trials()
+    assert [record.state for record in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 4]
+    assert str(records[1].reason).startswith("worker died, or its node was lost: The actor")
     assert places[0] != places[1]
     assert {places[n] for n in range(2, 6)} == {places[0]}
 

@@ -49,15 +49,15 @@ def test_a_shipped_study_runs_to_its_final_front(
     spec = toy(name)
     study = TaskStudy(spec, RunOptions(tmp_path / name, store=store, params=params.get(name, {})))
     searched = study.run()
-    states = [row["state"] for row in searched.engine.trials()]
-    reasons = [row["reason"] for row in searched.engine.trials() if row["state"] == "FAIL"]
+    states = [record.state for record in searched.engine.trials()]
+    reasons = [record.reason for record in searched.engine.trials() if record.state == "FAIL"]
     assert len(states) == 6
     assert "COMPLETE" in states
     assert not reasons
-    for row in searched.engine.trials():
-        if row["state"] == "COMPLETE":
-            assert {*spec.objectives, "flops", "effective_flops", "bops", "bytes", "latency_ms"} <= set(row["metrics"])
-            assert row["info"].notes == []  # every cost was predicted to the integer
+    for record in searched.engine.trials():
+        if record.state == "COMPLETE":
+            assert {*spec.objectives, "flops", "effective_flops", "bops", "bytes", "latency_ms"} <= set(record.metrics)
+            assert record.info.notes == []  # every cost was predicted to the integer
     if not searched.engine.front():
         return  # nothing feasible in six toy trials: there is no front to re-measure
     final = finish(study, searched)
@@ -129,9 +129,9 @@ def test_recipes_that_a_network_cannot_carry_out_are_passed_over_with_a_notice(t
     study = own_task(tmp_path, store, "[none, {last: {count: 1}}]")
     assert len(study.notices) == 1
     assert "of the space is passed over: layers.drop: last drops residual blocks" in study.notices[0]
-    rows = study.run().engine.trials()
-    assert {row["state"] for row in rows} <= {"COMPLETE", "PRUNED"}
-    assert all(row["config"]["layers"]["drop"] == "none" for row in rows)
+    records = study.run().engine.trials()
+    assert {record.state for record in records} <= {"COMPLETE", "PRUNED"}
+    assert all(record.config["layers"]["drop"] == "none" for record in records)
 
 
 def test_a_space_of_which_a_network_can_carry_out_nothing_is_refused(tmp_path: Path, store: Path) -> None:

@@ -83,9 +83,9 @@ def test_a_study_begins_with_what_a_share_of_the_data_says(finished: tuple[Path,
     folder, said = finished
     assert f"Note: warm start from {folder / SUBSET_FOLDER}: 12 trials, 3 of 3 parameters matched" in said
     searched = Study.open(folder)
-    rows = searched.engine.trials()
-    assert len(rows) == 12
-    assert all("share" not in row["config"]["training"] for row in rows)
+    records = searched.engine.trials()
+    assert len(records) == 12
+    assert all("share" not in record.config["training"] for record in records)
     assert [source["name"] for source in searched.engine.predictor()["prior"]["sources"]] == [
         str(folder / SUBSET_FOLDER)
     ]
@@ -100,7 +100,7 @@ def test_a_study_begins_with_what_a_share_of_the_data_says(finished: tuple[Path,
 
     asked = json.loads((folder / "study.json").read_text())
     assert asked["prepared"]["subset_epochs"] == pytest.approx(few.epochs_run)
-    own = sum(row["info"].epochs_run for row in rows)
+    own = sum(record.epochs_run for record in records)
     dense = asked["prepared"]["epochs_run"] - asked["prepared"]["subset_epochs"]
     assert StudyData.load(folder).epochs_run == pytest.approx(own + dense + few.epochs_run)
     study = made(folder, store, resume=True)

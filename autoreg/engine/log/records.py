@@ -71,27 +71,6 @@ class Record:
         """Epochs that the trial cost, as its info says; 0 where it says nothing."""
         return self.info.epochs_run or 0.0
 
-    def row(self) -> dict[str, Any]:
-        """The record as one row of a table of trials: plain data, and its `TrialInfo`."""
-        return {
-            "number": self.number,
-            "state": self.state,
-            "source": self.source,
-            "config": self.config,
-            "seed": self.seed,
-            "metrics": dict(self.metrics),
-            "costs": dict(self.costs),
-            "prediction": None if self.prediction is None else self.prediction.to_dict(),
-            "info": self.info,
-            "reason": self.reason,
-            "feasible": self.feasible,
-            "audited": self.audited,
-            "reevaluation_of": self.reevaluation_of,
-            "reports": [(r.step, dict(r.metrics)) for r in self.reports],
-            "asked_at": self.asked_at,
-            "ended_at": self.ended_at,
-        }
-
 
 def _prediction(event: Event) -> Prediction | None:
     if event.get("prediction") is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from autoreg.engine.acquisition.reevaluation import (
 from autoreg.engine.log.events import Event
 from autoreg.engine.log.optuna_view import OptunaView
 from autoreg.engine.log.prediction import Prediction
+from autoreg.engine.log.records import Record
 from autoreg.engine.pareto.front import Axis
 from autoreg.engine.problem import Problem
 from autoreg.engine.surrogate.noise_model import (
@@ -134,43 +136,43 @@ def test_expected_improvements_are_compared_with_what_was_realized() -> None:
 def test_recipes_are_run_again_with_other_seeds_and_stay_one_recipe(tmp_path: Path) -> None:
     engine = engine_of(60, seed=1)
     drive(engine, 0.05)
-    rows = engine.trials()
-    again = [r for r in rows if r["reevaluation_of"] is not None]
-    assert 2 <= len(again) <= MAX_REEVALUATED_SHARE * len(rows) + 1
-    for row in again:
-        first = rows[row["reevaluation_of"]]
-        assert row["config"] == first["config"]
-        assert (row["costs"], row["source"], first["reevaluation_of"]) == (first["costs"], "reevaluation", None)
-    runs = Counter(r["reevaluation_of"] for r in again)
+    records = engine.trials()
+    again = {r.number: r.reevaluation_of for r in records if r.reevaluation_of is not None}
+    assert 2 <= len(again) <= MAX_REEVALUATED_SHARE * len(records) + 1
+    for number, first_number in again.items():
+        record, first = records[number], records[first_number]
+        assert record.config == first.config
+        assert (record.costs, record.source, first.reevaluation_of) == (first.costs, "reevaluation", None)
+    runs = Counter(again.values())
     assert max(runs.values()) < MAX_RUNS
     for number in runs:
-        seeds = [rows[number]["seed"]] + [r["seed"] for r in again if r["reevaluation_of"] == number]
+        seeds = [records[n].seed for n in (number, *again) if n == number or again[n] == number]
         assert seeds == [1] + [reevaluation_seed(1, k + 1) for k in range(len(seeds) - 1)]
-    firsts = [r for r in rows if r["reevaluation_of"] is None]
-    assert len(set(keys([r["config"] for r in firsts]))) == len(firsts)
-    assert not {r["number"] for r in again} & {*engine.front(), *engine.incumbents(), *engine.probabilities()}
-    points = [[r["metrics"]["error"], r["metrics"]["flops"]] for r in firsts]
+    firsts = [r for r in records if r.reevaluation_of is None]
+    assert len(set(keys([r.config for r in firsts]))) == len(firsts)
+    assert not again.keys() & {*engine.front(), *engine.incumbents(), *engine.probabilities()}
+    points = [[r.metrics["error"], r.metrics["flops"]] for r in firsts]
     assert engine.history()[-1] == engine.hypervolume() == pytest.approx(SCALE.hypervolume(points))
     view = OptunaView(tmp_path / "o.journal", "toy", OBJECTIVES, engine.problem.space)
     view.sync(engine.state.records)
     seen = view.study.get_trials(deepcopy=False)
-    assert [t.user_attrs["reevaluation_of"] for t in seen] == [r["reevaluation_of"] for r in rows]
+    assert [t.user_attrs["reevaluation_of"] for t in seen] == [r.reevaluation_of for r in records]
 
 
 def test_without_re_evaluation_no_recipe_is_run_twice() -> None:
     for more in ({"reevaluate": False}, {"sampler": "tpe"}):
         engine = engine_of(40, **more)
         drive(engine, 0.05)
-        assert all(r["reevaluation_of"] is None for r in engine.trials())
-        assert len(set(keys([r["config"] for r in engine.trials()]))) == 40
+        assert all(r.reevaluation_of is None for r in engine.trials())
+        assert len(set(keys([r.config for r in engine.trials()]))) == 40
 
 
 def test_a_study_without_noise_finds_that_out_with_two_runs() -> None:
     engine = engine_of(52)
     drive(engine, 0.0)
-    assert sum(r["reevaluation_of"] is not None for r in engine.trials()) == 2
+    assert sum(r.reevaluation_of is not None for r in engine.trials()) == 2
     estimated = engine.incumbents()
-    observed = {n: engine.trials()[n]["metrics"]["error"] for n in engine.front()}
+    observed = {n: engine.trials()[n].metrics["error"] for n in engine.front()}
     assert estimated == pytest.approx(observed, rel=0.02)
     assert np.mean([engine.probabilities()[n] for n in engine.front()]) > 0.9
 
@@ -181,16 +183,16 @@ def test_posterior_means_are_nearer_to_the_truth_than_what_was_observed() -> Non
     for seed in range(2):
         engine = engine_of(60, seed=seed)
         drive(engine, 0.05)
-        rows, chances = engine.trials(), engine.probabilities()
-        firsts = [r for r in rows if r["reevaluation_of"] is None]
+        records, chances = engine.trials(), engine.probabilities()
+        firsts = [r for r in records if r.reevaluation_of is None]
         qualities = PosteriorEstimator(engine.problem, engine._surrogate).qualities(engine.state)
         for n in engine.front():
-            truth = toy_error(rows[n]["config"])
-            observed.append(abs(rows[n]["metrics"]["error"] - truth))
+            truth = toy_error(records[n].config)
+            observed.append(abs(records[n].metrics["error"] - truth))
             estimated.append(abs(qualities[n] - truth))
-        values = [(toy_error(r["config"]), r["metrics"]["flops"]) for r in firsts]
+        values = [(toy_error(r.config), r.metrics["flops"]) for r in firsts]
         on = {
-            r["number"]
+            r.number
             for r, v in zip(firsts, values, strict=True)
             if not any(w[0] <= v[0] and w[1] <= v[1] and w != v for w in values)
         }
@@ -215,8 +217,9 @@ def test_a_reevaluation_of_a_trial_to_come_does_not_fit_together() -> None:
         read_state([{"event": "ask", "trial": 0, "config": {}, "seed": 1, "costs": {}, "reevaluation_of": 3}])
 
 
-def stripped(log: EventLog) -> list[dict[str, Any]]:
-    return [r.row() | {"asked_at": 0, "ended_at": 0} for r in read_state(log.events).records]
+def stripped(log: EventLog) -> list[Record]:
+    records = read_state(log.events).records
+    return [replace(r, asked_at=0.0, ended_at=0.0, superseded_reports={}) for r in records]
 
 
 def test_killed_and_resumed_equals_never_killed_with_phase_costs_and_re_evaluations(tmp_path: Path) -> None:
@@ -231,8 +234,8 @@ def test_killed_and_resumed_equals_never_killed_with_phase_costs_and_re_evaluati
         expected = stripped(log)
         figures = (engine.front(), engine.hypervolume(), engine.incumbents(), engine.probabilities())
     whole = path.read_bytes()
-    again = next(r["number"] for r in expected if r["reevaluation_of"] is not None)
-    assert any(r["source"] == "screened" for r in expected[again:])
+    again = next(r.number for r in expected if r.reevaluation_of is not None)
+    assert any(r.source == "screened" for r in expected[again:])
     lines = whole.split(b"\n")
     asked = next(k for k, line in enumerate(lines) if b'"reevaluation_of"' in line)
     ends = np.cumsum([len(line) + 1 for line in lines[:-1]])

@@ -166,7 +166,7 @@ def test_a_lone_surrogate_in_an_error_text_ends_neither_the_writer_nor_a_resume(
             engine.tell(ask.number, Result("FAIL", reason=reason, info=TrialInfo(user={reason: [reason]})))
     read = [e for e in read_events(path) if e["event"] == "tell"]
     assert [e["reason"] for e in read] == ["cannot read caf\\udce9.png"] * 2
-    assert engine.trials()[0]["reason"] == read[0]["reason"]
+    assert engine.trials()[0].reason == read[0]["reason"]
 
 
 def test_a_log_that_holds_the_escape_of_a_lone_surrogate_is_read_and_can_be_written_again(path: Path) -> None:
@@ -182,4 +182,4 @@ def test_a_reason_is_bounded() -> None:
     ask = engine.ask()
     assert ask is not None
     engine.tell(ask.number, Result("FAIL", reason="x" * 10 * MAX_REASON))
-    assert len(engine.trials()[0]["reason"]) == MAX_REASON
+    assert len(engine.trials()[0].reason or "") == MAX_REASON

@@ -206,7 +206,7 @@ def test_a_grid_that_is_screened_too_loses_no_recipe_and_resumes_where_it_was() 
         while (ask := made.ask()) is not None:
             error = abs(ask.config["x"] - 11) / 30 + 0.1 * (ask.config["y"] == "a")
             made.tell(ask.number, Result("COMPLETE", {"error": error}))
-        return keys([r["config"] for r in made.trials()])
+        return keys([r.config for r in made.trials()])
 
     whole = EventLog()
     expected = go_on(whole)

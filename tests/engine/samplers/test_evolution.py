@@ -140,7 +140,7 @@ def test_it_beats_even_draws_by_far() -> None:
             prune=False,
         )
         run(engine)
-        assert max(r["costs"]["flops"] for r in engine.trials()) <= 0.5 * DENSE["flops"]
+        assert max(r.costs["flops"] for r in engine.trials()) <= 0.5 * DENSE["flops"]
         return float(engine.hypervolume() or 0.0) / whole
 
     ours, quasi_random = (np.array([reached(name, seed) for seed in range(5)]) for name in ("evolution", "random"))

@@ -256,7 +256,7 @@ def test_a_study_learns_from_a_folder_and_is_resumed_without_it(tmp_path: Path) 
     autoreg.search(objective, grown, **common, trials=6, storage=second, warm_start=[first])
     first.rename(tmp_path / "gone")
     study = autoreg.search(objective, grown, **common, trials=12, storage=second, warm_start=[first], resume=True)
-    assert [t["source"] for t in study.engine.trials()[:DESIGN_SIZE]] == ["warm"] * DESIGN_SIZE
+    assert [t.source for t in study.engine.trials()[:DESIGN_SIZE]] == ["warm"] * DESIGN_SIZE
     (source,) = study.engine.predictor()["prior"]["sources"]
     assert source["trials"] == 40
     assert source["matched"] == sorted(p.path for p in toy_space().parameters)
