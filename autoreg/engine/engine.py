@@ -150,20 +150,7 @@ class Engine:
         if proposal is None:
             self.stop_reason = "no recipe is left that is new and within the constraints"
             return None
-        event: dict[str, Any] = {
-            "event": "ask",
-            "trial": number,
-            "config": proposal.config,
-            "source": proposal.source,
-            "seed": self.seed if proposal.seed is None else proposal.seed,
-            "costs": proposal.costs,
-            "prediction": None if proposal.prediction is None else proposal.prediction.to_dict(),
-        }
-        if proposal.intervals:
-            event["intervals"] = {n: list(i) for n, i in proposal.intervals.items()}
-        if proposal.reevaluation_of is not None:
-            event["reevaluation_of"] = proposal.reevaluation_of
-        self._note(event)
+        self._note(proposal.event(number, self.seed))
         return _ask_of(self.state.records[number])
 
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Literal["continue", "stop"]:

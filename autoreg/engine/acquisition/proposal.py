@@ -42,6 +42,23 @@ class Proposal:
     seed: int | None = None
     expected_improvement: float | None = None
 
+    def event(self, number: int, study_seed: int) -> dict[str, Any]:
+        """What the log holds of it, asked as trial `number` of a study with this seed."""
+        event: dict[str, Any] = {
+            "event": "ask",
+            "trial": number,
+            "config": self.config,
+            "source": self.source,
+            "seed": study_seed if self.seed is None else self.seed,
+            "costs": self.costs,
+            "prediction": None if self.prediction is None else self.prediction.to_dict(),
+        }
+        if self.intervals:
+            event["intervals"] = {name: list(interval) for name, interval in self.intervals.items()}
+        if self.reevaluation_of is not None:
+            event["reevaluation_of"] = self.reevaluation_of
+        return event
+
     @property
     def expected_costs(self) -> dict[str, float]:
         """Known costs, with the middle of those that are known with an error."""
