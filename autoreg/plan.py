@@ -1,7 +1,8 @@
 """From a recipe to the chain of phases that carries it out.
 
 Phases run in a fixed order, `train -> sparsify -> quantize -> measure`. Where a recipe starts from trained weights,
-`train` is that of the dense recipe, and what the recipe trains itself is the phase `tune` after it. Each phase reads
+`train` is that of the dense recipe, and what the recipe trains itself is the phase `tune` after it; a network that is
+narrower from the start is cut out of the trained one in between, in the phase `narrow`. Each phase reads
 its own part of the recipe and is keyed by the content of everything up to it, so that recipes with the same beginning
 share their work: the trial stores results under these keys and the engine counts what remains to be run.
 """
@@ -130,7 +131,7 @@ def compile_plan(
         fold: the fold of the task's data that is trained and scored.
         dense: the task's dense recipe; its training is the `train` phase of a recipe that starts pretrained.
         resolved: the explicit levels of the recipe (JSON), where its allocation is data-dependent; `weight_bits`
-            among them where one divides the bits.
+            among them where one divides the bits, `network` where the network is narrower from the start.
         pretrained_digest: of the trained weights that the task brings, so that none need be trained; empty for none.
 
     Returns:
@@ -140,15 +141,24 @@ def compile_plan(
     training = config["training"]
     pretrained = training["start"] == "pretrained"
     resolved = dict(resolved or {})
-    weight_bits = resolved.pop("weight_bits", None)
+    weight_bits, network = resolved.pop("weight_bits", None), resolved.pop("network", None)
+    begin = [
+        base,
+        seed,
+        fold,
+        pretrained_digest if pretrained else "",
+        *([network] if network and not pretrained else []),
+    ]
     phases: list[Phase] = []
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
-        before = phases[-1].key if phases else content_hash([base, seed, fold, pretrained_digest if pretrained else ""])
+        before = phases[-1].key if phases else content_hash(begin)
         phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
 
     if pretrained and not pretrained_digest:
         add("train", *_train(dense, registry))  # the dense network's own training: one phase, whoever asks for it
+    if network and pretrained:
+        add("narrow", 0, network)
     if training["epochs"] > 0:
         add("tune" if pretrained else "train", *_train(config, registry))
     if _reshapes(config) or training["finetune_epochs"] > 0:
@@ -206,9 +216,16 @@ def phase_costs(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:
     return tuple((phase.key, phase.epochs) for phase in phases)
 
 
-def identity(config: Config, registry: Registry) -> str:
-    """A key that recipes share when they do the same thing: settings without effect are left out."""
-    phases = compile_plan(config, registry, base="", seed=0, fold="", dense=config)
+def identity(config: Config, registry: Registry, network: Mapping[str, Any] | None = None) -> str:
+    """A key that recipes share when they do the same thing: settings without effect are left out.
+
+    Args:
+        config: a complete recipe.
+        registry: what the methods declare.
+        network: what makes its network narrower from the start, None where nothing does.
+    """
+    resolved = {"network": network}
+    phases = compile_plan(config, registry, base="", seed=0, fold="", dense=config, resolved=resolved)
     start = config["training"]["start"]
     return content_hash([start, [phase.key for phase in phases]])
 

@@ -13,9 +13,9 @@ from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curves import Curve, Dense, curves, weights_set
 from autoreg.sensitivity.program import program
 from autoreg.tasks.batches import logits_of
+from autoreg.trial.calibration import calibration_batches
 from autoreg.trial.loop import forward, re_estimate
 from autoreg.trial.objective import TaskObjective
-from autoreg.trial.reference import calibration_batches
 
 SHARES = (0.0, 0.3, 0.5, 0.65, 0.75, 0.82, 0.88, 0.92, 0.95, 0.97, 0.985)
 """Shares removed at which every layer is measured."""

@@ -56,7 +56,7 @@ def write(
     *,
     record: Mapping[str, Any] | None = None,
     compress: bool = False,
-    build: Callable[[], nn.Module] | None = None,
+    build: Callable[..., nn.Module] | None = None,
     batch: int | None = None,
 ) -> tuple[Artifact, nn.Module]:
     """Write a network and load the file again.

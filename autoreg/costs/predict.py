@@ -38,10 +38,10 @@ def predict(profile: Profile, levels: Levels = _DENSE) -> Costs:
         InputError: When `levels` names a block, channel group or layer that does not exist (after the blocks are
             dropped), retains more than there is or no channel at all, or factors a layer that cannot be.
     """
-    _check_names(profile, levels)
+    check_names(profile, levels)
     levels = levels.spread()
     gone = set(levels.dropped)
-    removed = _removed(profile, levels) if levels.channels else {}
+    removed = removed_channels(profile, levels) if levels.channels else {}
     stored: set[str] = set()
     per_layer: list[LayerCost] = []
     weights = biases = 0
@@ -80,11 +80,11 @@ def groups_after(profile: Profile, dropped: Collection[str] = ()) -> tuple[Chann
     after it. A group is named after its first producing layer that is left, and called removable only where that
     is certain from the profile.
     """
-    return tuple(group for group, _ in _united(profile, dropped))
+    return tuple(group for group, _ in united_groups(profile, dropped))
 
 
-def _united(profile: Profile, dropped: Collection[str]) -> list[tuple[ChannelGroup, tuple[str, ...]]]:
-    """Each group that is left, with the ids of the profiled groups it is made of."""
+def united_groups(profile: Profile, dropped: Collection[str]) -> list[tuple[ChannelGroup, tuple[str, ...]]]:
+    """Each group that is left once blocks are gone, with the ids of the profiled groups it is made of."""
     if not dropped:
         return [(group, (group.id,)) for group in profile.channel_groups]
     parent = {group.id: group.id for group in profile.channel_groups} | {_FIXED: _FIXED}
@@ -151,10 +151,14 @@ def _unite(
     )
 
 
-def _removed(profile: Profile, levels: Levels) -> dict[str, int]:
-    """Channels removed, by group of the profile."""
+def removed_channels(profile: Profile, levels: Levels) -> dict[str, int]:
+    """Channels removed, by group of the profile.
+
+    Raises:
+        InputError: When `levels` names a channel group that does not exist, or leaves a number that it cannot have.
+    """
     removed: dict[str, int] = {}
-    left = {group.id: (group, parts) for group, parts in _united(profile, levels.dropped)}
+    left = {group.id: (group, parts) for group, parts in united_groups(profile, levels.dropped)}
     for name, retained in levels.channels.items():
         if name not in left:
             raise InputError(_unknown("channel group", name, left))
@@ -204,7 +208,12 @@ def _dropped(layer: LayerProfile) -> LayerCost:
     return LayerCost(layer.name, layer.type, 0, 0, 0, 0, 0, FLOAT_BITS, FLOAT_BITS, 0, True, ())
 
 
-def _check_names(profile: Profile, levels: Levels) -> None:
+def check_names(profile: Profile, levels: Levels) -> None:
+    """Refuse levels of blocks and layers that a network does not have.
+
+    Raises:
+        InputError: then.
+    """
     blocks = {block.name for block in profile.blocks}
     for name in levels.dropped:
         if name not in blocks:

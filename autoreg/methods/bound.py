@@ -51,6 +51,28 @@ class BoundQuantization:
 
 
 @dataclass(frozen=True)
+class BoundNetwork:
+    """The section `network` of a recipe.
+
+    Attributes:
+        width: part of the channels that the network has, one number or by pattern of layers.
+    """
+
+    width: Any
+    _slots: Mapping[str, Any]
+
+    @cached_property
+    def blocks(self) -> Any:
+        """Which droppable blocks the network has."""
+        return from_recipe("blocks", self._slots["blocks"])
+
+    @cached_property
+    def inherit(self) -> Any:
+        """Which channels of a trained network it starts from."""
+        return from_recipe("inherit", self._slots["inherit"])
+
+
+@dataclass(frozen=True)
 class BoundRecipe:
     """A complete recipe, its methods made when they are first asked for: a check of costs needs few of them.
 
@@ -94,6 +116,17 @@ class BoundRecipe:
     def drop(self) -> Any:
         """The selector of the blocks that are dropped, or None."""
         return from_recipe("drop", self.config["layers"]["drop"])
+
+    @cached_property
+    def network(self) -> BoundNetwork | None:
+        """What the network is from the start; None where the recipe does not say, and it is as the task builds it."""
+        section = self.config.get("network")
+        return None if section is None else BoundNetwork(section["width"], section)
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether the recipe starts from trained weights."""
+        return bool(self.training["start"] == "pretrained")
 
     @property
     def in_training(self) -> tuple[Any, ...]:

@@ -32,6 +32,8 @@ METHOD_KINDS: Mapping[str, tuple[str, ...]] = {
     "quantizer": ("codes", "grid", "round", "untrained", "integers"),
     "train": ("select", "needs"),
     "drop": ("select", "needs"),
+    "blocks": ("keep", "select", "needs"),
+    "inherit": ("select", "needs"),
 }
 """The kinds of method, each with what a method of that kind must define."""
 

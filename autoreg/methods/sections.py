@@ -57,6 +57,27 @@ LAYERS_SECTION = Section(
     doc="which layers are trained, kept and dropped",
 )
 
+NETWORK_SECTION = Section(
+    {
+        "width": uniform(
+            0.25,
+            1.0,
+            default=1.0,
+            min=0.001,
+            max=1.0,
+            per_layer=True,
+            doc="part of the channels and heads that the network has from the start; by layer, that of the layer "
+            "which produces them",
+        ),
+        "blocks": slot("blocks", default="all", doc="which droppable blocks the network has from the start"),
+        "inherit": slot(
+            "inherit", default="weight_selection", doc="which channels of a trained network a narrow one starts from"
+        ),
+    },
+    doc="channels and heads removed and blocks dropped before training",
+    optional=True,
+)
+
 TRAINING_SECTION = Section(
     {
         "start": choice("scratch", "pretrained", doc="initial weights, or the task's trained dense network"),
@@ -87,5 +108,6 @@ SECTIONS: Mapping[str, Param | Section] = {
     "sparsity": slot("structure", doc="the structure in which weights or channels are removed"),
     "quantization": QUANTIZATION_SECTION,
     "layers": LAYERS_SECTION,
+    "network": NETWORK_SECTION,
     "training": TRAINING_SECTION,
 }

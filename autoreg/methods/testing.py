@@ -260,6 +260,30 @@ def _run_drop(method: Any, place: str) -> None:
     assert list(chosen) == [name for name in blocks if name in chosen], f"{place}: not in the order of the network"
 
 
+def _run_blocks(method: Any, place: str) -> None:
+    blocks = ["a", "b", "c"]
+    scores: dict[str, float] | None = None
+    if "loss" in method.needs:
+        model, batch = tiny_model(), tiny_batches(1)[0]
+        layers = dict(zip(blocks, ([weight_of(module)] for _, module in weighted_layers(model)), strict=False))
+        scores = method.score(cross_entropy(forward(model, batch), batch), layers)
+        assert scores.keys() == layers.keys(), f"{place}: scores {sorted(scores)}, not {sorted(layers)}"
+        assert all(map(math.isfinite, scores.values())), f"{place}: scores are not finite: {scores}"
+        blocks = list(layers)
+    chosen = method.select(blocks, scores)
+    keep = len(blocks) if method.keep is None else method.keep
+    assert len(chosen) == keep, f"{place}: keeps {chosen}, not {keep} of {blocks}"
+    assert list(chosen) == [name for name in blocks if name in chosen], f"{place}: not in the order of the network"
+
+
+def _run_inherit(method: Any, place: str) -> None:
+    for keep in (1, 3, 4, 8):
+        chosen = method.select(8, keep, torch.arange(8.0))
+        assert chosen == sorted(set(chosen)), f"{place}: {chosen} are not sorted and distinct"
+        assert len(chosen) == keep, f"{place}: takes {len(chosen)} channels where {keep} stay"
+        assert set(chosen) <= set(range(8)), f"{place}: takes {chosen} of 8 channels"
+
+
 _RUNS: dict[str, Callable[[Any, str], None]] = {
     "regularizer": _run_in_training,
     "noise": _run_in_training,
@@ -272,4 +296,6 @@ _RUNS: dict[str, Callable[[Any, str], None]] = {
     "quantizer": _run_quantizer,
     "train": _run_train,
     "drop": _run_drop,
+    "blocks": _run_blocks,
+    "inherit": _run_inherit,
 }

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+ONE_HEAD = "there is only one attention head"
+"""Why heads cannot be removed where one is left."""
+
 
 @dataclass(frozen=True)
 class LayerProfile:

@@ -64,7 +64,8 @@ class Binder:
         for name, item in section.items.items():
             here = spot.down(name)
             if isinstance(item, Section):
-                items.append((name, self._section(item, given.get(name), here, defaults)))
+                if name in given or not item.optional:
+                    items.append((name, self._section(item, given.get(name), here, defaults)))
             elif name in given:
                 items.append((name, self.param(item, given[name], here)))
             elif not item.optional or here.name in defaults.given:

@@ -49,10 +49,14 @@ class Param:
 
 @dataclass(frozen=True)
 class Section:
-    """Named parameters and sections that are always present (`training`, `quantization.weights`)."""
+    """Named parameters and sections that are always present (`training`, `quantization.weights`).
+
+    One that is `optional` stands only in recipes that mention it; what reads it knows what its absence means.
+    """
 
     items: Mapping[str, Param | Section]
     doc: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)

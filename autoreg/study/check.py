@@ -25,7 +25,7 @@ from autoreg.study.task_study import TaskStudy
 from autoreg.tasks.batches import to_device
 from autoreg.trial.loop import forward, steps_in
 from autoreg.trial.reference import UntrainedReference
-from autoreg.trial.resolve import resolve
+from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import Setup
 from autoreg.trial.summary import cost_metrics
 
@@ -95,10 +95,11 @@ def _costs(study: TaskStudy, trials: int) -> dict[str, Any]:
     while len(rows) < COSTED_RECIPES:  # recipes that this network cannot run are passed over, as the search does
         recipe = study.space.sample(rng)
         with contextlib.suppress(InputError):
-            levels = resolve(recipe, setup, reference)
-            rows.append(cost_metrics(predict(setup.profile, levels)))
+            network, levels = resolve_network(recipe, reference)
+            rows.append(cost_metrics(predict(network.profile, levels)))
             recipes.append(recipe)
-            levels_of.append(levels)
+            whole = network.on_whole(levels)
+            levels_of += [] if whole is None else [whole]
     constraints = [*study.space.constraints, *study.spec.constraints]
     ranges = {
         name: {"low": min(r[name] for r in rows), "median": float(np.median([r[name] for r in rows]))}

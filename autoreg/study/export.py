@@ -267,6 +267,7 @@ class _Export:
             "dropped": list(state.dropped),
             "removed": {group: list(gone) for group, gone in state.removed.items()},
             "ranks": dict(state.ranks),
+            "network": setup.structure,
         }
         artifact, module = write(
             found,
@@ -275,7 +276,7 @@ class _Export:
             self.format,
             record=structure,
             compress=self.compress,
-            build=lambda: setup.fresh_model(0),
+            build=setup.build_for_file,
             batch=batch_size_of(setup.task.latency_input()),
         )
         return replace(artifact, path=self.path), module

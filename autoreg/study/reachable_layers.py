@@ -79,12 +79,12 @@ def channel_counts(
     counts: dict[str, set[int]] = {group.id: {group.size} for group in groups}
     by_class: dict[type[Structure], list[Structure]] = {}
     for recipe, levels in drawn:
-        structure = bind(recipe).structure if levels.channels else None
-        if structure is None:
-            continue
         if tuple(levels.dropped) == tuple(dropped):
             for group, retained in levels.channels.items():
                 counts[group].add(retained)
+        structure = bind(recipe).structure if levels.channels else None
+        if structure is None:
+            continue
         by_class.setdefault(type(structure), []).append(structure)
     for kind, structures in by_class.items():
         for group, values in kind.reachable_channels(structures, groups).items():

@@ -34,7 +34,7 @@ from autoreg.study.study import Study
 from autoreg.study.subset_spec import check_fractions, data_fractions
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import CurveRequest, UntrainedReference
-from autoreg.trial.resolve import resolve
+from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.store import default_store
 from autoreg.trial.summary import cost_metrics
@@ -129,7 +129,8 @@ class TaskStudy:
             draws += 1
             recipe = self.space.sample(rng)
             try:
-                metrics = {**dense, **cost_metrics(predict(setup.profile, resolve(recipe, setup, untrained)))}
+                network, levels = resolve_network(recipe, untrained)
+                metrics = {**dense, **cost_metrics(predict(network.profile, levels))}
             except InputError as error:
                 impossible[str(error)] += 1
                 continue

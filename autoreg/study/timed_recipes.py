@@ -19,7 +19,7 @@ from autoreg.space import Space
 from autoreg.study.reachable_layers import channel_counts
 from autoreg.tasks.batches import batch_size_of
 from autoreg.trial.reference import UntrainedReference
-from autoreg.trial.resolve import resolve
+from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import Setup
 from autoreg.trial_info import Latency
 
@@ -39,6 +39,9 @@ class Measured:
 def draw(space: Space, setup: Setup, number: int, seed: int) -> Iterator[tuple[dict[str, Any], Levels]]:
     """Random recipes with their levels on an untrained reference, without those that the network cannot carry out.
 
+    Levels are those of the whole network, also where a recipe has a narrower one; networks that a task builds narrow
+    itself are left out.
+
     Args:
         space: bound to the task.
         setup: the task.
@@ -50,7 +53,10 @@ def draw(space: Space, setup: Setup, number: int, seed: int) -> Iterator[tuple[d
     for _ in range(number):
         recipe = space.sample(rng)
         with contextlib.suppress(InputError):
-            yield recipe, resolve(recipe, setup, reference)
+            network, levels = resolve_network(recipe, reference)
+            whole = network.on_whole(levels)
+            if whole is not None:
+                yield recipe, whole
 
 
 def time_recipes(

@@ -142,6 +142,11 @@ def attach(
 
 def _refuse(recipe: BoundRecipe) -> None:
     """Refuse what a loop that keeps its optimizer cannot do."""
+    if recipe.network is not None and (recipe.network.width != 1 or recipe.network.blocks.keep is not None):
+        raise InputError(
+            "attach: network: a narrower network is made before its optimizer; build it, or use a task and "
+            "`autoreg apply`, and attach a recipe without the section"
+        )
     reshaping = recipe.structure is not None and recipe.structure.changes_shape
     for place, method in (("sparsity", recipe.structure if reshaping else None), ("layers.drop", recipe.drop)):
         if method is not None:

@@ -19,8 +19,10 @@ from autoreg.methods.bound import BoundRecipe, bind
 from autoreg.plan import Phase, compile_plan, content_hash, rung_epochs, total_epochs
 from autoreg.trial.compression_phases import compressed_copy, quantize_phase, sparsify_phase
 from autoreg.trial.context import PhaseContext, Work
+from autoreg.trial.inherit import narrow_phase
 from autoreg.trial.loop import evaluate, phase_seed
 from autoreg.trial.model_state import ModelState
+from autoreg.trial.narrow import network_record, reference_for
 from autoreg.trial.phase_store import PhaseStore, snapshot_key
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
@@ -28,6 +30,7 @@ from autoreg.trial.setup import Setup
 from autoreg.trial.training_phase import TrainPhase
 
 TRAINING_PHASES = ("train", "tune")
+NARROWING_PHASE = "narrow"
 COMPRESSION_PHASES = {"sparsify": sparsify_phase, "quantize": quantize_phase}
 
 OnRung = Callable[[int, Mapping[str, float]], None]
@@ -62,7 +65,7 @@ class Chain:
 
     Args:
         setup: task, stores, machine.
-        reference: the dense reference that levels are resolved on.
+        reference: the dense reference that levels are resolved on; of the whole network.
         config: a complete recipe.
         seed: the trial's seed.
         fold: the fold that is trained and scored.
@@ -84,9 +87,11 @@ class Chain:
         fold: str,
         on_rung: OnRung | None = None,
     ) -> None:
-        self.setup, self.config, self.on_rung = setup, config, on_rung
         recipe = bind(config)
-        self.levels = resolve(recipe, setup, reference)
+        own = reference_for(recipe, reference)
+        setup = setup if own is reference else own.setup
+        self.setup, self.config, self.on_rung = setup, config, on_rung
+        self.levels = resolve(recipe, setup, own)
         self.phases = compile_plan(
             config,
             setup.registry,
@@ -94,13 +99,14 @@ class Chain:
             seed=seed,
             fold=fold,
             dense=setup.dense,
-            resolved=_resolved(recipe, self.levels),
+            resolved={**_resolved(recipe, self.levels), "network": network_record(recipe, setup)},
             pretrained_digest=setup.pretrained_digest,
         )
         self.finished = 0
         work = Work(epochs_requested=total_epochs(self.phases))
         self.context = PhaseContext(setup, recipe, self.levels, seed, fold, work)
         self.store = PhaseStore(setup)
+        self._whole_store = PhaseStore(setup.whole)
 
     def run(self) -> ChainResult:
         """Take the recipe through all its phases and score it on the validation split."""
@@ -108,7 +114,7 @@ class Chain:
         uncompressed: Mapping[str, float] | None = None
         for phase, following in itertools.pairwise(self.phases):  # the last one is to measure
             state = self.state_after(phase, state)
-            if phase.name in TRAINING_PHASES and following.name in COMPRESSION_PHASES:
+            if phase.name not in COMPRESSION_PHASES and following.name in COMPRESSION_PHASES:
                 uncompressed = self._uncompressed_metrics(phase, state)
         outputs: list[Any] = []
         model, metrics = self._measure(state, outputs)
@@ -119,7 +125,7 @@ class Chain:
         """Take the recipe through its training phases only."""
         state = self.initial_state()
         for phase in self.phases:
-            if phase.name in TRAINING_PHASES:
+            if phase.name in (*TRAINING_PHASES, NARROWING_PHASE):
                 state = self.state_after(phase, state)
         return state
 
@@ -129,23 +135,25 @@ class Chain:
 
     def initial_state(self) -> ModelState:
         """The network before the first phase: initialized by the seed, or with the weights that the task brings."""
-        model = self.setup.fresh_model(phase_seed(self.context.seed, "init"))
-        given = self.setup.given_weights
-        if given is not None and self.config["training"]["start"] == "pretrained":
-            model.load_state_dict(dict(given))
+        pretrained = self.context.recipe.starts_trained
+        setup = self.setup.whole if pretrained else self.setup
+        model = setup.fresh_model(phase_seed(self.context.seed, "init"))
+        if setup.given_weights is not None and pretrained:
+            model.load_state_dict(dict(setup.given_weights))
         return ModelState(model.to(self.setup.device))
 
     def state_after(self, phase: Phase, state: ModelState) -> ModelState:
         """The network after a phase: from the store, or computed from the one before it and left there."""
         if self._has_rungs(phase):
             return self._train_to_rungs(phase, state)
-        found = self.store.network(phase.key)
+        store = self._whole_store if self._is_dense_training(phase) else self.store
+        found = store.network(phase.key)
         if found is None:
-            with self.store.computing(phase.key):
-                found = self.store.network(phase.key)  # another process may have been first
+            with store.computing(phase.key):
+                found = store.network(phase.key)  # another process may have been first
                 if found is None:
                     found = self.compute(phase, state)
-                    self.store.put_network(phase.key, found)
+                    store.put_network(phase.key, found)
         self.finished += 1
         return found
 
@@ -153,6 +161,8 @@ class Chain:
         """Carry a phase out. A training leaves its network at every rung in the store, for trials that report there."""
         work = self.context.work.timed(phase.name)
         with work, self.context.seeded(phase.name) as generator:
+            if phase.name == NARROWING_PHASE:
+                return narrow_phase(self.context, phase, state, generator)
             if phase.name in COMPRESSION_PHASES:
                 return COMPRESSION_PHASES[phase.name](self.context, phase, state, generator)
             training = TrainPhase(self.context, phase, state, generator)
@@ -167,8 +177,11 @@ class Chain:
         own = [p for p in self.phases if p.name in TRAINING_PHASES]
         if self.on_rung is None or not own or phase.key != own[-1].key:
             return False
-        dense = phase.name == "train" and self.config["training"]["start"] == "pretrained"
-        return not dense and bool(rung_epochs(int(phase.settings["epochs"])))
+        return not self._is_dense_training(phase) and bool(rung_epochs(int(phase.settings["epochs"])))
+
+    def _is_dense_training(self, phase: Phase) -> bool:
+        """Whether a phase is the training of the whole network that a recipe with trained weights starts from."""
+        return phase.name == "train" and self.context.recipe.starts_trained
 
     def _train_to_rungs(self, phase: Phase, state: ModelState) -> ModelState:
         """Train from rung to rung, and report how a compressed copy does at each.

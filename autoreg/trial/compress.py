@@ -13,9 +13,9 @@ from autoreg.methods.weights import weighted_layers
 from autoreg.network.inputs import call
 from autoreg.network.surgery.apply import drop_blocks
 from autoreg.tasks.batches import to_device
+from autoreg.trial.calibration import calibration_batches
 from autoreg.trial.loop import forward
 from autoreg.trial.model_state import ModelState
-from autoreg.trial.reference import calibration_batches
 from autoreg.trial.setup import Setup
 
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from autoreg.methods.sparsity.structures.structure import Structure, Target
 from autoreg.plan import Phase
+from autoreg.trial.calibration import score_weights
 from autoreg.trial.compress import drop, quantize
 from autoreg.trial.context import PhaseContext
 from autoreg.trial.model_state import ModelState
-from autoreg.trial.reference import score_weights
 from autoreg.trial.run import Run
 from autoreg.trial.training_phase import make_run, train_epochs
 

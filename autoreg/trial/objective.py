@@ -15,6 +15,7 @@ from autoreg.costs.predict import Costs, predict
 from autoreg.latency.artifact_latency import measure
 from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
+from autoreg.methods.bound import bind
 from autoreg.methods.sparsity.masks import masks
 from autoreg.plan import Phase, compile_plan, identity, phase_costs
 from autoreg.tasks.batches import batch_size_of
@@ -22,10 +23,11 @@ from autoreg.tasks.splits import named_sets
 from autoreg.trial.chain import TRAINING_PHASES, Chain, ChainResult, OnRung
 from autoreg.trial.loop import evaluate
 from autoreg.trial.model_state import plain_copy
+from autoreg.trial.narrow import network_record, reference_for
 from autoreg.trial.reference import Reference
-from autoreg.trial.resolve import resolve
+from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import Setup, TrialOptions
-from autoreg.trial.summary import cost_metrics, layer_records, mean_metrics, sum_by_key
+from autoreg.trial.summary import cost_metrics, layer_records, mean_metrics, sum_by_key, with_dropped
 from autoreg.trial.task_ref import TaskRef
 from autoreg.trial_info import Latency, PredictedLatency, TrialInfo
 
@@ -114,9 +116,13 @@ class TaskObjective:
 
     def costs_and_latency(self, config: Mapping[str, Any]) -> tuple[dict[str, float], PredictedLatency | None]:
         """What is known exactly of a complete recipe, and the latency that this machine's table predicts, if any."""
-        levels = resolve(config, self.setup, self.reference)
-        costs = cost_metrics(predict(self.setup.profile, levels))
-        return costs, None if self.latency_model is None else self.latency_model.predict(levels)
+        setup, levels = resolve_network(config, self.reference)
+        return cost_metrics(predict(setup.profile, levels)), self._predicted_latency(setup, levels)
+
+    def _predicted_latency(self, setup: Setup, levels: Levels) -> PredictedLatency | None:
+        """The latency that this machine's table predicts; None without one, and of networks that a task builds."""
+        whole = None if self.latency_model is None else setup.on_whole(levels)
+        return None if whole is None or self.latency_model is None else self.latency_model.predict(whole)
 
     @property
     def latency_model(self) -> LatencyModel | None:
@@ -128,7 +134,12 @@ class TaskObjective:
 
     def identity(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they do the same thing to this task."""
-        return identity(config, self.setup.registry)
+        return identity(config, self.setup.registry, self._network(config))
+
+    def _network(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What makes the network of a recipe narrower from the start, None where nothing does."""
+        recipe = bind(config)
+        return network_record(recipe, reference_for(recipe, self.reference).setup)
 
     def training_key(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they share their training; the effect of its seed is then the same for all."""
@@ -144,7 +155,8 @@ class TaskObjective:
 
     def phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
         """The phases of a complete recipe; their keys know nothing of seeds and folds."""
-        return compile_plan(config, self.setup.registry, base="", seed=0, fold="", dense=self.setup.dense)
+        setup, resolved = self.setup, {"network": self._network(config)}
+        return compile_plan(config, setup.registry, base="", seed=0, fold="", dense=setup.dense, resolved=resolved)
 
     def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
         """The chain of phases of a complete recipe on one fold."""
@@ -208,21 +220,22 @@ class TaskObjective:
 
     def _known_costs(self, config: Mapping[str, Any], info: TrialInfo) -> dict[str, float]:
         """Costs of a recipe before training, its skeleton's latency among them; they are recorded."""
-        levels = resolve(config, self.setup, self.reference)
-        predicted = predict(self.setup.profile, levels)
+        setup, levels = resolve_network(config, self.reference)
+        predicted = predict(setup.profile, levels)
         costs = cost_metrics(predicted)
-        info.layers = layer_records(predicted, levels)
-        info.latency = self._latency_if_possible(config, levels, info) if self.latency else None
+        info.layers = with_dropped(layer_records(predicted, levels), setup.whole.profile)
+        info.latency = self._latency_if_possible(config, setup, levels, info) if self.latency else None
         if info.latency is not None:
             costs["latency_ms"] = info.latency.ms
-            if self.latency_model is not None:
-                info.latency_predicted = self.latency_model.predict(levels)
+            info.latency_predicted = self._predicted_latency(setup, levels)
         return costs
 
-    def _latency_if_possible(self, config: Mapping[str, Any], levels: Levels, info: TrialInfo) -> Latency | None:
+    def _latency_if_possible(
+        self, config: Mapping[str, Any], setup: Setup, levels: Levels, info: TrialInfo
+    ) -> Latency | None:
         """The latency of a recipe; None, and a note, where there is none to be had and nothing needs it."""
         try:
-            return self._latency(config, levels)
+            return self._latency(config, setup, levels)
         except (ExportError, OnnxError) as error:
             if self.latency_needed:
                 raise
@@ -256,9 +269,8 @@ class TaskObjective:
         found = {name: mask.cpu() for name, mask in masks(model).items()}
         return count(plain_copy(model).cpu(), self.setup.example_input, found, result.levels)
 
-    def _latency(self, config: Mapping[str, Any], levels: Levels) -> Latency:
+    def _latency(self, config: Mapping[str, Any], setup: Setup, levels: Levels) -> Latency:
         """Time the artifact of the untrained skeleton at the recipe's structure and bits, once per architecture."""
-        setup = self.setup
         timed = setup.task.latency_input()
         symmetric = bool(config["quantization"]["activations"]["symmetric"])
         model = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from autoreg.methods.discovery import spec_of
 from autoreg.methods.layers.drop import block_distances
-from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.structures.structure import CurveSubject
-from autoreg.methods.weights import weighted_layers
 from autoreg.network.surgery.factorize import spectrum
 from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curve import Curve
-from autoreg.tasks.batches import to_device
-from autoreg.trial.loop import forward, phase_seed
+from autoreg.trial.calibration import calibration_batches, score_blocks, score_weights
+from autoreg.trial.inherit import inherited
+from autoreg.trial.loop import forward, phase_seed, re_estimate
+from autoreg.trial.narrow_setup import NarrowSetup
 from autoreg.trial.sensitivity import guessed_curves, measured_curves
 from autoreg.trial.setup import Setup
 
@@ -34,13 +32,15 @@ class Reference:
     """
 
     def __init__(self, setup: Setup, train: Callable[[], nn.Module]) -> None:
-        self._setup = setup
+        self.setup = setup
         self._train = train
         self._model: nn.Module | None = None
         self._scores: dict[str, dict[str, Tensor]] = {}
         self._distances: dict[str, float] | None = None
         self._spectra: dict[str, Tensor] = {}
         self._curves: dict[str, dict[str, Curve]] = {}
+        self._block_scores: dict[tuple[type[Any], bool], dict[str, float]] = {}
+        self._narrowed: dict[tuple[int, str], Reference] = {}
         self.spent = {"seconds": 0.0, "epochs": 0.0}
         """What curves have cost: seconds, and the passes over the training split that would take as much work."""
 
@@ -55,7 +55,7 @@ class Reference:
         """Scores of every weight of the reference by a criterion, by layer; shaped like the weights."""
         key = repr(criterion)
         if key not in self._scores:
-            self._scores[key] = score_weights(self.model, self._setup, criterion, seed=0)
+            self._scores[key] = score_weights(self.model, self.setup, criterion, seed=0)
         return self._scores[key]
 
     def spectra(self, names: Sequence[str]) -> dict[str, Tensor]:
@@ -76,7 +76,7 @@ class Reference:
         return self._curves[key]
 
     def _compute_curves(self, subject: CurveSubject, dropped: tuple[str, ...]) -> dict[str, Curve]:
-        setup, scores = self._setup, self.scores(subject.criterion)
+        setup, scores = self.setup, self.scores(subject.criterion)
         batches = calibration_batches(setup, setup.task.folds[0])
         found, spent = measured_curves(self.model, setup, batches, subject, scores, dropped)
         self.spent = {name: self.spent[name] + value for name, value in spent.items()}
@@ -85,13 +85,48 @@ class Reference:
     def block_distances(self) -> dict[str, float]:
         """Angular distance between input and output of every droppable block, in [0, 1]."""
         if self._distances is None:
-            setup = self._setup
+            setup = self.setup
             fold = setup.task.folds[0]
             batches = calibration_batches(setup, fold)
             blocks = [block.name for block in setup.profile.blocks]
             self.model.eval()
             self._distances = block_distances(self.model, blocks, batches, lambda m, b: forward(m, setup.task, b))
         return self._distances
+
+    def block_scores(self, selector: Any, *, trained: bool) -> dict[str, float]:
+        """Score of every droppable block by a method of kind `blocks`.
+
+        Args:
+            selector: the method.
+            trained: whether trained weights are looked at, or those that a training begins with.
+        """
+        key = (type(selector), trained)
+        if key not in self._block_scores:
+            seed = phase_seed(self.setup.options.reference_seed, "init")
+            model = self.model if trained else self.setup.fresh_model(seed).to(self.setup.device)
+            self._block_scores[key] = score_blocks(model, self.setup, selector)
+        return self._block_scores[key]
+
+    def narrowed(self, setup: NarrowSetup, rule: Any) -> Reference:
+        """The reference on a narrower network: this one's, cut, so that none is trained for it.
+
+        Args:
+            setup: the task with the narrower network.
+            rule: a method of kind `inherit`, which channels it takes.
+        """
+        key = (id(setup), repr(rule))
+        if key not in self._narrowed:
+            self._narrowed[key] = self._cut(setup, rule)
+        return self._narrowed[key]
+
+    def _cut(self, setup: NarrowSetup, rule: Any) -> Reference:
+        fold = setup.task.folds[0]
+
+        def cut() -> nn.Module:
+            model = inherited(self.model, setup, rule, seed=0, fold=fold)
+            return re_estimate(model, setup.task, calibration_batches(setup, fold), setup.device)
+
+        return Reference(setup, cut)
 
 
 class UntrainedReference(Reference):
@@ -105,32 +140,9 @@ class UntrainedReference(Reference):
         super().__init__(setup, lambda: setup.fresh_model(0))
         self.requested: list[CurveRequest] = []
 
+    def _cut(self, setup: NarrowSetup, rule: Any) -> Reference:
+        return UntrainedReference(setup)
+
     def _compute_curves(self, subject: CurveSubject, dropped: tuple[str, ...]) -> dict[str, Curve]:
         self.requested.append((subject, dropped))
-        return guessed_curves(self._setup, subject, self.scores(subject.criterion), dropped)
-
-
-def calibration_batches(setup: Setup, fold: str) -> list[Any]:
-    """All batches of the calibration split of a fold, on the device."""
-    return [to_device(batch, setup.device) for batch in setup.loaders(fold)["calibration"]]
-
-
-def score_weights(
-    model: nn.Module, setup: Setup, criterion: Any, *, seed: int, fold: str | None = None
-) -> dict[str, Tensor]:
-    """Score the weights of a model by a criterion on the calibration split.
-
-    Returns:
-        By layer name, a tensor shaped like the layer's weight; what is small can go.
-    """
-    task = setup.task
-    stats: Mapping[str, Any] = {}
-    if criterion.needs:
-        batches = calibration_batches(setup, fold or task.folds[0])
-        model.eval()
-        stats = collect(model, batches, lambda m, b: forward(m, task, b), task.loss, criterion.needs)
-    generator = torch.Generator().manual_seed(phase_seed(seed, "score", spec_of(criterion).name))
-    return {
-        layer: criterion.score(weight_of(module).detach(), stats.get(layer), generator)
-        for layer, module in weighted_layers(model)
-    }
+        return guessed_curves(self.setup, subject, self.scores(subject.criterion), dropped)

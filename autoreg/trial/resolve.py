@@ -20,8 +20,27 @@ from autoreg.methods.quantization.weight_bits import WeightBits
 from autoreg.methods.sparsity.structures.structure import Network
 from autoreg.network.shapes import LayerProfile
 from autoreg.space import layer_values
+from autoreg.trial.narrow import reference_for
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Setup
+
+
+def resolve_network(recipe: Mapping[str, Any] | BoundRecipe, reference: Reference) -> tuple[Setup, Levels]:
+    """Resolve a complete recipe on the network that it has from the start.
+
+    Args:
+        recipe: a complete recipe, bound to its methods or not yet.
+        reference: of the whole network.
+
+    Returns:
+        The task with the recipe's network, and the levels of that network.
+
+    Raises:
+        InputError: the network does not have what the recipe asks for.
+    """
+    recipe = bind(recipe)
+    own = reference_for(recipe, reference)
+    return own.setup, resolve(recipe, own.setup, own)
 
 
 def resolve(recipe: Mapping[str, Any] | BoundRecipe, setup: Setup, reference: Reference) -> Levels:
@@ -29,8 +48,8 @@ def resolve(recipe: Mapping[str, Any] | BoundRecipe, setup: Setup, reference: Re
 
     Args:
         recipe: a complete recipe, bound to its methods or not yet.
-        setup: the task and its profile.
-        reference: gives scores and distances of the dense network, trained when first asked for.
+        setup: the task and its profile, with the network that the recipe has from the start.
+        reference: of that network; gives scores and distances of the dense network, trained when first asked for.
 
     Returns:
         What is dropped, how many channels, ranks and weights stay, and the bits, for every layer that stays. A layer

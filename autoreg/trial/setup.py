@@ -5,28 +5,32 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import LatencyCache, MeasureLock
 from autoreg.methods import registry
 from autoreg.methods.discovery import foreign_sources
 from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import Profile, profile
+from autoreg.network.surgery.initialize import own_initialization
 from autoreg.plan import content_hash
 from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
 from autoreg.tasks import Task
 from autoreg.trial.store import Store
 from autoreg.trial.subset import Subsets
+
+S = TypeVar("S", bound="Setup")
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
 _SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "network", "sensitivity")
@@ -78,6 +82,44 @@ class Setup:
         self.latency = LatencyCache(Path(options.store) / "latency")
         self._loaders: dict[str, Mapping[str, Any]] = {}
         self._subsets: dict[str, Subsets] = {}
+        self._narrowed: dict[str, Any] = {}
+
+    def narrowed(self, key: str, make: Callable[[], S]) -> S:
+        """The setup of a narrower network, made once for a key."""
+        if key not in self._narrowed:
+            self._narrowed[key] = make()
+        found: S = self._narrowed[key]
+        return found
+
+    @property
+    def whole(self) -> Setup:
+        """The task with the network that it builds: this one, unless its network was made narrower."""
+        return self
+
+    @property
+    def network_record(self) -> Mapping[str, Any]:
+        """Plain data of what makes the network narrower than the task builds it; empty where nothing does."""
+        return {}
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        """The same for files, from which the network is built again."""
+        return {}
+
+    def build_for_file(self, **network: Any) -> nn.Module:
+        """The network on which what a file says of its structure is replayed, its weights of no matter."""
+        return self.whole.fresh_model(0)
+
+    def on_whole(self, levels: Levels) -> Levels | None:
+        """Levels of the whole network that leave what levels of this one leave; None where there are none."""
+        return levels
+
+    @cached_property
+    def own_initialization(self) -> frozenset[str]:
+        """Modules that a narrower network draws anew, see `autoreg.network.surgery.initialize`."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return own_initialization(self.fresh_model(0))
 
     @cached_property
     def example_input(self) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs
+from autoreg.network.shapes import Profile
 from autoreg.network.surgery.factors import factor_names
 from autoreg.trial_info import LayerRecord
 
@@ -41,6 +43,25 @@ def layer_records(costs: Costs, levels: Levels) -> list[LayerRecord]:
         )
         for layer in costs.per_layer
     ]
+
+
+def with_dropped(records: Sequence[LayerRecord], whole: Profile) -> list[LayerRecord]:
+    """Records of a network's layers with those that it never had, marked as dropped, in the order of the whole one.
+
+    Args:
+        records: of the network as it is trained.
+        whole: profile of the network that the task builds.
+    """
+    present = {record.factor_of or record.name for record in records}
+    places = {layer.name: place for place, layer in enumerate(whole.layers)}
+    gone = [
+        LayerRecord(layer.name, layer.type, (), 0, 0.0, FLOAT_BITS, FLOAT_BITS, dropped=True)
+        for layer in whole.layers
+        if layer.name not in present
+    ]
+    if not gone or not present <= places.keys():
+        return list(records)
+    return sorted([*records, *gone], key=lambda record: places[record.factor_of or record.name])
 
 
 def sum_by_key(found: Sequence[Mapping[str, float]]) -> dict[str, float]:

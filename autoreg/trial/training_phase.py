@@ -12,10 +12,10 @@ from autoreg.methods.layers.selectors import select_parameters
 from autoreg.plan import Phase, share_of
 from autoreg.tasks.splits import seed_loaders
 from autoreg.tasks.subset import EASY_FRACTION
+from autoreg.trial.calibration import calibration_batches
 from autoreg.trial.context import PhaseContext
 from autoreg.trial.loop import fit, forward, make_optimizer, steps_in
 from autoreg.trial.model_state import ModelState, baked_copy, freeze_except
-from autoreg.trial.reference import calibration_batches
 from autoreg.trial.run import Run
 
 

@@ -23,6 +23,7 @@ from autoreg.trial.compression_phases import compressed_copy
 from autoreg.trial.model_state import ModelState
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import Reference
+from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.task_ref import TaskRef
 
@@ -51,9 +52,8 @@ def untrained(task: Task, store: Path) -> TaskObjective:
 
 def finished(objective: TaskObjective, config: dict[str, Any], seed: int) -> ChainResult:
     """The artifact of a recipe: its structure, its masks and its quantizers, on weights that were never trained."""
-    setup = objective.setup
-    chain = objective.chain(config, seed=seed, fold=setup.task.folds[0])
-    state = ModelState(setup.fresh_model(seed))
+    chain = objective.chain(config, seed=seed, fold=objective.setup.task.folds[0])
+    state = ModelState(chain.setup.fresh_model(seed))
     state = compressed_copy(chain.context, state, torch.Generator().manual_seed(seed))
     return ChainResult(state, state.model, {}, chain.levels, chain.context.work)
 
@@ -76,7 +76,9 @@ def test_random_recipes_cost_to_the_integer_what_was_predicted(
         config = space.sample(rng)
         structures.add(type(bind(config).structure).__name__)
         outcome = finished(objective, config, seed)
-        predicted, counted = predict(setup.profile, outcome.levels), objective.count(outcome)
+        network, levels = resolve_network(config, objective.reference)
+        predicted, counted = predict(network.profile, levels), objective.count(outcome)
+        assert levels == outcome.levels
         assert predicted.totals() == counted.totals(), config
         assert [layer for layer in predicted.per_layer if not layer.dropped] == list(counted.per_layer), config
         model, levels = outcome.state.model, outcome.levels.spread()

@@ -15,9 +15,10 @@ from autoreg.errors import InputError
 from autoreg.methods.bound import bind
 from autoreg.methods.quantization.weight_bits import WeightBits
 from autoreg.methods.sparsity.counts import retained_count
+from autoreg.trial.calibration import calibration_batches
 from autoreg.trial.loop import re_estimate
 from autoreg.trial.objective import TaskObjective
-from autoreg.trial.reference import Reference, UntrainedReference, calibration_batches
+from autoreg.trial.reference import Reference, UntrainedReference
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.task_ref import TaskRef

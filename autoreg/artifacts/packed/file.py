@@ -31,8 +31,10 @@ from autoreg.network.weights import weight_of
 PACKED_FORMAT = "autoreg-packed"
 PACKED_VERSION = 1
 _FACTS = {"layers": dict, "record": dict, "constants": list}  # what is read of the metadata
-STRUCTURE = ("dropped", "removed", "ranks")
-"""Entries of a trial's record that say what the network has become."""
+STRUCTURE = ("network", "dropped", "removed", "ranks")
+"""Entries of a trial's record that say what the network has become; `network` is what it was from the start."""
+BUILDER_ARGUMENTS = ("width", "blocks")
+"""Entries of `network` where the task built it: what its builder is called with."""
 
 
 def save_packed(
@@ -96,12 +98,13 @@ def save_packed(
     return len(content)
 
 
-def load_packed(path: str | os.PathLike[str], build: Callable[[], nn.Module], *, example_input: Any) -> Deployable:
+def load_packed(path: str | os.PathLike[str], build: Callable[..., nn.Module], *, example_input: Any) -> Deployable:
     """Make the network of a file that `save_packed` wrote.
 
     Args:
         path: the file.
-        build: gives the dense network, its weights of no matter.
+        build: gives the dense network, its weights of no matter; is called with `width` and `blocks` where the file
+            says that the network was built with them.
         example_input: what the network is called with; removing channels replays on it.
 
     Returns:
@@ -113,8 +116,8 @@ def load_packed(path: str | os.PathLike[str], build: Callable[[], nn.Module], *,
     """
     where = str(path)
     facts, tensors = _read(where)
-    model = conv1d_as_linear(build()).cpu().eval()
     try:
+        model = conv1d_as_linear(build(**_arguments(facts["record"]))).cpu().eval()
         _replay(model, example_input, facts["record"])
         deployable = _fill(model, facts, tensors, where)
     except InputError as error:
@@ -179,9 +182,15 @@ def _facts(text: str) -> dict[str, Any]:
     return found
 
 
+def _arguments(record: Mapping[str, Any]) -> dict[str, Any]:
+    network = record.get("network", {})
+    return {name: network[name] for name in BUILDER_ARGUMENTS if name in network}
+
+
 def _replay(model: nn.Module, example_input: Any, record: Mapping[str, Any]) -> None:
-    removed = {group: [int(i) for i in indices] for group, indices in record.get("removed", {}).items()}
-    apply_structure(model, example_input, record.get("dropped", ()), removed)
+    for part in (record.get("network", {}), record):  # what the network was from the start, then what became of it
+        removed = {group: [int(i) for i in indices] for group, indices in part.get("removed", {}).items()}
+        apply_structure(model, example_input, part.get("dropped", ()), removed)
     factorize(model, {name: int(rank) for name, rank in record.get("ranks", {}).items()}, values=False)
 
 

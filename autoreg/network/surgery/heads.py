@@ -14,7 +14,7 @@ from itertools import product
 
 from torch import nn
 
-from autoreg.network.shapes import ChannelGroup
+from autoreg.network.shapes import ONE_HEAD, ChannelGroup
 from autoreg.network.surgery.cut import Role, axis_of
 from autoreg.network.surgery.partial_group import PartialGroup, ordered_members, produces, width
 
@@ -185,7 +185,7 @@ def _group(
         consumed=tuple(name for name, dim in members if dim == "in"),
         spans=tuple(one for _, one in spread),
         removable=heads > 1,
-        reason="" if heads > 1 else "there is only one attention head",
+        reason="" if heads > 1 else ONE_HEAD,
         width=each,
         attributes=attributes,
     )

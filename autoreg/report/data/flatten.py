@@ -19,6 +19,8 @@ METHOD_SLOTS = frozenset(
         "quantizer",
         "train",
         "drop",
+        "blocks",
+        "inherit",
     )
 )
 

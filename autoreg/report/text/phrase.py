@@ -9,7 +9,7 @@ from typing import Any
 from autoreg.methods.discovery import find_class, spec_of
 from autoreg.space.spec import MethodSpec
 
-_SECTIONS = frozenset(("regularizer", "noise", "reparam", "sparsity", "quantization", "layers", "training"))
+_SECTIONS = frozenset(("regularizer", "noise", "reparam", "sparsity", "quantization", "layers", "network", "training"))
 
 
 def recipe_phrase(config: Mapping[str, Any]) -> str:
@@ -26,6 +26,7 @@ def recipe_phrase(config: Mapping[str, Any]) -> str:
     if not _SECTIONS & set(config):
         return " · ".join(_plain(config))
     parts = [
+        *_network(config.get("network"), config.get("training")),
         _method("structure", config.get("sparsity", "none")),
         _quantization(config.get("quantization")),
         *(_method(slot, config.get(slot, "none")) for slot in ("regularizer", "noise", "reparam")),
@@ -124,6 +125,18 @@ def _quantization(section: Any) -> str:
         return ""
     quantizer = _method("quantizer", section.get("quantizer", "none"))
     return " ".join(filter(None, [f"{_spread(weights)}/{_spread(activations)} bits", quantizer]))
+
+
+def _network(section: Any, training: Any) -> list[str]:
+    if not isinstance(section, Mapping):
+        return []
+    width = section.get("width", 1)
+    pretrained = isinstance(training, Mapping) and training.get("start") == "pretrained"
+    return [
+        "" if width == 1 else f"width {_spread(width, percent=True)}",
+        _method("blocks", section.get("blocks", "all")),
+        _method("inherit", section.get("inherit", "none")) if pretrained else "",
+    ]
 
 
 def _layers(section: Any) -> list[str]:
