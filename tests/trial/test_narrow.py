@@ -150,7 +150,9 @@ class Builder(TinyTask):
 
     def build_model(self, width: float = 1.0, blocks: int | None = None) -> nn.Module:
         size = round(16 * width)
-        hidden = [nn.Sequential(nn.LayerNorm(size), nn.Linear(size, size)) for _ in range(2 if blocks is None else blocks)]
+        hidden = [
+            nn.Sequential(nn.LayerNorm(size), nn.Linear(size, size)) for _ in range(2 if blocks is None else blocks)
+        ]
         return nn.Sequential(nn.Flatten(), nn.Linear(64, size), nn.Sequential(*hidden), nn.Linear(size, 10))
 
 
