@@ -164,5 +164,5 @@ def test_a_task_that_builds_narrow_networks_itself_is_asked_for_them(tmp_path: P
     tuned, trial = evaluate(objective, HALF | {"training": {"start": "pretrained", "epochs": 0}})
     assert tuned["params"] == metrics["params"]
     assert trial.info.notes == []
-    with pytest.raises(InputError, match="network.blocks: snip .* allowed: all, first"):
+    with pytest.raises(InputError, match=r"network.blocks: snip .* allowed: all, first"):
         objective.costs(objective.setup.complete({"network": {"blocks": {"snip": {"keep": 1}}}}))
