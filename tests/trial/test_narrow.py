@@ -64,9 +64,11 @@ def test_all_else_that_a_recipe_says_works_on_it_at_exact_costs(
 
 
 def test_a_section_that_removes_nothing_leaves_the_keys_as_they_are(objective: TaskObjective) -> None:
-    for recipe in ({"network": {}}, {"network": {"width": 1.0}}, {"network": {"blocks": {"first": {"keep": 2}}}}):
+    complete = objective.setup.complete
+    neutral: list[dict[str, Any]] = [{}, {"width": 1.0}, {"blocks": {"first": {"keep": 2}}}]
+    for network in neutral:
+        recipe = {"network": network}
         assert phases(objective, recipe) == phases(objective, {})
-        complete = objective.setup.complete
         assert objective.identity(complete(recipe)) == objective.identity(complete({}))
     assert "network" not in objective.setup.complete({})
 
