@@ -142,17 +142,11 @@ def compile_plan(
     pretrained = training["start"] == "pretrained"
     resolved = dict(resolved or {})
     weight_bits, network = resolved.pop("weight_bits", None), resolved.pop("network", None)
-    begin = [
-        base,
-        seed,
-        fold,
-        pretrained_digest if pretrained else "",
-        *([network] if network and not pretrained else []),
-    ]
+    origin = content_hash([base, seed, fold, *_initial(pretrained_digest if pretrained else "", pretrained, network)])
     phases: list[Phase] = []
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
-        before = phases[-1].key if phases else content_hash(begin)
+        before = phases[-1].key if phases else origin
         phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
 
     if pretrained and not pretrained_digest:
@@ -179,6 +173,11 @@ def compile_plan(
         add("quantize", epochs * share_of(training), settings)
     add("measure", 0, {})
     return tuple(phases)
+
+
+def _initial(digest: str, pretrained: bool, network: Any) -> list[Any]:
+    """What the initial weights depend on: those that are given, or the network that is narrow from the start."""
+    return [digest, *([network] if network and not pretrained else [])]
 
 
 def _train(config: Config, registry: Registry) -> tuple[float, dict[str, Any]]:
