@@ -142,7 +142,7 @@ def compile_plan(
     pretrained = training["start"] == "pretrained"
     resolved = dict(resolved or {})
     weight_bits, network = resolved.pop("weight_bits", None), resolved.pop("network", None)
-    origin = content_hash([base, seed, fold, *_initial(pretrained_digest if pretrained else "", pretrained, network)])
+    origin = content_hash([base, seed, fold, *_initial(pretrained, pretrained_digest, network)])
     phases: list[Phase] = []
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
@@ -156,11 +156,7 @@ def compile_plan(
     if training["epochs"] > 0:
         add("tune" if pretrained else "train", *_train(config, registry))
     if _reshapes(config) or training["finetune_epochs"] > 0:
-        settings = {
-            **_train(config, registry)[1],
-            "epochs": training["finetune_epochs"],
-            "resolved": resolved,
-        }
+        settings = {**_train(config, registry)[1], "epochs": training["finetune_epochs"], "resolved": resolved}
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
         del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are active at once
         add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
@@ -175,9 +171,9 @@ def compile_plan(
     return tuple(phases)
 
 
-def _initial(digest: str, pretrained: bool, network: Any) -> list[Any]:
-    """What the initial weights depend on: those that are given, or the network that is narrow from the start."""
-    return [digest, *([network] if network and not pretrained else [])]
+def _initial(pretrained: bool, digest: str, network: Any) -> list[Any]:
+    """What initial weights depend on beside the seed: those that are given, or the network that is drawn narrow."""
+    return [digest] if pretrained else ["", network] if network else [""]
 
 
 def _train(config: Config, registry: Registry) -> tuple[float, dict[str, Any]]:
