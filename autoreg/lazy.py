@@ -18,11 +18,14 @@ from typing import Any
 class _LazyModule:
     def __init__(self, name: str) -> None:
         self.__name = name
+        self.__module: Any = None
 
     def __getattr__(self, attribute: str) -> Any:
         if attribute == "__wrapped__":  # asked of everything by inspect and doctest, which want no import
             raise AttributeError(attribute)
-        return getattr(importlib.import_module(self.__name), attribute)
+        if self.__module is None:
+            self.__module = importlib.import_module(self.__name)
+        return getattr(self.__module, attribute)
 
     def __repr__(self) -> str:
         return f"<lazy module {self.__name!r}>"

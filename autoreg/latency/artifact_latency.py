@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ __all__ = [
     "signature",
     "time_onnx",
 ]
+
+NOISY_SECONDS = 6 * 3600.0
+"""How long a disturbed measurement stands: its trials, fresh seeds and baselines compare at one time, not at many."""
 
 _BOOKKEEPING = frozenset({*vars(nn.Module()), "training"})  # torch's own attributes of every module
 
@@ -104,7 +108,7 @@ def measure(
 class LatencyCache:
     """Latencies measured on this machine, one JSON file each; those of another machine are never returned.
 
-    A disturbed measurement is returned only by the object that put it: another one measures again.
+    A disturbed measurement is returned, as noisy, for `NOISY_SECONDS`; a study that comes later measures again.
 
     Args:
         folder: Where the files stand; made when the first one is written.
@@ -112,7 +116,6 @@ class LatencyCache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._own: set[Path] = set()  # files of disturbed measurements that were made here
 
     def path(self, key: str, threads: int = 1) -> Path:
         """The file of a signature on this machine."""
@@ -126,19 +129,19 @@ class LatencyCache:
             stored = parse_json(path.read_text(encoding="utf-8"))
             if stored["fingerprint"] == device_fingerprint(threads):
                 found = Latency.from_dict(stored["latency"])
-                return found if found is not None and (not found.noisy or path in self._own) else None
+                if found is not None and found.noisy and not 0 <= time.time() - stored["time"] <= NOISY_SECONDS:
+                    return None
+                return found
         except (OSError, ValueError, KeyError, TypeError):
             pass  # missing, cut short or foreign: measure again
         return None
 
     def put(self, key: str, threads: int, latency: Latency) -> None:
         """Remember a latency; the file appears at once or not at all."""
-        stored = {"signature": key, "fingerprint": device_fingerprint(threads), "latency": latency.to_dict()}
-        path = self.path(key, threads)
+        stored = {"signature": key, "fingerprint": device_fingerprint(threads), "time": time.time()}
+        stored["latency"] = latency.to_dict()
         with suppress(OSError):  # a full disk costs the memory of it, not the trial
-            write_whole(path, json.dumps(stored, indent=1).encode())
-        if latency.noisy:
-            self._own.add(path)
+            write_whole(self.path(key, threads), json.dumps(stored, indent=1).encode())
 
 
 def _plain(value: Any) -> bool:

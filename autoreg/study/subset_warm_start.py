@@ -111,6 +111,4 @@ def _subset_study(study: TaskStudy, fraction: float, folder: Path) -> TaskStudy:
     options = replace(
         study.options, folder=folder, resume=resume, warm_start=(), warm_subset=None, storage=None, rungs=False
     )
-    subset = TaskStudy(spec, options)
-    subset.objective.latency = False
-    return subset
+    return TaskStudy(spec, options)

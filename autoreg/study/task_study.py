@@ -81,7 +81,7 @@ class TaskStudy:
         setup = self.objective.setup
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
         named = {*spec.objectives}.union(*(rule.names for rule in (*self.space.constraints, *spec.constraints)))
-        self.objective.latency_needed = bool(named & {"latency_ms", "dense.latency_ms"})
+        self.objective.latency = self.objective.latency_needed = bool(named & {"latency_ms", "dense.latency_ms"})
         self._check_metrics()
         self._check_recipes()
         check_fractions(spec, self.space, options, setup)

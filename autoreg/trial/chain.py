@@ -70,6 +70,7 @@ class Chain:
         seed: the trial's seed.
         fold: the fold that is trained and scored.
         on_rung: called with (epoch, metrics of a compressed copy) at the rungs of training; may raise to stop.
+        snapshots: whether trainings leave their networks at the rungs in the store, for trials that report there.
 
     Attributes:
         phases: of the recipe, in order of work.
@@ -86,11 +87,12 @@ class Chain:
         seed: int,
         fold: str,
         on_rung: OnRung | None = None,
+        snapshots: bool = False,
     ) -> None:
         recipe = bind(config)
         own = reference_for(recipe, reference)
         setup = setup if own is reference else own.setup
-        self.setup, self.config, self.on_rung = setup, config, on_rung
+        self.setup, self.config, self.on_rung, self.snapshots = setup, config, on_rung, snapshots
         self.levels = resolve(recipe, setup, own)
         self.phases = compile_plan(
             config,
@@ -158,7 +160,7 @@ class Chain:
         return found
 
     def compute(self, phase: Phase, state: ModelState) -> ModelState:
-        """Carry a phase out. A training leaves its network at every rung in the store, for trials that report there."""
+        """Carry a phase out."""
         work = self.context.work.timed(phase.name)
         with work, self.context.seeded(phase.name) as generator:
             if phase.name == NARROWING_PHASE:
@@ -166,7 +168,7 @@ class Chain:
             if phase.name in COMPRESSION_PHASES:
                 return COMPRESSION_PHASES[phase.name](self.context, phase, state, generator)
             training = TrainPhase(self.context, phase, state, generator)
-            for epoch in rung_epochs(training.epochs)[:-1]:
+            for epoch in rung_epochs(training.epochs)[:-1] if self.snapshots else ():
                 self.store.put_network(snapshot_key(phase.key, epoch), training.advance(epoch))
             return training.advance(training.epochs)
 

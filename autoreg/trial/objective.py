@@ -103,7 +103,8 @@ class TaskObjective:
     def dense_chain(self, config: Mapping[str, Any]) -> Chain:
         """The chain of a recipe that removes nothing, whose levels need no reference, on the first fold."""
         fold, seed = self.setup.task.folds[0], self.options.reference_seed
-        return Chain(self.setup, Reference(self.setup, _no_reference), config, seed=seed, fold=fold)
+        reference = Reference(self.setup, _no_reference)
+        return Chain(self.setup, reference, config, seed=seed, fold=fold, snapshots=self.rungs)
 
     def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
         """What a complete recipe costs, without training it (the dense reference apart).
@@ -160,7 +161,7 @@ class TaskObjective:
 
     def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
         """The chain of phases of a complete recipe on one fold."""
-        return Chain(self.setup, self.reference, config, seed=seed, fold=fold, on_rung=on_rung)
+        return Chain(self.setup, self.reference, config, seed=seed, fold=fold, on_rung=on_rung, snapshots=self.rungs)
 
     def __call__(self, config: Mapping[str, Any], trial: Reporter) -> dict[str, float]:
         """Carry a complete recipe out on every fold and return the mean of its metrics, with its costs.

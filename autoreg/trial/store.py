@@ -46,6 +46,7 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str], *, cap: int = DEFAULT_CAP) -> None:
         self.folder = Path(folder)
         self.cap = cap
+        self._unseen, self._room = 0, 0  # bytes put here since the folder was last looked through, and how many may be
 
     def path(self, key: str) -> Path:
         """The folder of entry `key`."""
@@ -81,18 +82,19 @@ class Store:
         beside = folder.with_name(f".{key}.{uuid.uuid4().hex}")
         try:
             beside.mkdir(parents=True)
-            save_file(
-                {k: v.detach().cpu().contiguous().clone() for k, v in entry.tensors.items()},
-                beside / "tensors.safetensors",
-            )
-            (beside / "meta.json").write_text(json.dumps(entry.meta, allow_nan=False), encoding="utf-8")
+            tensors = {k: v.detach().cpu().contiguous().clone() for k, v in entry.tensors.items()}
+            meta = json.dumps(entry.meta, allow_nan=False)
+            save_file(tensors, beside / "tensors.safetensors")
+            (beside / "meta.json").write_text(meta, encoding="utf-8")
             if folder.exists() and self.get(key) is None:
                 self.drop(key)  # damaged: it would never be replaced
             os.replace(beside, folder)
         except (OSError, SafetensorError):  # no space left, or another process was first
             shutil.rmtree(beside, ignore_errors=True)
             return
-        self._evict(but=key)
+        self._unseen += len(meta) + sum(tensor.nbytes for tensor in tensors.values())
+        if self._unseen > self._room:
+            self._evict(but=key)
 
     def drop(self, key: str) -> None:
         """Remove entry `key`; it is gone at once, also for others."""
@@ -108,6 +110,11 @@ class Store:
             yield
 
     def _evict(self, but: str) -> None:
+        """Look through the whole folder, and remove what is above the cap.
+
+        That takes longer than writing an entry, and is due again when a sixteenth of what is left is used up: so many
+        processes may write side by side. A full store is looked through each time that 1/256 of it is written.
+        """
         sizes: list[tuple[float, int, Path]] = []
         for meta in self.folder.glob("??/*/meta.json"):
             with contextlib.suppress(FileNotFoundError):
@@ -121,6 +128,7 @@ class Store:
                 continue  # an entry that was just used is likely about to be used again
             self.drop(folder.name)
             total -= size
+        self._unseen, self._room = 0, max((self.cap - total) // 16, self.cap // 256)
         for left in self.folder.glob("??/.*"):  # of a process that was killed while it wrote
             with contextlib.suppress(OSError):
                 if time.time() - left.stat().st_mtime > 3600:

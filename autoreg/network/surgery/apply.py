@@ -21,6 +21,7 @@ from autoreg.network.surgery.blocks import PassThrough, drop_blocks, find_blocks
 from autoreg.network.surgery.channel_groups import dependencies
 from autoreg.network.surgery.cut import cut
 from autoreg.network.surgery.joined_groups import Joined
+from autoreg.network.surgery.known_groups import known_groups
 from autoreg.network.surgery.removal_check import verified
 
 __all__ = [
@@ -54,8 +55,12 @@ def analyze(model: nn.Module, example_input: Any) -> Analysis:
 
 def channel_groups(model: nn.Module, example_input: Any) -> tuple[ChannelGroup, ...]:
     """All groups of coupled channels, in the order of their ids' layers, removable or not."""
-    found = dependencies(model, example_input, ())
-    return verified(model, example_input, found.groups, found.head_layouts)
+
+    def find() -> tuple[ChannelGroup, ...]:
+        found = dependencies(model, example_input, ())
+        return verified(model, example_input, found.groups, found.head_layouts)
+
+    return known_groups(model, example_input, find)
 
 
 def remove_channels(model: nn.Module, example_input: Any, removed: Mapping[str, Sequence[int]]) -> None:
@@ -74,12 +79,15 @@ def remove_channels(model: nn.Module, example_input: Any, removed: Mapping[str, 
     requested = {name: list(indices) for name, indices in removed.items() if len(indices)}
     if not requested:
         return
-    found = dependencies(model, example_input, ())
-    known = {group.id: group for group in found.groups}
+    known = {group.id: group for group in channel_groups(model, example_input)}
     for name in requested:
         if name not in known:
             raise InputError(unknown_name("channel group", name, known))
-    groups = verified(model, example_input, [known[name] for name in requested], found.head_layouts)
+    groups: Sequence[ChannelGroup] = [known[name] for name in requested]
+    if not all(group.removable for group in groups):  # perhaps others are to blame: these alone
+        found = dependencies(model, example_input, ())
+        alone = [group for group in found.groups if group.id in requested]
+        groups = verified(model, example_input, alone, found.head_layouts)
     for group in groups:
         _check_indices(group, requested[group.id])
         if not group.removable:
