@@ -10,6 +10,7 @@ share their work: the trial stores results under these keys and the engine count
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,15 +47,20 @@ def content_hash(value: Any) -> str:
 
 
 def passes(config: Config, registry: Registry) -> int:
-    """Gradient computations per training step of this recipe: the most that one of its methods declares."""
-    declared = [_declared(registry, kind, config[kind]) for kind in ("regularizer", "noise", "reparam")]
-    return max([1, *(spec.passes for spec in declared if spec is not None)])
+    """Gradient computations per training step of this recipe.
+
+    Each method adds what it declares beyond one, and one that replaces the gradient of a step (there is at most one)
+    repeats all of that as often as it declares.
+    """
+    declared = [s for kind in ("regularizer", "noise", "reparam") for s in _declared(registry, kind, config[kind])]
+    once = 1 + sum(spec.passes - 1 for spec in declared if "gradient" not in spec.hooks)
+    return once * math.prod(spec.passes for spec in declared if "gradient" in spec.hooks)
 
 
-def _declared(registry: Registry, kind: str, slot: Any) -> MethodSpec | None:
-    """What the method in a slot of a recipe declares; None where the slot says `none`."""
-    name = slot if isinstance(slot, str) else next(iter(slot))
-    return None if name == NO_METHOD else registry.methods[kind][name]
+def _declared(registry: Registry, kind: str, slot: Any) -> list[MethodSpec]:
+    """What the methods in a slot of a recipe declare; nothing where the slot says `none`."""
+    names = [slot] if isinstance(slot, str) else list(slot)
+    return [registry.methods[kind][name] for name in names if name != NO_METHOD]
 
 
 def is_quantized(config: Config) -> bool:
@@ -162,7 +168,7 @@ def compile_plan(
         add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
     if is_quantized(config):
         quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])
-        epochs = training["qat_epochs"] if quantizer is not None and quantizer.trains else 0
+        epochs = training["qat_epochs"] if any(spec.trains for spec in quantizer) else 0
         settings = _rates(training) if epochs else {}
         settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
         settings |= {"epochs": epochs, "quantization": config["quantization"]}

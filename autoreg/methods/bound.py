@@ -9,7 +9,7 @@ from typing import Any
 
 from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.costs.levels import Granularity
-from autoreg.methods.discovery import from_recipe
+from autoreg.methods.discovery import all_from_recipe, from_recipe
 from autoreg.methods.quantization.uniform import UniformQuantizer
 from autoreg.methods.sparsity.structures.structure import Structure
 
@@ -87,14 +87,14 @@ class BoundRecipe:
     training: Mapping[str, Any]
 
     @cached_property
-    def regularizer(self) -> Any:
-        """The regularizer, or None."""
-        return from_recipe("regularizer", self.config["regularizer"])
+    def regularizers(self) -> tuple[Any, ...]:
+        """The regularizers, in the order of their names."""
+        return all_from_recipe("regularizer", self.config["regularizer"])
 
     @cached_property
-    def noise(self) -> Any:
-        """The noise, or None."""
-        return from_recipe("noise", self.config["noise"])
+    def noises(self) -> tuple[Any, ...]:
+        """The noises, in the order of their names."""
+        return all_from_recipe("noise", self.config["noise"])
 
     @cached_property
     def reparam(self) -> Any:
@@ -131,7 +131,8 @@ class BoundRecipe:
     @property
     def in_training(self) -> tuple[Any, ...]:
         """The methods that act while the recipe's own training runs, in their order."""
-        return tuple(method for method in (self.reparam, self.noise, self.regularizer) if method is not None)
+        reparam = () if self.reparam is None else (self.reparam,)
+        return (*reparam, *self.noises, *self.regularizers)
 
 
 def bind(recipe: Mapping[str, Any] | BoundRecipe) -> BoundRecipe:
@@ -140,8 +141,8 @@ def bind(recipe: Mapping[str, Any] | BoundRecipe) -> BoundRecipe:
     Example:
         >>> from autoreg.methods import registry
         >>> from autoreg.space import complete_recipe
-        >>> bind(complete_recipe({"regularizer": {"l1": {"strength": 1.0}}}, registry())).regularizer
-        L1(strength=1.0)
+        >>> bind(complete_recipe({"regularizer": {"l1": {"strength": 1.0}}}, registry())).regularizers
+        (L1(strength=1.0),)
     """
     if isinstance(recipe, BoundRecipe):
         return recipe

@@ -155,6 +155,24 @@ def from_recipe(kind: str, value: Any) -> Any:
     raise InputError(f"{kind}: found {value!r}; allowed: a name or {{name: {{parameter: value}}}}")
 
 
+def all_from_recipe(kind: str, value: Any) -> tuple[Any, ...]:
+    """Build every method that stands in a slot of a recipe, which may be none, one, or several in a mapping.
+
+    They stand in the order of their names, whatever the order of the mapping: recipes that are equal do the same.
+
+    Raises:
+        InputError: as `from_recipe`.
+
+    Example:
+        >>> all_from_recipe("regularizer", {"sam": {"rho": 0.1}, "l1": {"strength": 1.0}})
+        (L1(strength=1.0), Sam(rho=0.1))
+    """
+    if isinstance(value, Mapping) and len(value) > 1:
+        return tuple(from_recipe(kind, {name: value[name]}) for name in sorted(value))
+    method = from_recipe(kind, value)
+    return () if method is None else (method,)
+
+
 def to_recipe(method: Any) -> Any:
     """What stands in a slot of a recipe for an instance; `from_recipe` reads it back. None is `"none"`.
 

@@ -102,8 +102,8 @@ TRAINING_SECTION = Section(
 )
 
 SECTIONS: Mapping[str, Param | Section] = {
-    "regularizer": slot("regularizer", doc="a term of the loss, or another gradient"),
-    "noise": slot("noise", doc="noise on inputs or features during training"),
+    "regularizer": slot("regularizer", several=True, doc="terms of the loss, or another gradient"),
+    "noise": slot("noise", several=True, doc="noise on inputs or features during training"),
     "reparam": slot("reparam", doc="how weights are computed from what is trained"),
     "sparsity": slot("structure", doc="the structure in which weights or channels are removed"),
     "quantization": QUANTIZATION_SECTION,

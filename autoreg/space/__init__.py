@@ -6,7 +6,7 @@ from autoreg.space.budget import Budget
 from autoreg.space.expression import Expression
 from autoreg.space.json_schema import schema
 from autoreg.space.layers import LayerInfo, layer_values
-from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range
+from autoreg.space.nodes import AnyOf, Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range
 from autoreg.space.recipe import complete_recipe, digest, load_recipe
 from autoreg.space.space import Size, Space
 from autoreg.space.spec import MethodSpec, Paper, Param, Registry, Section
@@ -14,6 +14,7 @@ from autoreg.space.study_spec import StudySpec
 from autoreg.space.tree import Parameter
 
 __all__ = [
+    "AnyOf",
     "Budget",
     "Choice",
     "Constant",

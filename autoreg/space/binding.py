@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autoreg.space import ranges
+from autoreg.space.defaults import Defaults
 from autoreg.space.expression import Expression
 from autoreg.space.layers import LayerInfo, check_cover, check_pattern
-from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range, thaw
+from autoreg.space.nodes import AnyOf, Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range, thaw
 from autoreg.space.parser import parse_node, same
 from autoreg.space.paths import child, in_expression
 from autoreg.space.problems import Path, Places, problem, show
@@ -46,14 +49,19 @@ class Binder:
     places: Places = field(default_factory=Places)
     vary: bool = True
     rules: list[Rule] = field(default_factory=list)
+    gradient_owners: list[tuple[str, str]] = field(default_factory=list)
 
     def root(self, root: Group, defaults: Mapping[str, Any]) -> Group:
         """Bind a whole space; `defaults` overrides defaults of sections by dotted name."""
-        tree = self._section(Section(self.registry.sections), root, Spot(), _Defaults.of(defaults, self.registry))
+        tree = self._section(Section(self.registry.sections), root, Spot(), Defaults.of(defaults, self.registry))
         assert isinstance(tree, Group)
+        for one, other in itertools.combinations(dict.fromkeys(self.gradient_owners), 2):
+            both = " and ".join(f"{json.dumps(name)} in {in_expression(slot)}" for slot, name in (one, other))
+            reason = f"{one[1]} and {other[1]} both replace the gradient of a step: at most one method may"
+            self.rules.append(Rule(Expression.parse(both, "methods with the hook gradient"), reason))
         return tree
 
-    def _section(self, section: Section, node: Node | None, spot: Spot, defaults: _Defaults) -> Node:
+    def _section(self, section: Section, node: Node | None, spot: Spot, defaults: Defaults) -> Node:
         if node is not None and not isinstance(node, Group):
             names = ", ".join(section.items)
             what = f"found {_found(node)} where a section is expected"
@@ -78,7 +86,7 @@ class Binder:
                 what = f"unknown {kind} {name!r}" if kind != "section" else f"unknown name {name!r} in {spot.name}"
                 raise problem(self.places.at((*spot.path, name)), what, allowed=allowed, wrong=name)
 
-    def _default(self, param: Param, spot: Spot, defaults: _Defaults) -> Node:
+    def _default(self, param: Param, spot: Spot, defaults: Defaults) -> Node:
         value, places = defaults.take(spot.name, param.default)
         binder = replace(self, places=places, vary=False)  # shares the list of rules
         return binder.param(param, parse_node(_plain_default(value), (), places), Spot((), spot.name, spot.depth))
@@ -172,7 +180,9 @@ class Binder:
             raise problem(place, f"the range {shown} is out of bounds", allowed=_allowed(param))
         return node
 
-    def _slot(self, param: Param, node: Node, spot: Spot) -> Choice:
+    def _slot(self, param: Param, node: Node, spot: Spot) -> Choice | AnyOf:
+        if isinstance(node, AnyOf) or (param.several and isinstance(node, Group) and len(node.items) > 1):
+            return self._several(param, node, spot)
         options: tuple[Option, ...]
         if isinstance(node, Choice):
             options = node.options
@@ -192,9 +202,29 @@ class Binder:
                 )
             what = f"found {_found(node)} where a method is expected"
             allowed = f"a method, {{method: {{parameter: ...}}}}, or a list of them; methods: {', '.join(methods)}"
-            raise problem(self.places.at(spot.path), what, allowed=allowed, wrong=first, near=methods)
+            near = [*methods, *(["any_of"] if param.several else [])]
+            raise problem(self.places.at(spot.path), what, allowed=allowed, wrong=first, near=near)
         bound = [self._method(param, o, Spot(p, spot.name, spot.depth)) for o, p in zip(options, paths, strict=True)]
         return Choice(tuple(bound))
+
+    def _several(self, param: Param, node: AnyOf | Group, spot: Spot) -> AnyOf:
+        """Bind methods that are in or out one by one, or (a mapping of several) that are all in."""
+        if not param.several:
+            what = f"found any_of, but there is one {param.slot_kind} at a time"
+            raise problem(self.places.at((*spot.path, "any_of")), what, allowed="a list of methods")
+        open_ = isinstance(node, AnyOf) and not node.all_in
+        bound: list[tuple[str, Group]] = []
+        for index, (name, inner) in enumerate(node.items):
+            path = (*spot.path, "any_of", index) if open_ else spot.path
+            if name == "none" or (not isinstance(inner, Group) and name in self._methods(param)):
+                what = "found none among several" if name == "none" else f"found {_found(inner)} for {name!r}"
+                raise problem(self.places.at((*path, name)), what, allowed="methods, {method: {parameter: ...}}")
+            option = self._method(
+                param, Option(name, inner if isinstance(inner, Group) else Group(())), Spot(path, spot.name, spot.depth)
+            )
+            assert isinstance(option.node, Group)
+            bound.append((name, option.node))
+        return AnyOf(tuple(bound), node.at_most if isinstance(node, AnyOf) else None, not open_)
 
     def _methods(self, param: Param) -> Mapping[str, MethodSpec]:
         return self.registry.methods.get(param.slot_kind or "", {})
@@ -213,7 +243,8 @@ class Binder:
         name = node.value if isinstance(node, Constant) else option.label
         if name not in names:
             place = self.places.at(spot.path if isinstance(node, Constant) else (*spot.path, name))
-            raise problem(place, f"unknown {param.slot_kind} {name!r}", allowed=names, wrong=name)
+            near = ["any_of"] if param.several else []
+            raise problem(place, f"unknown {param.slot_kind} {name!r}", allowed=names, wrong=name, near=near)
         given = dict(node.items) if isinstance(node, Group) else {}
         inside = Spot((*spot.path, name), child(spot.name, name), spot.depth + 1)
         spec = methods.get(name, MethodSpec("none", param.slot_kind or ""))
@@ -222,6 +253,8 @@ class Binder:
             return Option("none", Constant("none"))
         if spot.depth > _MAX_DEPTH:
             raise problem(self.places.at(spot.path), f"methods within methods without end at {spot.name}")
+        if "gradient" in spec.hooks:
+            self.gradient_owners.append((spot.name, name))
         items = []
         for key, inner in spec.params.items():
             items.append((key, self._parameter(inner, given.get(key), inside.down(key))))
@@ -242,38 +275,8 @@ class Binder:
         if node is not None:
             return self.param(param, node, spot)
         if not self.vary:
-            return self._default(param, spot, _Defaults({}, Places()))
+            return self._default(param, spot, Defaults({}, Places()))
         return replace(self, places=Places("the registry")).param(param, param.node, Spot((), spot.name, spot.depth))
-
-
-@dataclass
-class _Defaults:
-    """Defaults of section parameters by dotted name, given beside those of the registry."""
-
-    given: Mapping[str, Any]
-    places: Places
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any], registry: Registry) -> _Defaults:
-        known = dict(_section_params(Section(registry.sections), ""))
-        for name in given:
-            if name not in known:
-                raise problem("defaults", f"unknown parameter {name!r}", allowed=list(known), wrong=str(name))
-        return cls(given, Places("defaults"))
-
-    def take(self, name: str, default: Any) -> tuple[Any, Places]:
-        """The default of a parameter and the place it comes from."""
-        if name in self.given:
-            return self.given[name], self.places.under(name)
-        return default, Places(f"the default of {name}")
-
-
-def _section_params(section: Section, name: str) -> list[tuple[str, Param]]:
-    found: list[tuple[str, Param]] = []
-    for key, item in section.items.items():
-        here = child(name, key)
-        found += _section_params(item, here) if isinstance(item, Section) else [(here, item)]
-    return found
 
 
 def _plain_default(value: Any) -> Any:
@@ -300,7 +303,7 @@ def _found(node: Node, label: str | None = None) -> str:
         return "the mapping {" + ", ".join(f"{name}: ..." for name, _ in node.items) + "}"
     if isinstance(node, Range):
         return f"the range {{{node.kind}: [{node.low:g}, {node.high:g}]}}"
-    return "a list" if isinstance(node, Choice) else "values by layer"
+    return {Choice: "a list", AnyOf: "any_of"}.get(type(node), "values by layer")
 
 
 def _allowed(param: Param) -> str:

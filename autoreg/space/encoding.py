@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from autoreg.space import ranges
+from autoreg.space.any_of import ON, SWITCH
 from autoreg.space.nodes import Range
+from autoreg.space.paths import child
 from autoreg.space.problems import problem
 from autoreg.space.tree import Domain, Parameter
 
@@ -75,6 +77,8 @@ def chooser(parameters: Sequence[Parameter], vector: np.ndarray) -> Any:
     starts = offsets(parameters)
 
     def choose(path: str, domain: Domain) -> Any:
+        if path not in starts and isinstance(domain, tuple):  # too many are on: the one that is least so leaves
+            return min(domain, key=lambda name: float(vector[starts[child(path, name)] + SWITCH.index(ON)]))
         part = vector[starts[path] : starts[path] + _width(domain)]
         if np.isnan(part).any():
             raise problem(path, "is active but NaN in the vector", allowed="numbers for every active parameter")

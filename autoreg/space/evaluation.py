@@ -6,12 +6,12 @@ import ast
 import difflib
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from autoreg.errors import InputError
-from autoreg.space.grammar import constant_of, is_constant, name_of
+from autoreg.space.grammar import constant_of, is_constant, is_list, name_of
 from autoreg.space.problems import nearest, problem
 
 _OPPOSITE: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -38,9 +38,14 @@ INACTIVE = _Inactive()
 
 @dataclass(frozen=True)
 class Several:
-    """The values of a name that differs from layer to layer: a comparison holds if it does for any."""
+    """The values of a name that has several, by layer or as methods in one slot: what holds for any of them holds."""
 
     values: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, parts: Iterable[Any]) -> Several:
+        """Several values made of parts, some of which are several themselves."""
+        return cls(tuple(v for part in parts for v in (part.values if isinstance(part, Several) else (part,))))
 
 
 def unknown_name(text: str, place: str, name: str, known: list[str]) -> InputError:
@@ -104,6 +109,8 @@ class Walker:
         """One comparison; false when a side is inactive, true for several values if it is for any."""
         mine = self.value(left)
         if isinstance(op, (ast.In, ast.NotIn)):
+            if not is_list(right):
+                return self._is_among(mine, self.value(right), op)
             assert isinstance(right, (ast.List, ast.Tuple))
             theirs: Any = [constant_of(item) for item in right.elts]
         else:
@@ -112,6 +119,11 @@ class Walker:
             return False
         many = [value.values if isinstance(value, Several) else (value,) for value in (mine, theirs)]
         return any(self._holds(op, one, other) for one in many[0] for other in many[1])
+
+    def _is_among(self, value: Any, name: Any, op: ast.cmpop) -> bool:
+        """Whether a value is (not) one of those of a name; false when the name is inactive."""
+        values = name.values if isinstance(name, Several) else (name,)
+        return name is not INACTIVE and any(_equal(value, one) for one in values) == isinstance(op, ast.In)
 
     def _holds(self, op: ast.cmpop, left: Any, right: Any) -> bool:
         if isinstance(op, (ast.In, ast.NotIn)):

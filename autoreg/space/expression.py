@@ -1,7 +1,8 @@
 """The small language of constraints and forbidden combinations.
 
 Comparisons, `and`, `or`, `not`, `in`, the arithmetic signs `+ - * / **`, numbers (also `200_000`),
-quoted text, `true` and `false`, and dotted names (`dense.flops`, `sparsity["2:4"].criterion`).
+quoted text, `true` and `false`, and dotted names (`dense.flops`, `sparsity["2:4"].criterion`). `in` takes a list of
+values or, after a value, a name that may have several: `'l1' in regularizer`.
 Python's parser reads the text, a whitelist admits it, and a walker computes it: nothing is executed.
 """
 

@@ -72,6 +72,11 @@ def is_constant(node: ast.expr) -> bool:
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and is_constant(node.operand)
 
 
+def is_list(node: ast.expr) -> bool:
+    """Whether `node` is a list of constants; one of a single text is no name where a list may stand."""
+    return isinstance(node, (ast.List, ast.Tuple)) and all(is_constant(item) for item in node.elts)
+
+
 def _check(node: ast.expr, text: str, place: str) -> None:
     if name_of(node) is not None or is_constant(node):
         return
@@ -84,12 +89,15 @@ def _check(node: ast.expr, text: str, place: str) -> None:
         children = [node.left, node.right]
     elif isinstance(node, ast.Compare) and all(isinstance(op, _COMPARES) for op in node.ops):
         children = [node.left]
-        for op, right in zip(node.ops, node.comparators, strict=True):
+        sides = [node.left, *node.comparators]
+        for op, left, right in zip(node.ops, sides, node.comparators, strict=False):
             if not isinstance(op, (ast.In, ast.NotIn)):
                 children.append(right)
-            elif not isinstance(right, (ast.List, ast.Tuple)) or not all(is_constant(item) for item in right.elts):
+            elif not is_list(right) and not (is_constant(left) and name_of(right) is not None):
                 what = f"in {text!r}: what follows 'in'"
-                raise problem(place, what, allowed="a list of values, such as ['a', 'b']")
+                raise problem(place, what, allowed="a list of values, such as ['a', 'b'], or after a value a name")
+            elif not is_list(right):
+                children.append(right)
     else:
         part = ast.get_source_segment(text, node) or type(node).__name__
         raise problem(place, f"in {text!r}: {part!r} is not part of the grammar", allowed=_GRAMMAR)
@@ -113,7 +121,7 @@ def names_in(node: ast.expr) -> Iterator[str]:
     elif isinstance(node, ast.Compare):
         yield from names_in(node.left)
         for op, right in zip(node.ops, node.comparators, strict=True):
-            if not isinstance(op, (ast.In, ast.NotIn)):
+            if not isinstance(op, (ast.In, ast.NotIn)) or not is_list(right):
                 yield from names_in(right)
     else:
         for part in _parts(node):
@@ -127,6 +135,8 @@ def compared_in(node: ast.expr) -> Iterator[tuple[str, Any]]:
         for op, left, right in zip(node.ops, sides, sides[1:], strict=False):
             if isinstance(op, (ast.In, ast.NotIn)) and isinstance(right, (ast.List, ast.Tuple)):
                 items = right.elts
+            elif isinstance(op, (ast.In, ast.NotIn)):
+                left, items = right, [left]
             elif isinstance(op, (ast.Eq, ast.NotEq)):
                 items = [right]
                 left, items = (right, [left]) if is_constant(left) else (left, items)

@@ -7,6 +7,7 @@ are checked by the parser.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from autoreg.space import study_spec
@@ -26,6 +27,8 @@ def schema(registry: Registry, root: Literal["any", "space", "study"] = "any") -
     definitions: Json = {"space": _space(registry), "study": _study()}
     for kind, methods in registry.methods.items():
         definitions[_slot_name(kind)] = _slot(kind, methods)
+    for kind in _kinds_of_several(Section(registry.sections)):
+        definitions[f"several_{_slot_name(kind)}"] = _several(kind, registry.methods.get(kind, {}))
     if root == "any":
         study = {"anyOf": [{"required": [word]} for word in _STUDY_WORDS]}
         body: Json = {"if": study, "then": _ref("study"), "else": _ref("space")}
@@ -72,9 +75,16 @@ def _item(item: Param | Section) -> Json:
     return _param(item)
 
 
+def _kinds_of_several(item: Param | Section) -> set[str]:
+    if isinstance(item, Section):
+        return set().union(*map(_kinds_of_several, item.items.values()))
+    return {item.slot_kind} if item.several and item.slot_kind else set()
+
+
 def _param(param: Param) -> Json:
     if param.type == "slot":
-        forms = [_ref(_slot_name(param.slot_kind or ""))]
+        name = _slot_name(param.slot_kind or "")
+        forms = [_ref(name), *([_ref(f"several_{name}")] if param.several else [])]
     else:
         single = _single(param)
         options = {"type": "array", "items": {"anyOf": single}, "minItems": 1, "uniqueItems": True}
@@ -121,12 +131,26 @@ def _range(kind: str, bound: Json) -> Json:
     return _object({kind: bounds, "step": {"type": bound["type"], "exclusiveMinimum": 0}}, [kind])
 
 
-def _slot(kind: str, methods: Any) -> Json:
-    names = [*methods, *(["none"] if "none" not in methods else [])]
+def _slot(kind: str, methods: Mapping[str, MethodSpec]) -> Json:
+    option = _option([*methods, *(["none"] if "none" not in methods else [])], methods)
+    return {"anyOf": [*option["anyOf"], _list_of(option)], "description": f"a {kind}, or a list of those to search"}
+
+
+def _several(kind: str, methods: Mapping[str, MethodSpec]) -> Json:
+    switched = _object(
+        {"any_of": _list_of(_option(list(methods), methods)), "at_most": {"type": "integer", "minimum": 1}}, ["any_of"]
+    )
+    together = _object({name: _method(spec) for name, spec in methods.items()}, minProperties=2)
+    return {"anyOf": [switched, together], "description": f"each {kind} of a list in or out, or several together"}
+
+
+def _option(names: list[str], methods: Mapping[str, MethodSpec]) -> Json:
     labelled = [_object({name: _method(spec)}, [name]) for name, spec in methods.items()]
-    option = {"anyOf": [{"enum": names}, *labelled]}
-    several = {"type": "array", "items": option, "minItems": 1, "uniqueItems": True}
-    return {"anyOf": [*option["anyOf"], several], "description": f"a {kind}, or a list of those to search"}
+    return {"anyOf": [{"enum": names}, *labelled]}
+
+
+def _list_of(option: Json) -> Json:
+    return {"type": "array", "items": option, "minItems": 1, "uniqueItems": True}
 
 
 def _method(spec: MethodSpec) -> Json:

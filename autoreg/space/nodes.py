@@ -1,4 +1,4 @@
-"""The tree a search space is made of: six kinds of node, each frozen and comparable.
+"""The tree a search space is made of: seven kinds of node, each frozen and comparable.
 
 YAML and Python are two ways to write this tree; everything else in `autoreg.space` reads it.
 """
@@ -110,6 +110,23 @@ class Group:
 
 
 @dataclass(frozen=True)
+class AnyOf:
+    """Methods of which each is in or out, with parameters of its own; at most `at_most` are in at once (None: all).
+
+    With `all_in` nothing is left open: every one of them is in, as in a recipe of several methods.
+    """
+
+    items: tuple[tuple[str, Group], ...]
+    at_most: int | None = None
+    all_in: bool = False
+
+    @cached_property
+    def limit(self) -> int:
+        """How many may be in at once."""
+        return len(self.items) if self.at_most is None else min(self.at_most, len(self.items))
+
+
+@dataclass(frozen=True)
 class PerLayer:
     """One node per layer pattern; a layer takes the value of the first pattern that matches it."""
 
@@ -123,7 +140,7 @@ class EveryLayer:
     node: Node
 
 
-Node = Constant | Range | Choice | Group | PerLayer | EveryLayer
+Node = Constant | Range | Choice | Group | AnyOf | PerLayer | EveryLayer
 
 
 def typed(value: Any) -> Any:

@@ -14,6 +14,7 @@ from autoreg.space import ranges
 from autoreg.space.expression import Expression
 from autoreg.space.nodes import (
     RANGE_KINDS,
+    AnyOf,
     Choice,
     Constant,
     EveryLayer,
@@ -32,8 +33,9 @@ from autoreg.space.spec import label_of
 from autoreg.space.writer import node_to_data
 
 RULE_KEYS = ("name", "forbidden", "constraints")
-RESERVED_KEYS = ("value", "per_layer", "each_layer")
-_NODES = (Constant, Range, Choice, Group, PerLayer, EveryLayer)
+RESERVED_KEYS = ("value", "per_layer", "each_layer", "any_of")
+_BESIDE = {"any_of": ("at_most",)}
+_NODES = (Constant, Range, Choice, Group, AnyOf, PerLayer, EveryLayer)
 _PLAIN = frozenset((bool, int, float, str))
 _NODE_WORDS = "a value, a list of options, a range such as {log: [1e-5, 1e-2]}, or a mapping of names"
 
@@ -62,7 +64,9 @@ def parse_space(document: Document) -> Parsed:
         raise problem(places.at(("name",)), f"found {show(name)}", allowed="the name of the space, as text")
     tree = {key: value for key, value in data.items() if key not in RULE_KEYS}
     for key in tree:
-        if key in ("per_layer", "each_layer") or (key in RANGE_KINDS and isinstance(tree[key], (list, tuple))):
+        if key in ("per_layer", "each_layer", "any_of") or (
+            key in RANGE_KINDS and isinstance(tree[key], (list, tuple))
+        ):
             what = f"the word {key!r} stands where a name is expected"
             raise problem(places.at((key,)), what, allowed=f"NAME: {{{key}: ...}}")
     root = Group(tuple((_name(key, (), places), parse_node(value, (key,), places)) for key, value in tree.items()))
@@ -130,11 +134,15 @@ def _mapping(data: Mapping[str, Any], path: Path, places: Places) -> Node:
     if _is_range(data):
         return _range(data, path, places)
     for word in RESERVED_KEYS:
-        if word in data and len(data) > 1:
-            others = [str(key) for key in data if key != word]
+        others = [str(key) for key in data if key not in (word, *_BESIDE.get(word, ()))]
+        if word in data and others:
             what = f"{word!r} stands beside {', '.join(map(repr, others))}"
             raise problem(
-                places.at((*path, word)), what, allowed=f"{{{word}: ...}} alone ({word!r} is a reserved word)"
+                places.at((*path, word)),
+                what,
+                allowed=f"{{{word}: ...}} alone ({word!r} is a reserved word)",
+                wrong=others[0],
+                near=_BESIDE.get(word, ()),
             )
     if "value" in data:
         return Constant(freeze(_literal(data["value"], (*path, "value"), places)), literal=True)
@@ -142,6 +150,8 @@ def _mapping(data: Mapping[str, Any], path: Path, places: Places) -> Node:
         return EveryLayer(_layer_node(data["each_layer"], (*path, "each_layer"), places))
     if "per_layer" in data:
         return _per_layer(data["per_layer"], (*path, "per_layer"), places)
+    if "any_of" in data:
+        return _any_of(data, path, places)
     return _group(data, path, places)
 
 
@@ -183,6 +193,30 @@ def _per_layer(data: Any, path: Path, places: Places) -> PerLayer:
     for pattern, value in data.items():
         found.append((_name(pattern, path, places), _layer_node(value, (*path, pattern), places)))
     return PerLayer(tuple(found))
+
+
+def _any_of(data: Mapping[str, Any], path: Path, places: Places) -> AnyOf:
+    given, here = data["any_of"], (*path, "any_of")
+    if not isinstance(given, (list, tuple)) or not given:
+        raise problem(places.at(here), f"found {show(given)}", allowed="a list of methods, {any_of: [method, ...]}")
+    methods: dict[str, Group] = {}
+    for index, item in enumerate(given):
+        place = places.at((*here, index))
+        option = _option(plain(item), (*here, index), places)
+        if option.label == "none":
+            raise problem(place, "found none", allowed="methods; none is what remains when all are off")
+        if isinstance(option.node, Range) or (
+            isinstance(option.node, Constant) and not isinstance(option.node.value, str)
+        ):
+            raise problem(place, f"found {show(plain(option.node))}", allowed="a name, or {name: {parameter: ...}}")
+        if option.label in methods:
+            raise problem(place, f"the option {option.label!r} is given twice", allowed="each option once")
+        methods[option.label] = option.node if isinstance(option.node, Group) else Group(())
+    at_most = plain(data.get("at_most"))
+    if "at_most" in data and (type(at_most) is not int or at_most < 1):
+        what = f"found {show(at_most)}"
+        raise problem(places.at((*path, "at_most")), what, allowed=f"a whole number from 1 (there are {len(methods)})")
+    return AnyOf(tuple(methods.items()), at_most)
 
 
 def _is_range(data: Mapping[str, Any]) -> bool:
@@ -285,6 +319,9 @@ def _option(data: Any, path: Path, places: Places) -> Option:
         raise problem(places.at(path), what, allowed="one key, {label: {parameter: ...}}")
     ((label, inner),) = data.items()
     label, inner = _name(label, path, places), plain(inner)
+    if label == "any_of" and isinstance(inner, (list, tuple)):
+        what = "'any_of' stands among the options of a list"
+        raise problem(places.at((*path, label)), what, allowed="NAME: {any_of: [...]}, which may be none by itself")
     if not isinstance(inner, Mapping):
         what = f"found {show(inner)} as the parameters of {label!r}"
         raise problem(places.at((*path, label)), what, allowed=f"{{{label}: {{parameter: ...}}}}, or just {label}")

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, PerLayer, Range, RangeKind
+from autoreg.space.nodes import AnyOf, Choice, Constant, EveryLayer, Group, Node, PerLayer, Range, RangeKind
 from autoreg.space.parser import parse_node
 from autoreg.space.problems import Places
 
@@ -58,6 +58,12 @@ def choice(*options: Any) -> Choice:
 def option(label: str, /, **parameters: Any) -> dict[str, Any]:
     """An option with parameters, `{label: {parameter: ...}}`."""
     return {label: parameters}
+
+
+def any_of(*options: Any, at_most: int | None = None) -> AnyOf:
+    """Each of the methods in or out, `{any_of: [method, ...], at_most: n}`; names, and what `option` makes."""
+    data = {"any_of": list(options)}
+    return cast(AnyOf, node(data if at_most is None else {**data, "at_most": at_most}))
 
 
 def group(items: Mapping[str, Any] | None = None, /, **more: Any) -> Group:

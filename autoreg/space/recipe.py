@@ -11,7 +11,8 @@ from typing import Any
 from autoreg.space import tree
 from autoreg.space.binding import Binder
 from autoreg.space.layers import LayerInfo
-from autoreg.space.nodes import Choice, EveryLayer, Group, Node, PerLayer, Range
+from autoreg.space.names import named_values
+from autoreg.space.nodes import AnyOf, Choice, EveryLayer, Group, Node, PerLayer, Range
 from autoreg.space.parser import parse_node
 from autoreg.space.problems import Path as DataPath
 from autoreg.space.problems import Places, problem, show
@@ -59,7 +60,7 @@ def complete_recipe(
     binder = Binder(registry, tuple(layers), places, vary=False)
     bound = binder.root(root, defaults or {})
     config: dict[str, Any] = tree.build(bound, _never)
-    names = tree.named_values(bound, config)
+    names = named_values(bound, config)
     for rule in dict.fromkeys(binder.rules):
         if rule.broken(names):
             raise problem(places.at(), f"refused: {rule.reason}", allowed=f"no recipe in which {rule.expression.text}")
@@ -72,8 +73,8 @@ def _never(path: str, domain: Any) -> Any:
 
 def _refuse_open(node: Node, path: DataPath, places: Places) -> None:
     """Refuse ranges and choices where a recipe holds one value."""
-    if isinstance(node, (Range, Choice)):
-        found = "a range" if isinstance(node, Range) else "a list of options"
+    if isinstance(node, (Range, Choice, AnyOf)):
+        found = "a range" if isinstance(node, Range) else "a list of options" if isinstance(node, Choice) else "any_of"
         raise problem(
             places.at(path), f"found {found}", allowed="a single value, since a recipe is one point of a space"
         )

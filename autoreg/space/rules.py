@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreg.space.expression import INACTIVE, Expression, Several
+from autoreg.space.names import merge_known
 from autoreg.space.parser import same
 from autoreg.space.paths import child
 from autoreg.space.problems import problem, show
 from autoreg.space.spec import Param, Registry, Section, label_of
-from autoreg.space.tree import merge_known
 
 Known = Mapping[str, tuple[Any, ...] | None]
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from autoreg.errors import InputError
-from autoreg.space import encoding, ranges, tree
+from autoreg.space import any_of, encoding, ranges, tree
 from autoreg.space.binding import Binder
 from autoreg.space.expression import Expression
 from autoreg.space.layers import LayerInfo
-from autoreg.space.nodes import Group, Range
+from autoreg.space.names import known_names, named_values
+from autoreg.space.nodes import AnyOf, Group, Range
 from autoreg.space.parser import parse_space
 from autoreg.space.problems import Places
 from autoreg.space.reader import Document, Located, read_file, read_yaml
@@ -146,7 +147,7 @@ class Space:
         """
         binder = Binder(registry, tuple(layers), self.places)
         root = binder.root(self.root, defaults or {})
-        known = all_known(tree.known_names(root), registry)
+        known = all_known(known_names(root), registry)
         method_rules = tuple(dict.fromkeys(binder.rules))
         check_rules([Rule(expression, expression.text) for expression in self.forbidden], known)
         for rule in method_rules:
@@ -159,10 +160,15 @@ class Space:
         return tuple(tree.parameters(self.root))
 
     @cached_property
+    def _limited(self) -> tuple[tuple[str, AnyOf], ...]:
+        """What of `any_of` has a limit, so that independent switches would not be uniform over its subsets."""
+        return tuple((p, node) for p, node in tree.any_ofs(self.root) if node.limit < len(node.items))
+
+    @cached_property
     def _rules(self) -> tuple[Rule, ...]:
         mine = tuple(Rule(expression, f"forbidden: {expression.text}") for expression in self.forbidden)
         if self._known is None:
-            check_rules(mine, tree.known_names(self.root))
+            check_rules(mine, known_names(self.root))
         return (*mine, *self._method_rules)
 
     @cached_property
@@ -196,6 +202,8 @@ class Space:
         """The config of flat choices; undoes `flatten`."""
 
         def choose(path: str, domain: Any) -> Any:
+            if path not in flat and path in dict(self._limited):
+                raise InputError(f"{path}: {' and '.join(domain)} are on; allowed: at most {len(domain) - 1} at once")
             if path not in flat:
                 raise InputError(f"{path}: is active but not given; given: {', '.join(flat)}")
             return flat[path]
@@ -206,7 +214,7 @@ class Space:
         """Why the rules refuse a config of this space, or None when they allow it."""
         if not self._rules:
             return None
-        names = tree.named_values(self.root, config, wanted=self._is_in_a_rule)
+        names = named_values(self.root, config, wanted=self._is_in_a_rule)
         return next((rule.reason for rule in self._rules if rule.broken(names)), None)
 
     def allowed(self, config: Mapping[str, Any]) -> bool:
@@ -223,9 +231,15 @@ class Space:
         return self.allowed(config)
 
     def random(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw every choice uniformly, whether or not the rules allow the outcome."""
+        """Draw every choice uniformly, whether or not the rules allow the outcome.
+
+        Of an `any_of` every subset that is allowed has the same chance.
+        """
+        switches = {p: s for path, node in self._limited for p, s in any_of.draw(node, path, rng).items()}
 
         def choose(path: str, domain: Any) -> Any:
+            if path in switches:
+                return switches[path]
             return ranges.draw(domain, rng) if isinstance(domain, Range) else domain[int(rng.integers(len(domain)))]
 
         return self.build(choose)

@@ -32,7 +32,7 @@ class Param:
     `low` and `high` bound what is allowed at all (both included), `options` lists the allowed
     values of a choice. A parameter of type `slot` is itself a choice among the methods of
     `slot_kind`. `per_layer` says whether it may be given layer by layer. What is `optional` stands
-    only in recipes that mention it; what reads it knows the default.
+    only in recipes that mention it; what reads it knows the default. A slot with `several` takes several methods.
     """
 
     node: Node
@@ -45,6 +45,7 @@ class Param:
     per_layer: bool = False
     doc: str = ""
     optional: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,10 @@ def fixed(value: Scalar, *, min: float = -math.inf, max: float = math.inf, doc: 
     return Param(Constant(value), value, kinds[type(value)], min, max, doc=doc)
 
 
-def slot(kind: str, *names: str, default: str = "none", doc: str = "") -> Any:
-    """A choice among the methods of `kind`, searched over `names` by default."""
+def slot(kind: str, *names: str, default: str = "none", several: bool = False, doc: str = "") -> Any:
+    """A choice among the methods of `kind`, searched over `names` by default; with `several` it takes more than one."""
     node = Choice(tuple(Option(n, Group(())) for n in names)) if names else Constant(default)
-    return Param(node, default, "slot", slot_kind=kind, doc=doc)
+    return Param(node, default, "slot", slot_kind=kind, doc=doc, several=several)
 
 
 def label_of(value: Scalar) -> str:

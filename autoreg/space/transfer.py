@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoreg.errors import InputError
-from autoreg.space import ranges
-from autoreg.space.nodes import Constant, EveryLayer, Group, Node, PerLayer, Range
+from autoreg.space import any_of, ranges
+from autoreg.space.nodes import AnyOf, Constant, EveryLayer, Group, Node, PerLayer, Range
 from autoreg.space.paths import child
 from autoreg.space.tree import option_path, taken
 
@@ -47,6 +47,8 @@ def _collect(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
         for name, item in items:
             if isinstance(held, Mapping) and name in held:
                 _collect(item, held[name], child(path, name), flat)
+    elif isinstance(node, AnyOf):
+        _collect_switches(node, config, path, flat)
     else:
         try:
             option = taken(node, config, path)
@@ -56,3 +58,15 @@ def _collect(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
             flat[path] = option.label
         inner = config[option.label] if isinstance(option.node, Group) else config
         _collect(option.node, inner, option_path(node, option, path), flat)
+
+
+def _collect_switches(node: AnyOf, config: Any, path: str, flat: dict[str, Any]) -> None:
+    """What another space says of the methods in a slot, chosen there one at a time or several at once."""
+    held: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
+    if not held and config != "none":
+        return
+    for name, item in node.items:
+        if not node.all_in:
+            flat[child(path, name)] = any_of.ON if name in held else any_of.OFF
+        if name in held:
+            _collect(item, held[name], child(path, name), flat)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from autoreg.errors import InputError
-from autoreg.space import ranges
-from autoreg.space.expression import Several
-from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, Option, PerLayer, Range, thaw, typed
+from autoreg.space import any_of, ranges
+from autoreg.space.nodes import (
+    AnyOf,
+    Choice,
+    Constant,
+    EveryLayer,
+    Group,
+    Node,
+    Option,
+    PerLayer,
+    Range,
+    thaw,
+    typed,
+)
 from autoreg.space.parser import plain, same
 from autoreg.space.paths import child
 from autoreg.space.problems import problem, show
@@ -19,12 +29,7 @@ from autoreg.space.problems import problem, show
 Domain = Range | tuple[str, ...]
 Condition = tuple[tuple[str, str], ...]
 Choose = Callable[[str, Domain], Any]
-PathFilter = Callable[[str], bool]
 _NUMBERS = (int, float)
-
-
-def _every_path(path: str) -> bool:
-    return True
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,30 @@ def parameters(node: Node, path: str = "", condition: Condition = ()) -> Iterato
         for option in node.options:
             inner = condition if len(node.options) == 1 else (*condition, (path, option.label))
             yield from parameters(option.node, option_path(node, option, path), inner)
+    elif isinstance(node, AnyOf):
+        for name, item in node.items:
+            here = child(path, name)
+            if not node.all_in:
+                yield Parameter(here, any_of.SWITCH, condition)
+            yield from parameters(item, here, condition if node.all_in else (*condition, (here, any_of.ON)))
+
+
+def any_ofs(node: Node, path: str = "") -> Iterator[tuple[str, AnyOf]]:
+    """The places where methods are switched on and off."""
+    if isinstance(node, AnyOf) and not node.all_in:
+        yield path, node
+    if isinstance(node, Choice):
+        for option in node.options:
+            yield from any_ofs(option.node, option_path(node, option, path))
+    elif isinstance(node, Group | AnyOf | PerLayer):
+        for name, item in node.patterns if isinstance(node, PerLayer) else node.items:
+            yield from any_ofs(item, child(path, name))
 
 
 def build(node: Node, choose: Choose, path: str = "") -> Any:
     """The config in which `choose(path, domain)` has made every choice.
+
+    Where more methods are on than an `any_of` allows, `choose` is asked which of them leaves, see `any_of.ask`.
 
     Raises:
         InputError: when `choose` returns a label that is none, or a number outside its range.
@@ -85,6 +110,9 @@ def build(node: Node, choose: Choose, path: str = "") -> Any:
         return {name: build(item, choose, child(path, name)) for name, item in node.items}
     if isinstance(node, PerLayer):
         return {"per_layer": {pattern: build(item, choose, child(path, pattern)) for pattern, item in node.patterns}}
+    if isinstance(node, AnyOf):
+        found = any_of.ask(node, choose, path)
+        return {name: build(item, choose, child(path, name)) for name, item in found} or "none"
     if isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     option = node.options[0]
@@ -138,6 +166,13 @@ def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
         _flatten_items(node.patterns, config["per_layer"], path, flat)
         if list(config["per_layer"]) != [pattern for pattern, _ in node.patterns]:
             raise problem(path, "the patterns stand in another order", allowed=[p for p, _ in node.patterns])
+    elif isinstance(node, AnyOf):
+        found = dict(any_of.members(node, config, path))
+        for name, item in node.items:
+            here = child(path, name)
+            flat |= {} if node.all_in else {here: any_of.ON if name in found else any_of.OFF}
+            if name in found:
+                _flatten(item, config[name], here, flat)
     elif isinstance(node, EveryLayer):
         raise each_layer_problem(path)
     else:
@@ -215,8 +250,9 @@ def count(node: Node, path: str = "", *, grid_only: bool = False) -> float:
         return sum(count(option.node, option_path(node, option, path), grid_only=grid_only) for option in node.options)
     if isinstance(node, EveryLayer):
         raise each_layer_problem(path)
-    items = node.items if isinstance(node, Group) else node.patterns
-    return math.prod(count(item, child(path, name), grid_only=grid_only) for name, item in items)
+    items = node.patterns if isinstance(node, PerLayer) else node.items
+    counts = [count(item, child(path, name), grid_only=grid_only) for name, item in items]
+    return any_of.count(node, counts) if isinstance(node, AnyOf) else math.prod(counts)
 
 
 def enumerate_node(node: Node) -> Iterator[Any]:
@@ -231,6 +267,10 @@ def enumerate_node(node: Node) -> Iterator[Any]:
                 yield {option.label: value} if isinstance(option.node, Group) else value
     elif isinstance(node, EveryLayer):
         raise each_layer_problem("")
+    elif isinstance(node, AnyOf):
+        for found in any_of.subsets(node):
+            for several in _product(found):
+                yield several or "none"
     elif isinstance(node, Group):
         yield from _product(node.items)
     else:
@@ -246,71 +286,3 @@ def _product(items: tuple[tuple[str, Node], ...]) -> Iterator[dict[str, Any]]:
     for value in enumerate_node(node):
         for others in _product(rest):
             yield {name: value, **others}
-
-
-def named_values(node: Node, config: Any, path: str = "", wanted: PathFilter = _every_path) -> dict[str, Any]:
-    """What an expression may name in `config`: path -> value, a method as its name, layers as `Several`.
-
-    Nothing is looked up below a path for which `wanted` is false.
-    """
-    if isinstance(node, (Constant, Range)):
-        return {} if isinstance(config, (list, dict)) else {path: config}
-    if isinstance(node, Group):
-        found: dict[str, Any] = {}
-        for name, item in node.items:
-            if wanted(below := child(path, name)):
-                found |= named_values(item, config[name], below, wanted)
-        return found
-    if isinstance(node, PerLayer):
-        parts = [named_values(item, config["per_layer"][pattern], path, wanted) for pattern, item in node.patterns]
-        names = dict.fromkeys(itertools.chain.from_iterable(parts))
-        return {name: Several(tuple(part[name] for part in parts if name in part)) for name in names}
-    if isinstance(node, EveryLayer):
-        raise each_layer_problem(path)
-    option = taken(node, config, path)
-    if not isinstance(option.node, Group):
-        return {path: config}
-    below = child(path, option.label)
-    return {path: option.label} | (
-        named_values(option.node, config[option.label], below, wanted) if wanted(below) else {}
-    )
-
-
-def known_names(node: Node, path: str = "") -> dict[str, tuple[Any, ...] | None]:
-    """The names that an expression may use, each with the values it can take (None: any number)."""
-    if isinstance(node, Constant):
-        return {path: (node.value,)} if not isinstance(thaw(node.value), (list, dict)) else {}
-    if isinstance(node, Range):
-        return {path: None}
-    if isinstance(node, EveryLayer):
-        return known_names(node.node, path)
-    found: dict[str, tuple[Any, ...] | None] = {}
-    if isinstance(node, Group):
-        for name, item in node.items:
-            found |= known_names(item, child(path, name))
-    elif isinstance(node, PerLayer):
-        for _, item in node.patterns:
-            found = merge_known(found, known_names(item, path))
-    else:
-        values = [option.node.value if isinstance(option.node, Constant) else option.label for option in node.options]
-        ranged = any(isinstance(option.node, Range) for option in node.options)
-        found[path] = None if ranged else tuple(values)
-        for option in node.options:
-            if isinstance(option.node, Group):
-                found |= known_names(option.node, child(path, option.label))
-    return found
-
-
-def merge_known(
-    left: Mapping[str, tuple[Any, ...] | None], right: Mapping[str, tuple[Any, ...] | None]
-) -> dict[str, tuple[Any, ...] | None]:
-    """Join two tables of known names; the values of a name in both are put together."""
-    merged = dict(left)
-    for name, values in right.items():
-        mine = merged.get(name, ())
-        merged[name] = (
-            None
-            if mine is None or values is None
-            else (*mine, *(v for v in values if not any(same(v, one) for one in mine)))
-        )
-    return merged

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from autoreg.space.nodes import Choice, Constant, EveryLayer, Group, Node, PerLayer, Range, thaw
+from autoreg.space.nodes import AnyOf, Choice, Constant, EveryLayer, Group, Node, PerLayer, Range, thaw
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./*-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -28,17 +28,27 @@ def node_to_data(node: Node) -> Any:
         return {"per_layer": {pattern: node_to_data(item) for pattern, item in node.patterns}}
     if isinstance(node, EveryLayer):
         return {"each_layer": node_to_data(node.node)}
+    if isinstance(node, AnyOf):
+        return _any_of(node)
     return [
         {option.label: node_to_data(option.node)} if isinstance(option.node, Group) else node_to_data(option.node)
         for option in node.options
     ]
 
 
+def _any_of(node: AnyOf) -> dict[str, Any]:
+    if node.all_in:
+        return {name: node_to_data(item) for name, item in node.items}
+    options = [{name: node_to_data(item)} if item.items else name for name, item in node.items]
+    return {"any_of": options} | ({} if node.at_most is None else {"at_most": node.at_most})
+
+
 def node_to_canonical(node: Node) -> Any:
     """Data whose canonical JSON is equal exactly for nodes that mean the same.
 
     A choice with one option equals the constant, a literal scalar equals the scalar, the order of
-    names in a group does not matter, and that of options and of layer patterns does.
+    names in a group does not matter, and that of options and of layer patterns does. A limit that all methods keep
+    together is none.
     """
     if isinstance(node, Constant):
         value = thaw(node.value)
@@ -49,6 +59,10 @@ def node_to_canonical(node: Node) -> Any:
         return {"per_layer": [[pattern, node_to_canonical(item)] for pattern, item in node.patterns]}
     if isinstance(node, EveryLayer):
         return {"each_layer": node_to_canonical(node.node)}
+    if isinstance(node, AnyOf):
+        methods = {name: node_to_canonical(item) for name, item in node.items}
+        limit = {"at_most": node.limit} if node.limit < len(node.items) else {}
+        return methods if node.all_in else {"any_of": list(methods.items())} | limit
     if isinstance(node, Choice):
         options = [
             {o.label: node_to_canonical(o.node)} if isinstance(o.node, Group) else node_to_canonical(o.node)

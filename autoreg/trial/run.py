@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoreg.errors import InputError
 from autoreg.methods.state import State
 from autoreg.methods.weights import weighted_layers
 
@@ -24,10 +25,13 @@ class Run:
         optimizer: the optimizer over the model's parameters. It is built after the methods are prepared
             where they change parameters (see `prepare`), so it may be set later through `state.optimizer`.
         methods: instances with any of the hooks of the design: prepare, batch, observe, loss, gradient,
-            after_step, finish.
+            after_step, finish. Hooks are called in the order of the methods; one method at most has `gradient`.
         epochs: length of the phase, in epochs.
         steps_per_epoch: optimizer steps per epoch.
         generator: source of all randomness that the methods draw themselves.
+
+    Raises:
+        InputError: two methods have the hook `gradient`.
     """
 
     def __init__(
@@ -41,6 +45,9 @@ class Run:
         generator: torch.Generator,
     ) -> None:
         self.methods = tuple(methods)
+        if len(self._with("gradient")) > 1:
+            names = " and ".join(type(method).__name__ for method in self._with("gradient"))
+            raise InputError(f"{names} both replace the gradient of a step; allowed: at most one method that does")
         self.state = State(
             model=model, optimizer=optimizer, epochs=epochs, steps_per_epoch=steps_per_epoch, generator=generator
         )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from autoreg.methods import from_recipe
+from autoreg.methods.discovery import all_from_recipe
 from autoreg.methods.layers.selectors import select_parameters
 from autoreg.plan import Phase, share_of
 from autoreg.tasks.splits import seed_loaders
@@ -83,8 +84,8 @@ def make_run(
         extra: further objects with hooks, after the recipe's own.
     """
     kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
-    bound = [from_recipe(kind, settings[kind]) for kind in kinds]  # a pretrained network's training has its own
-    methods = [method for method in bound if method is not None]
+    # from the phase's settings: a pretrained network's training has its own
+    methods = [method for kind in kinds for method in all_from_recipe(kind, settings[kind])]
     share = share_of(settings)
     whole = share == 1
     steps = steps_in(context.loaders["train"]) if whole else context.setup.subsets(context.fold).steps(share)

@@ -55,6 +55,8 @@ def quasi_random(space: Space, count: int, rng: np.random.Generator) -> list[Con
 
     def config(point: front.Floats) -> Config:
         def choose(path: str, domain: Domain) -> Value:
+            if path not in paths:  # no parameter: which of too many methods leaves
+                return uniform(domain, rng)
             place = min(float(point[paths[path]]), 1 - 1e-12)  # below 1, or the last label would be overrun
             return ranges.unscale(domain, place) if isinstance(domain, Range) else domain[int(place * len(domain))]
 

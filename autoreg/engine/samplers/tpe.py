@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoreg.engine.samplers.history import Config, Domain, Observation, Value
+from autoreg.engine.samplers.mutation import uniform
 from autoreg.lazy import lazy_module
 from autoreg.space import ranges
 from autoreg.space.nodes import Range
@@ -106,12 +107,15 @@ class TPESampler:
             )
             self._seen = seen
         study = self._study
-        number = int(np.random.default_rng(list(seed)).integers(2**31))
+        rng = np.random.default_rng(list(seed))
+        number = int(rng.integers(2**31))
         sampler = optuna.samplers.TPESampler(seed=number, multivariate=False, n_startup_trials=self._startup)
         blank = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
         blank.number = 2**31 - 1  # of no trial: the constant liar leaves out the trial it draws for
 
         def choose(path: str, domain: Domain) -> Value:
+            if path not in self._domains:  # no parameter: which of too many methods leaves
+                return uniform(domain, rng)
             drawn = sampler.sample_independent(study, blank, path, self._distributions[path])
             return on_grid(drawn, self._domains[path])
 

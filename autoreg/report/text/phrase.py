@@ -29,7 +29,11 @@ def recipe_phrase(config: Mapping[str, Any]) -> str:
         *_network(config.get("network"), config.get("training")),
         _method("structure", config.get("sparsity", "none")),
         _quantization(config.get("quantization")),
-        *(_method(slot, config.get(slot, "none")) for slot in ("regularizer", "noise", "reparam")),
+        *(
+            phrase
+            for slot in ("regularizer", "noise", "reparam")
+            for phrase in _methods(slot, config.get(slot, "none"))
+        ),
         *_layers(config.get("layers")),
         *_training(config.get("training")),
         *_plain({k: v for k, v in config.items() if k not in _SECTIONS}),
@@ -55,6 +59,12 @@ def _split(value: Any) -> tuple[str, Mapping[str, Any]]:
         name, params = next(iter(value.items()))
         return str(name), params if isinstance(params, Mapping) else {}
     return ("none" if value is None else str(value)), {}
+
+
+def _methods(kind: str, value: Any) -> list[str]:
+    """What stands in a slot that takes several methods, each in its own words."""
+    several = isinstance(value, Mapping) and len(value) > 1
+    return [_method(kind, {name: value[name]}) for name in value] if several else [_method(kind, value)]
 
 
 def _method(kind: str, value: Any, word: str = "") -> str:
