@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, identity, rung_epochs, total_epochs, trained_after
-from autoreg.space import complete_recipe
+from autoreg.plan import compile_plan, identity, passes, rung_epochs, total_epochs, trained_after
+from autoreg.space import MethodSpec, complete_recipe
 
 REGISTRY = registry()
 DENSE = complete_recipe({}, REGISTRY)
@@ -134,3 +135,23 @@ def test_the_order_of_layer_patterns_is_in_the_key() -> None:
     one = recipe(quantization={"weights": {"bits": {"per_layer": {"a*": 4, "*": 8}}}})
     other = recipe(quantization={"weights": {"bits": {"per_layer": {"*": 8, "a*": 4}}}})
     assert keys(one) != keys(other)
+
+
+def test_several_methods_are_one_recipe_in_any_order() -> None:
+    one, other = (
+        recipe(regularizer={name: {} for name in names}, noise={"cutout": {}, "dropout": {}})
+        for names in (("l1", "sam"), ("sam", "l1"))
+    )
+    assert keys(one) == keys(other)
+    assert identity(one, REGISTRY) != identity(recipe(regularizer={"l1": {}}), REGISTRY)
+    assert passes(one, REGISTRY) == 2
+    assert total_epochs(compile_plan(one, REGISTRY, base="b", seed=0, fold="f", dense=DENSE)) == 2 * (10 + 4)
+
+
+def test_further_gradients_add_up_and_sam_repeats_them() -> None:
+    """Two methods that each look at the batch once more make three gradients; SAM computes all of that twice."""
+    twice = {name: MethodSpec(name, "noise", passes=2) for name in ("one", "other")}
+    both = replace(REGISTRY, methods={**REGISTRY.methods, "noise": twice})
+    noise: dict[str, Any] = {"one": {}, "other": {}}
+    assert passes({**DENSE, "noise": noise}, both) == 3
+    assert passes({**DENSE, "noise": noise, "regularizer": {"sam": {"rho": 0.1}, "l1": {}}}, both) == 6

@@ -72,7 +72,7 @@ def count(node: AnyOf, counts: Sequence[float]) -> float:
 
     Example:
         >>> count(AnyOf((("a", Group(())), ("b", Group(())), ("c", Group(()))), at_most=2), [1, 1, 10])
-        33
+        34
     """
     if node.all_in:
         return math.prod(counts)

@@ -91,10 +91,16 @@ def _varied(depth: int, finite: bool) -> st.SearchStrategy[Any]:
     )
     labelled = st.tuples(names(), st.one_of(group, st.just({}))).map(lambda pair: {pair[0]: pair[1]})
     options = st.lists(st.one_of(labelled, labelled, scalars(), range_data(finite)), min_size=2, max_size=4)
+    methods = st.one_of(labelled, names()).filter(lambda item: item != "none" and "none" not in item)
+    switched = st.builds(
+        lambda options, at_most: {"any_of": options} | ({"at_most": at_most} if at_most else {}),
+        st.lists(methods, min_size=2, max_size=4),
+        st.integers(0, 4),
+    )
     by_layer = st.dictionaries(names(), _varied(0, finite), min_size=1, max_size=2).map(
         lambda found: {"per_layer": found}
     )
-    return st.one_of(options, options, group, plain, range_data(finite), by_layer)
+    return st.one_of(options, options, group, plain, range_data(finite), by_layer, switched)
 
 
 def _nodes(depth: int, finite: bool) -> st.SearchStrategy[Any]:

@@ -57,7 +57,7 @@ def make_registry() -> Registry:
             "drop": _methods("drop", angular=dict(count), last=dict(count)),
         },
         sections={
-            "regularizer": slot("regularizer", "l1", "group_lasso"),
+            "regularizer": slot("regularizer", "l1", "group_lasso", several=True),
             "reparam": slot("reparam"),
             "sparsity": slot("structure"),
             "quantization": Section(

@@ -124,6 +124,15 @@ def test_the_count_equals_the_enumeration_of_distinct_configs(space: Space) -> N
 
 
 @LAW
+@given(spaces(finite=True, depth=1))
+def test_distinct_configs_have_distinct_codes(space: Space) -> None:
+    if space.size().count > 3000:
+        return
+    configs = list(space.enumerate())
+    assert len({row.tobytes() for row in space.encode_many(configs)}) == len(configs)
+
+
+@LAW
 @given(spaces(finite=True, depth=1), seeds)
 def test_every_sample_of_a_finite_space_is_enumerated(space: Space, seed: int) -> None:
     if space.size().count > 3000:
@@ -162,6 +171,7 @@ def test_the_strategy_is_not_needed_for_plain_cases(data: dict[str, Any]) -> Non
 
 PIECES = st.text(alphabet="{}[]:,-'\"&*!|>#%@ \n\tabe019._~", max_size=4)
 WORDS = ["a", "uniform", "log", "int", "log_int", "step", "value", "per_layer", "each_layer", "sparsity", "weight"]
+WORDS += ["any_of", "at_most", "regularizer"]
 WORDS += ["amount", "training", "lr", "name", "forbidden", ""]
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
 

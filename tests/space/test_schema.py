@@ -37,11 +37,14 @@ RIGHT = [
     "training: {lr: {log: [1e-3, 1]}, epochs: [5, 10]}", "training: {epochs: {value: 3}}",
     "training: {lr: [0.1, {uniform: [0.2, 0.4], step: 0.1}]}", "quantization: {weights: {bits: {each_layer: [2, 4]}}}",
     "quantization: {weights: {bits: {per_layer: {'type:Linear': 8, '*': [4, 8]}}}}",
-    "forbidden: [\"training.lr > 0.1\"]",
+    "forbidden: [\"training.lr > 0.1\"]", "regularizer: {l1: {}, sam: {}}",
+    "regularizer: {any_of: [l1, {sam: {rho: 0.1}}]}", "regularizer: {any_of: [l1, sam], at_most: 1}",
 ]  # fmt: skip
 WRONG = [
     "sparsty: none", "regularizer: l2", "regularizer: [none, group_laso]", "regularizer: [{l1: {strenght: 1}}]",
-    "regularizer: {l1: {}, sam: {}}", "regularizer: [l1, l1]", "regularizer: 3", "training: {lr: {lgo: [1e-3, 1]}}",
+    "regularizer: {l1: {}, l2: {}}", "regularizer: {any_of: [l1, l1]}", "regularizer: {any_of: [l1, none]}",
+    "regularizer: {any_of: [l1], at_most: 0}", "regularizer: {any_of: []}", "sparsity: {any_of: [weight, channel]}",
+    "regularizer: [l1, l1]", "regularizer: 3", "training: {lr: {lgo: [1e-3, 1]}}",
     "training: {lr: {log: [0, 1]}}", "training: {lr: {log: [1e-3]}}", "training: {lr: fast}", "training: {epochs: 2.5}",
     "training: {epochs: -1}", "training: {start: scrach}", "quantization: {weights: {bits: 5}}", "quantization: [none]",
     "layers: {train: {fisher: {count: 99}}}", "quantization: {activations: {bits: {each_layer: [8, 32]}}}",

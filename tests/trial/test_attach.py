@@ -10,8 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import autoreg
-from autoreg.methods import Paper, method, uniform
+from autoreg.errors import InputError
+from autoreg.methods import Paper, create, method, uniform
 from autoreg.methods.sparsity.structures.structure import Structure
+from autoreg.trial.run import Run
 
 X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -67,6 +69,24 @@ def test_a_regularizer_adds_its_term_to_the_loss() -> None:
     weights = [nn.Linear(16, 16).weight, nn.Linear(16, 2).weight]
     mean = sum(float(w.detach().abs().sum()) for w in weights) / sum(w.numel() for w in weights)
     assert penalized[0] - plain[0] == pytest.approx(mean, abs=1e-5)
+
+
+def test_several_regularizers_add_up_in_any_order() -> None:
+    """The terms of both together are those of each alone; SAM's ascent leaves the first loss as it is."""
+    strengths: dict[str, dict[str, float]] = {"l1": {"strength": 1.0}, "orthogonality": {"strength": 10.0}}
+    _, plain = loop({}, epochs=1)
+    alone = [loop({"regularizer": {name: params}}, epochs=1)[1][0] for name, params in strengths.items()]
+    model, together = loop({"regularizer": {**strengths, "sam": {"rho": 0.05}}}, epochs=1)
+    again, _ = loop({"regularizer": {"sam": {"rho": 0.05}, **dict(reversed(strengths.items()))}}, epochs=1)
+    assert together[0] - plain[0] == pytest.approx(sum(loss - plain[0] for loss in alone), abs=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_two_methods_that_replace_the_gradient_are_refused() -> None:
+    model = nn.Linear(2, 2)
+    sams = [create("regularizer", "sam"), create("regularizer", "sam")]
+    with pytest.raises(InputError, match="Sam and Sam both replace the gradient of a step"):
+        Run(model, None, sams, epochs=1, steps_per_epoch=1, generator=torch.Generator())
 
 
 def test_masks_follow_the_schedule_to_their_exact_level() -> None:

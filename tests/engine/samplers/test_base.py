@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from autoreg.engine import Budget, Engine, EventLog, Result
 from autoreg.engine.samplers.base import SAMPLERS, make_sampler
 from autoreg.engine.samplers.history import Domain, Observation
-from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate, uniform
+from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate, quasi_random, uniform
 from autoreg.engine.samplers.tpe import TPESampler, contains, distribution, on_grid
 from autoreg.errors import InputError
 from autoreg.space import Space, digest
@@ -84,6 +86,32 @@ def test_proposals_follow_from_trials_and_seed_alone(name: str) -> None:
     drawn = [digest(proposed(first, seen, (0, k))) for k in range(8)]
     assert drawn == [digest(proposed(second, list(seen), (0, k))) for k in range(8)]
     assert len(set(drawn)) == 8
+
+
+COCKTAIL = {"x": {"any_of": ["a", {"b": {"rate": {"uniform": [0, 1]}}}, "c", "d"], "at_most": 2}}
+
+
+@pytest.mark.parametrize("name", ["auto", "tpe", "nsga2", "random", "evolution"])
+def test_no_proposal_holds_more_methods_than_are_allowed(name: str) -> None:
+    space, rng = Space.from_dict(COCKTAIL), np.random.default_rng(0)
+    seen = [Observation(k, "COMPLETE", space.flatten(space.sample(rng)), (rng.random(), k)) for k in range(40)]
+    sampler = make_sampler(name, space, 2)
+    drawn = [proposed(sampler, seen if k % 2 else [], (0, k)) for k in range(120)]
+    assert all(config in space for config in drawn)
+    assert all(space.unflatten(space.flatten(config)) == config for config in drawn)
+    assert {method for config in drawn if config["x"] != "none" for method in config["x"]} == set("abcd")
+
+
+def test_quasi_random_mutated_and_crossed_configs_keep_the_limit() -> None:
+    """And no method is favoured by where it stands."""
+    space, rng = Space.from_dict(COCKTAIL), np.random.default_rng(0)
+    found = quasi_random(space, 256, rng)
+    counts = Counter(method for config in found if config["x"] != "none" for method in config["x"])
+    assert max(counts.values()) < 1.3 * min(counts.values())
+    flats = [space.flatten(config) for config in found]
+    found += [mutate(space, flat, rng, 2) for flat in flats]
+    found += [crossover(space, one, other, rng) for one, other in itertools.pairwise(flats)]
+    assert all(config in space for config in found)
 
 
 def test_a_grid_is_walked_in_order_and_ends() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,29 @@ def test_a_slot_of_the_users_own_is_known_by_what_other_configs_hold() -> None:
     )
     assert found[0] == {"net": "wide", "net.wide.k": 2, "opt.sgd.lr": 1}
     assert found[1] == {"net": "deep", "net.deep.k": 3, "opt.sgd.lr": 2}
+
+
+def test_several_methods_in_one_slot_become_switches() -> None:
+    """As the space names them; a study in which no trial holds several keeps the label of the one."""
+    configs: list[dict[str, Any]] = [
+        {"regularizer": {"l1": {"strength": 0.1}, "sam": {"rho": 0.2}}, "own": {"a": {}, "b": {"c": 1}}},
+        {"regularizer": {"l1": {"strength": 0.3}}, "own": "none"},
+        {"regularizer": {"orthogonality": {"strength": 1.0}}, "own": "none"},
+    ]
+    first, second, third = flatten_configs(configs)
+    assert first == {
+        "regularizer.l1": "on",
+        "regularizer.sam": "on",
+        "regularizer.orthogonality": "off",
+        "regularizer.l1.strength": 0.1,
+        "regularizer.sam.rho": 0.2,
+        "own.a": "on",
+        "own.b": "on",
+        "own.b.c": 1,
+    }
+    assert (second["regularizer.l1"], second["regularizer.sam"], second["own.a"]) == ("on", "off", "off")
+    assert third["regularizer.orthogonality.strength"] == 1.0
+    assert flatten_configs(configs[1:])[0] == {"regularizer": "l1", "regularizer.l1.strength": 0.3, "own": "none"}
 
 
 def test_the_table_has_one_row_a_trial_with_states_metrics_and_parameters(make_study: MakeStudy) -> None:

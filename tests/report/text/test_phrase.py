@@ -68,3 +68,10 @@ def test_a_config_of_another_kind_lists_its_values() -> None:
 def test_numbers_are_short(value: Any, text: str) -> None:
     """At most three digits, small ones with an exponent."""
     assert number(value) == text
+
+
+def test_several_methods_of_a_slot_each_have_their_words() -> None:
+    """A cocktail reads as its parts do alone."""
+    several = {"l1": {"strength": 0.1}, "sam": {"rho": 0.05}}
+    alone = [recipe_phrase(recipe(regularizer={name: params})) for name, params in several.items()]
+    assert recipe_phrase(recipe(regularizer=several)) == " · ".join(alone) == "l1 0.1 · sam 0.05"
