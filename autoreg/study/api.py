@@ -44,6 +44,7 @@ def search(  # many arguments, long: the whole face of the package in Python; ha
     storage: str | os.PathLike[str] | None = None,
     sampler: str = "auto",
     warm_start: Sequence[Mapping[str, Any] | str | os.PathLike[str]] = (),
+    baselines: Mapping[str, Mapping[str, Any]] | None = None,
     resume: bool = False,
     progress: bool = False,
 ) -> Study:
@@ -69,6 +70,8 @@ def search(  # many arguments, long: the whole face of the package in Python; ha
         warm_start: configs that are evaluated first, where they are members of the space; and folders of earlier
             studies, of other tasks too, whose order of configs serves as prior until results contradict it. What was
             taken from them is in `study.engine.predictor()["prior"]`.
+        baselines: configs to compare with, by name: evaluated before all others whatever the constraints say, in the
+            space or not, recorded with their name as source, and members of the front where they belong there.
         resume: go on with the study in `storage`.
         progress: show a progress bar.
 
@@ -98,7 +101,9 @@ def search(  # many arguments, long: the whole face of the package in Python; ha
     prior = load_prior(folder, tree, [path for path in warm_start if not isinstance(path, Mapping)])
     problem = Problem(tree, wanted, quality_of(wanted, costs, tree), costs=costs, constraints=tuple(rules), prior=prior)
     budget = Budget(trials=trials, minutes=minutes)
-    strategy = Strategy(sampler=sampler, warm_start=[dict(one) for one in warm_start if isinstance(one, Mapping)])
+    starters = [(str(name), dict(config)) for name, config in (baselines or {}).items()]
+    given = [dict(one) for one in warm_start if isinstance(one, Mapping)]
+    strategy = Strategy(sampler=sampler, starters=starters, warm_start=given)
     driving: dict[str, Any] = {"executor": executor, "workers": workers, "progress": progress}
     if folder is None:
         engine = Engine(problem, budget=budget, seed=seed, strategy=strategy)

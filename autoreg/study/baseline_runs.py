@@ -14,9 +14,8 @@ from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
 from autoreg.engine.log.trial import Result
 from autoreg.engine.settings import Strategy
-from autoreg.errors import InputError
 from autoreg.execution import run
-from autoreg.study.baselines import baseline_recipes, full_recipes, small_dense_recipes
+from autoreg.study.baselines import is_possible, small_dense_recipes
 from autoreg.study.job_list import Job, OnStep, run_jobs
 from autoreg.study.seed_statistics import spread, spread_by_set
 from autoreg.study.task_study import TaskStudy
@@ -31,11 +30,7 @@ def score_baselines(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | No
     """
     if study.spec.baselines == "none":
         return []
-    complete, dense = study.objective.setup.complete, study.dense_recipe
-    recipes = baseline_recipes(complete, dense)
-    if study.spec.baselines == "full":
-        recipes |= full_recipes(complete, dense)
-    recipes = {name: recipe for name, recipe in recipes.items() if _is_possible(study, recipe)}
+    recipes = study.baselines()
     names = list(recipes)
     jobs = [Job(recipes[name], seed, True) for name in names for seed in seeds]
     results = run_jobs(study, jobs, "baselines", on_step)
@@ -43,15 +38,6 @@ def score_baselines(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | No
     if study.spec.baselines == "full":
         rows += _small_dense(study, seeds, on_step)
     return rows
-
-
-def _is_possible(study: TaskStudy, recipe: Mapping[str, Any]) -> bool:
-    """Whether a baseline can run: a network without removable channels has no channel baseline."""
-    try:
-        study.objective.costs(recipe)
-    except InputError:
-        return False
-    return True
 
 
 def baseline_row(name: str, config: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
@@ -72,7 +58,7 @@ def _small_dense(study: TaskStudy, seeds: Sequence[int], on_step: OnStep | None)
     if training["epochs"] + training["finetune_epochs"] == 0:
         return []  # a task that is never trained has no small network to train
     recipes = small_dense_recipes(complete, training, study.spec.seed)
-    if not _is_possible(study, recipes[0]):
+    if not is_possible(study.objective, recipes[0]):
         return []
     what = "small dense network"
     tried = run_jobs(study, [Job(recipe, study.spec.seed, False) for recipe in recipes], what, on_step)

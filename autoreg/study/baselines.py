@@ -7,8 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from autoreg.engine.log.baseline_names import DENSE, INT8, UNIFORM_CHANNELS, UNIFORM_WEIGHTS
+from autoreg.engine.log.baseline_names import (
+    DENSE,
+    HALF_CHANNELS,
+    HALF_CHANNELS_INT8,
+    INT8,
+    QUARTER_CHANNELS,
+    QUARTER_CHANNELS_INT8,
+    UNIFORM_CHANNELS,
+    UNIFORM_WEIGHTS,
+)
+from autoreg.engine.starters import Starter, choose_starters
+from autoreg.errors import InputError
+from autoreg.space import StudySpec
 from autoreg.trial.compression_phases import FINETUNE_RATE
+from autoreg.trial.objective import TaskObjective
 
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Fills a recipe with the defaults of its space and task (`Setup.complete`)."""
@@ -16,12 +29,62 @@ Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 TUNED_SETTINGS = 6  # training settings that the small dense network is tuned over
 
 
-def baseline_recipes(complete: Complete, dense: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The recipes every report carries: dense, int8, and uniform removal of channels and of weights.
+def possible_baselines(objective: TaskObjective, dense: Mapping[str, Any], *, full: bool) -> dict[str, dict[str, Any]]:
+    """The baselines of a task, by name: those that its network can carry out.
+
+    Args:
+        objective: of the study.
+        dense: the dense recipe.
+        full: whether the further ones are wanted too.
+    """
+    complete = objective.setup.complete
+    training = dict(dense["training"])
+    if training["epochs"] + training["finetune_epochs"] == 0:  # a network that comes trained: narrow ones do not
+        training |= {name: complete({})["training"][name] for name in ("epochs", "finetune_epochs")}
+    known = baseline_recipes(complete, dense, training)
+    if full:
+        known |= full_recipes(complete, dense)
+    return {name: recipe for name, recipe in known.items() if is_possible(objective, recipe)}
+
+
+def is_possible(objective: TaskObjective, recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe can run: a network without removable channels has no channel baseline."""
+    try:
+        objective.costs(recipe)
+    except InputError:
+        return False
+    return True
+
+
+def chosen_starters(
+    objective: TaskObjective, baselines: Mapping[str, dict[str, Any]], spec: StudySpec, *, shared: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    """Names and recipes of the baselines that a search begins with, in order; see `engine.starters`.
+
+    Args:
+        objective: of the study.
+        baselines: by name.
+        spec: of the study.
+        shared: whether trials share finished phases.
+    """
+    known = [
+        Starter(name, recipe, objective.costs(recipe), objective.phase_costs(recipe) if shared else ())
+        for name, recipe in baselines.items()
+    ]
+    costs = [name for name in spec.objectives if name != objective.setup.task.quality]
+    return [(one.name, one.config) for one in choose_starters(known, costs, spec.budget)]
+
+
+def baseline_recipes(
+    complete: Complete, dense: Mapping[str, Any], training: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The recipes every report carries: dense, int8, uniform removal of channels and of weights, narrow networks.
 
     Args:
         complete: fills recipes.
-        dense: the dense recipe, whose training they have.
+        dense: the dense recipe, whose training the first four have.
+        training: of the networks that are narrow from the start, in 32 and in 8 bits; None, or one without epochs:
+            there are none.
     """
     eight = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
     changes: dict[str, dict[str, Any]] = {
@@ -30,8 +93,35 @@ def baseline_recipes(complete: Complete, dense: Mapping[str, Any]) -> dict[str, 
         UNIFORM_CHANNELS: {"sparsity": {"channel": _one_shot(0.5)}},
         UNIFORM_WEIGHTS: {"sparsity": {"weight": _one_shot(0.8)}},
     }
-    training = dict(dense["training"])
-    return {name: complete({**change, "training": training}) for name, change in changes.items()}
+    changes = {name: {**change, "training": dict(dense["training"])} for name, change in changes.items()}
+    if training is not None and training["epochs"] + training["finetune_epochs"] > 0:
+        for width, plain, quantized in (
+            (0.5, HALF_CHANNELS, HALF_CHANNELS_INT8),
+            (0.25, QUARTER_CHANNELS, QUARTER_CHANNELS_INT8),
+        ):
+            changes[plain] = narrow(width, training)
+            changes[quantized] = {**changes[plain], "quantization": eight}
+    return {name: complete(change) for name, change in changes.items()}
+
+
+def narrow(width: float, training: Mapping[str, Any], rate: float = 1.0, decay: float = 1.0) -> dict[str, Any]:
+    """The recipe of a network with a fraction `width` of the channels, trained from scratch.
+
+    Args:
+        width: in (0, 1).
+        training: of the study; all its epochs go to the narrow network.
+        rate: factor on its learning rate.
+        decay: factor on its weight decay.
+    """
+    changed = {
+        **training,
+        "start": "scratch",
+        "lr": min(10.0, training["lr"] * rate / FINETUNE_RATE),  # all its epochs count as fine-tuning
+        "weight_decay": min(10.0, training["weight_decay"] * decay),
+        "epochs": 0,
+        "finetune_epochs": training["epochs"] + training["finetune_epochs"],
+    }
+    return {"sparsity": {"channel": _one_shot(1 - width, "random")}, "training": changed}
 
 
 def full_recipes(complete: Complete, dense: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -57,20 +147,8 @@ def small_dense_recipes(complete: Complete, training: Mapping[str, Any], seed: i
         `TUNED_SETTINGS` recipes, of which validation data chooses one.
     """
     rng = np.random.default_rng([seed, 0xF3])
-    epochs = training["epochs"] + training["finetune_epochs"]
     drawn = ((10 ** rng.uniform(-0.7, 0.7), 10 ** rng.uniform(-1, 1)) for _ in range(TUNED_SETTINGS - 1))
-    recipes = []
-    for rate, decay in [(1.0, 1.0), *drawn]:
-        changed = {
-            **training,
-            "start": "scratch",
-            "lr": min(10.0, training["lr"] * rate / FINETUNE_RATE),  # all its epochs count as fine-tuning
-            "weight_decay": min(10.0, training["weight_decay"] * decay),
-            "epochs": 0,
-            "finetune_epochs": epochs,
-        }
-        recipes.append(complete({"sparsity": {"channel": _one_shot(0.5, "random")}, "training": changed}))
-    return recipes
+    return [complete(narrow(0.5, training, rate, decay)) for rate, decay in [(1.0, 1.0), *drawn]]
 
 
 def _one_shot(amount: float, criterion: str = "magnitude", allocation: str = "uniform") -> dict[str, Any]:

@@ -25,7 +25,7 @@ from autoreg.errors import InputError
 from autoreg.execution import run
 from autoreg.plan import trained_after, uncompressed
 from autoreg.space import Budget, Space, StudySpec
-from autoreg.study.baselines import baseline_recipes
+from autoreg.study.baselines import chosen_starters, possible_baselines
 from autoreg.study.environment import machine, trial_device, versions
 from autoreg.study.folder import open_folder, single_writer, write_posterior
 from autoreg.study.follower import Follower, open_view
@@ -160,9 +160,8 @@ class TaskStudy:
                 prepared = known.get("prepared", {})
                 self.prepared = {{"epochs_paid": "epochs_run"}.get(k, k): v for k, v in prepared.items()}  # older name
                 return dict(known["dense"])
-        trial = Trial(number=-1, seed=self.spec.seed)
         try:
-            metrics = self.objective(self.dense_recipe, trial)
+            metrics = self.objective(self.dense_recipe, trial := Trial(number=-1, seed=self.spec.seed))
         except (ArithmeticError, RuntimeError, MemoryError) as error:
             raise InputError(
                 f"task {self.objective.setup.task.name!r}: its dense recipe cannot be trained "
@@ -249,10 +248,13 @@ class TaskStudy:
             "versions": versions(),
         }
 
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """The recipes that a search is compared with, by name: those that this network can carry out."""
+        return possible_baselines(self.objective, self.dense_recipe, full=self.spec.baselines == "full")
+
     def starters(self) -> list[tuple[str, dict[str, Any]]]:
-        """Recipes that are evaluated first, where they are members of the space: dense, then uniform ones."""
-        known = baseline_recipes(self.objective.setup.complete, self.dense_recipe)
-        return [(name, recipe) for name, recipe in known.items() if recipe in self.space]
+        """The baselines that are trials of the search, in the space or not, in order."""
+        return chosen_starters(self.objective, self.baselines(), self.spec, shared=self.options.cache)
 
     def uncompressed(self, config: dict[str, Any]) -> dict[str, Any] | None:
         """The recipe of the same training with nothing removed or quantized, None where the space has none.
@@ -337,8 +339,7 @@ class TaskStudy:
     def _budget(self) -> Budget:
         """What is left of the budget for the study proper: epochs that a warm start took are gone."""
         budget, taken = self.spec.budget, self.prepared.get("subset_epochs", 0.0)
-        left = None if budget.epochs is None else max(budget.epochs - taken, 0.0)
-        return replace(budget, epochs=left)
+        return replace(budget, epochs=None if budget.epochs is None else max(budget.epochs - taken, 0.0))
 
     def execution(self) -> dict[str, Any]:
         """Arguments of `autoreg.execution.run`."""

@@ -128,3 +128,16 @@ def test_the_public_names_are_these() -> None:
     ]
     for name in autoreg.__all__:
         assert getattr(autoreg, name) is not None
+
+
+def test_baselines_are_the_first_trials_and_may_be_on_the_front() -> None:
+    """One lies outside of the space; it is better than all others, so that no member may be what it dominates."""
+
+    def objective(config: dict[str, float], trial: autoreg.Trial) -> dict[str, float]:
+        return {"error": config["x"], "cost": 1 - config["x"]}
+
+    given = {"best of all": {"x": -1.0}, "middle": {"x": 0.5}}
+    objectives = {"error": "min", "cost": "max"}
+    study = autoreg.search(objective, {"x": {"uniform": [0, 1]}}, objectives, trials=4, baselines=given)
+    assert list(study.trials["source"][:2]) == list(given)
+    assert list(study.front["source"]) == ["best of all"]
