@@ -16,6 +16,9 @@ from autoreg.files import is_number
 
 VERSION = 1
 VERSION_KEY = "info_version"
+QUANTILE_95 = 1.6449
+"""Standard deviations of a normal distribution from its median to its 95 % quantile: predicted costs lie within with
+90 %."""
 UNVERSIONED = {  # what fields were called before the form had a version
     "layers": "layers",
     "latency": "latency",
@@ -138,6 +141,11 @@ class PredictedLatency:
     ms: float
     low: float
     high: float
+
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """Lower end, middle and upper end."""
+        return self.low, self.ms, self.high
 
     def to_dict(self) -> dict[str, float]:
         """Plain data."""

@@ -13,9 +13,9 @@ from autoreg.artifacts.deployable import Deployable
 from autoreg.artifacts.fixed_batch import FixedBatch
 from autoreg.artifacts.onnx.file import OnnxModule, onnx_bytes
 from autoreg.artifacts.onnx.graph import GraphCache
-from autoreg.artifacts.packed.file import load_packed, save_packed
+from autoreg.artifacts.packed.file import load_packed, packed_content, save_packed
 from autoreg.artifacts.skeleton import build_skeleton, write_skeleton
-from autoreg.artifacts.torch.program import load_torch, save_torch
+from autoreg.artifacts.torch.program import load_torch, program_content, save_torch
 from autoreg.artifacts.torch.run_integers import integer_model
 from autoreg.costs.levels import Levels
 from autoreg.files import write_whole
@@ -27,6 +27,46 @@ EXPORT_FORMATS = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors
 """Formats by name, with the ending of their files."""
 
 GRAPHS = GraphCache()
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A format of files of networks.
+
+    Attributes:
+        name: a key of `EXPORT_FORMATS`.
+        compress: entropy coding of integer weights (`safetensors` alone).
+    """
+
+    name: str = "safetensors"
+    compress: bool = True
+
+
+def file_bytes(
+    found: Deployable,
+    example_input: Any,
+    format: FileFormat,
+    *,
+    record: Mapping[str, Any],
+    batch: int | None = None,
+) -> int:
+    """Size of the file that `write` writes, without writing it.
+
+    Args:
+        found: the network.
+        example_input: what it is called with.
+        format: of the file.
+        record: as of `write`.
+        batch: as of `write`.
+
+    Raises:
+        AutoregError: the network cannot be written in this format.
+    """
+    if format.name == "onnx":
+        return len(onnx_bytes(found, example_input, GRAPHS, batch=batch).content)
+    if format.name == "torch":
+        return len(program_content(found, example_input if batch is None else repeat(example_input, batch)))
+    return len(packed_content(found, record, compress=format.compress))
 
 
 @dataclass(frozen=True)

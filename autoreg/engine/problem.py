@@ -14,6 +14,7 @@ from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.errors import AutoregError, InputError
 from autoreg.space import digest
+from autoreg.trial_info import QUANTILE_95
 
 if TYPE_CHECKING:
     from autoreg.space import Expression, Space
@@ -29,6 +30,11 @@ class Interval(NamedTuple):
     low: float
     middle: float
     high: float
+
+    def quantile(self, score: float) -> float:
+        """The cost at a normal score, 0 for the middle; the ends are taken for 5 % quantiles on a log scale."""
+        end = self.high if score > 0 else self.low
+        return self.middle * math.exp(math.log(end / self.middle) * abs(score) / QUANTILE_95)
 
 
 CostFunction = Callable[[dict[str, Any]], Mapping[str, float | Interval] | None]
@@ -76,6 +82,8 @@ class Problem:
         reference: Metrics of the dense recipe under dotted names (`dense.flops`).
         prior: What earlier studies say of configs: the best by it are asked after the starters, and it is the last
             column of encoded configs until new trials contradict it. None: there were no earlier studies.
+        learned_costs: Of the costs that are known with an error, those whose error is learned from completed trials,
+            see `autoreg.engine.surrogate.cost_correction`.
 
     Raises:
         InputError: If there are no objectives, or the quality or a direction is none that is allowed.
@@ -89,6 +97,7 @@ class Problem:
     constraints: tuple[Expression, ...] = ()
     reference: Mapping[str, float] = field(default_factory=dict)
     prior: QualityPrior | None = None
+    learned_costs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -181,5 +181,7 @@ def _study() -> Json:
         "sampler": {"enum": list(study_spec.SAMPLER_NAMES)},
         "baselines": {"enum": list(study_spec.BASELINE_SETS)},
         "final_seeds": {"type": "integer", "minimum": 0},
+        "format": {"enum": list(study_spec.FORMATS)},
+        "compress": {"type": "boolean"},
     }
     return _object(properties, ["task", "space", "objectives"])

@@ -30,18 +30,24 @@ STUDY_KEYS = (
     "sampler",
     "baselines",
     "final_seeds",
+    "format",
+    "compress",
 )
 DIRECTIONS = ("min", "max")
 BUDGET_KEYS = ("trials", "minutes", "epochs")
 EXECUTORS = ("local", "ray")
 SAMPLER_NAMES = ("auto", "tpe", "nsga2", "random", "grid", "evolution")
 BASELINE_SETS = ("default", "full", "none")
+FORMATS = ("onnx", "torch", "safetensors")
+COMPRESSED = "safetensors"
+"""The format whose files can be entropy-coded."""
 
 
 @dataclass(frozen=True)
 class StudySpec:
     """A study file: space, task, objectives, constraints, budget and how to run it.
 
+    `format` and `compress` say what file `file_bytes` is the size of; `autoreg export` has options of these names.
     `task` is its name (or `package.module:factory`) and `task_params` what its constructor is given.
     `text` is the file as it was read.
     """
@@ -59,6 +65,8 @@ class StudySpec:
     sampler: str = "auto"
     baselines: str = "default"
     final_seeds: int = 3
+    format: str = COMPRESSED
+    compress: bool = True
     path: Path | None = field(default=None, compare=False)
     text: str = field(default="", compare=False, repr=False)
 
@@ -135,6 +143,7 @@ class _Reader:
             if key not in self._data:
                 raise problem(self.document.places.at(), f"{key!r} is missing; found {', '.join(self._data)}")
         task, parameters = self._task()
+        format = self._one_of("format", FORMATS, COMPRESSED)
         return StudySpec(
             name=self._word("name", self.path.stem if self.path is not None else "study"),
             task=task,
@@ -149,6 +158,8 @@ class _Reader:
             sampler=self._one_of("sampler", SAMPLER_NAMES, "auto"),
             baselines=self._one_of("baselines", BASELINE_SETS, "default"),
             final_seeds=self._whole("final_seeds", 3, 0),
+            format=format,
+            compress=self._compress(format),
             path=self.path,
             text=text,
         )
@@ -169,6 +180,14 @@ class _Reader:
         value = self._data.get(key, default)
         if type(value) is not int or value < low:
             raise self._wrong((key,), f"a whole number from {low}")
+        return value
+
+    def _compress(self, format: str) -> bool:
+        value = self._data.get("compress", format == COMPRESSED)
+        if type(value) is not bool:
+            raise self._wrong(("compress",), (True, False))
+        if value and format != COMPRESSED:
+            raise self._wrong(("compress",), f"false with format: {format}; entropy coding is for {COMPRESSED}")
         return value
 
     def _task(self) -> tuple[str, dict[str, Any]]:

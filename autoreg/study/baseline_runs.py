@@ -76,7 +76,7 @@ def random_search(study: TaskStudy, on_step: OnStep | None) -> dict[str, Any]:
     """
     apart = study.options.folder / ".random-store"  # what the search has paid for is not free here
     options = replace(study.objective.options, store=str(apart))
-    objective = type(study.objective)(study.objective.ref, options, rungs=False, latency=study.objective.latency)
+    objective = study.objective.without_rungs(options, latency=study.objective.latency)
 
     def show(engine: Engine) -> None:
         if on_step is not None:

@@ -24,6 +24,7 @@ from autoreg.study.export_report import ExportReport
 from autoreg.tasks import Task
 from autoreg.tasks.batches import batch_size_of, logits_of
 from autoreg.trial.chain import Chain, ChainResult
+from autoreg.trial.file_size import file_record
 from autoreg.trial.loading import chain_of, objective_of
 from autoreg.trial.loop import evaluate
 from autoreg.trial.objective import TaskObjective
@@ -262,19 +263,13 @@ class _Export:
 
     def _written(self, result: ChainResult, found: Deployable, beside: Path) -> tuple[Artifact, torch.nn.Module]:
         """The file, under the name that it will have, and the module that runs it."""
-        setup, state = self.chain.setup, result.state
-        structure = {
-            "dropped": list(state.dropped),
-            "removed": {group: list(gone) for group, gone in state.removed.items()},
-            "ranks": dict(state.ranks),
-            "network": setup.structure,
-        }
+        setup = self.chain.setup
         artifact, module = write(
             found,
             setup.example_input,
             beside,
             self.format,
-            record=structure,
+            record=file_record(setup, result.state),
             compress=self.compress,
             build=setup.build_for_file,
             batch=batch_size_of(setup.task.latency_input()),

@@ -107,7 +107,7 @@ def run_jobs(study: TaskStudy, jobs: Sequence[Job], what: str, on_step: OnStep |
     """
     step = None if on_step is None else (lambda done, total: on_step(what, done, total))
     listed = JobList(jobs, list(study.spec.objectives), step)
-    objective = type(study.objective)(study.objective.ref, study.objective.options, rungs=False)
+    objective = study.objective.without_rungs()
     run(listed, JobObjective(objective), **study.execution())
     missing = Result("FAIL", reason="did not run")
     return [listed.results.get(number, missing) for number in range(len(jobs))]

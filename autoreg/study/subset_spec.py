@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def subset_spec(spec: StudySpec, quality: str, fraction: float, trials: int = DEFAULT_SUBSET_TRIALS) -> StudySpec:
     """The study of a fraction of the data: the same space, recipes at random, and only the quality to learn.
 
-    Constraints on quality and latency are left out: they say nothing about a fraction of the data, and nothing is
-    timed.
+    Constraints on quality, latency and the size of files are left out: they say nothing about a fraction of the data,
+    and nothing is timed.
 
     Args:
         spec: the study proper.
@@ -49,7 +49,7 @@ def subset_spec(spec: StudySpec, quality: str, fraction: float, trials: int = DE
 
 
 def _cost_rules(rules: Iterable[Expression], quality: str) -> tuple[Expression, ...]:
-    unknown = {name for one in (quality, "latency_ms") for name in (one, f"dense.{one}")}
+    unknown = {name for one in (quality, "latency_ms", "file_bytes") for name in (one, f"dense.{one}")}
     return tuple(rule for rule in rules if not rule.names & unknown)
 
 

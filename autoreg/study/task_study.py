@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autoreg.artifacts.export import FileFormat
 from autoreg.costs.predict import predict
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.events import EventLog
@@ -29,6 +30,7 @@ from autoreg.study.baselines import chosen_starters, possible_baselines
 from autoreg.study.environment import machine, trial_device, versions
 from autoreg.study.folder import open_folder, single_writer, write_posterior
 from autoreg.study.follower import Follower, open_view
+from autoreg.study.metric_names import check_metrics
 from autoreg.study.options import RunOptions
 from autoreg.study.study import Study
 from autoreg.study.subset_spec import check_fractions, data_fractions
@@ -42,7 +44,6 @@ from autoreg.trial.task_ref import TaskRef
 
 CHECKED_RECIPES = 200  # drawn from the space before anything trains
 MAX_CHECKED_RECIPES = 3000  # before a study is refused because no drawn recipe meets its constraints
-COST_METRICS = ("flops", "effective_flops", "bops", "weights", "params", "bytes", "latency_ms")
 
 
 class TaskStudy:
@@ -82,7 +83,9 @@ class TaskStudy:
         self.space: Space = spec.space.bind(setup.registry, setup.layers, setup.defaults)
         named = {*spec.objectives}.union(*(rule.names for rule in (*self.space.constraints, *spec.constraints)))
         self.objective.latency = self.objective.latency_needed = bool(named & {"latency_ms", "dense.latency_ms"})
-        self._check_metrics()
+        if named & {"file_bytes", "dense.file_bytes"}:
+            self.objective.file_format = FileFormat(spec.format, spec.compress)
+        check_metrics(spec, self.space.constraints, setup.task)
         self._check_recipes()
         check_fractions(spec, self.space, options, setup)
         self.prior = load_prior(options.folder, self.space, options.warm_start)
@@ -92,23 +95,6 @@ class TaskStudy:
     def quality(self) -> str:
         """The metric of the task that is learned."""
         return self.objective.setup.task.quality
-
-    def _check_metrics(self) -> None:
-        known = {self.quality, *COST_METRICS}
-        for name in self.spec.objectives:
-            if name not in known:
-                raise InputError(
-                    f"objectives: {name!r} is nothing that task {self.objective.setup.task.name!r} is measured by; "
-                    f"allowed are {', '.join(sorted(known))}"
-                )
-        allowed = known | {f"dense.{name}" for name in known}
-        for constraint in (*self.space.constraints, *self.spec.constraints):
-            for name in sorted(constraint.names):
-                if name not in allowed:
-                    raise InputError(
-                        f"constraints: {name!r} in {constraint} is nothing that is measured; "
-                        f"allowed are {', '.join(sorted(known))}, each also as dense.NAME"
-                    )
 
     def _check_recipes(self) -> None:
         """Refuse a space of which this network can carry out no recipe, or none that meets the constraints.
@@ -237,6 +223,7 @@ class TaskStudy:
             "dense": self.dense,
             "prepared": dict(self.prepared),
             "normalizer": self.normalizer.to_dict(),
+            "file_format": {"format": spec.format, "compress": spec.compress},
             "store": str(self.objective.options.store),
             "options": {
                 "cache": self.objective.options.cache,
@@ -266,10 +253,9 @@ class TaskStudy:
         return next((c for c in found if c in self.space and not (varies and c["training"]["finetune_epochs"])), None)
 
     def costs(self, config: dict[str, Any]) -> dict[str, float | Interval]:
-        """What is known of a recipe before it trains: exactly, but latency by a table, which is an interval."""
-        costs, latency = self.objective.costs_and_latency(config)
-        known: dict[str, float | Interval] = dict(costs)
-        return known if latency is None else {**known, "latency_ms": Interval(latency.low, latency.ms, latency.high)}
+        """What is known of a recipe before it trains: exactly, but what is predicted, which are intervals."""
+        costs, intervals = self.objective.costs_and_intervals(config)
+        return {**costs, **{name: Interval(*interval.ends) for name, interval in intervals.items()}}
 
     @property
     def strategy(self) -> Strategy:
@@ -307,6 +293,7 @@ class TaskStudy:
             constraints=tuple(spec.constraints),
             reference={f"dense.{name}": value for name, value in self.dense.items()},
             prior=prior,
+            learned_costs=() if self.objective.file_format is None else ("file_bytes",),
         )
         phase_costs = self.objective.phase_costs if self.options.cache else None
         return Engine(

@@ -45,6 +45,12 @@ class ModelState:
     notes: tuple[str, ...] = ()
     train_losses: tuple[float, ...] = ()
 
+    @property
+    def structure(self) -> dict[str, Any]:
+        """What was dropped, removed and factored, as plain data: with it a file is made into the network again."""
+        removed = {group: list(gone) for group, gone in self.removed.items()}
+        return {"dropped": list(self.dropped), "removed": removed, "ranks": dict(self.ranks)}
+
     def with_model(self, model: nn.Module, **changes: Any) -> ModelState:
         """The same record around another model, with some of its entries changed."""
         return replace(self, model=model, **changes)
@@ -53,9 +59,7 @@ class ModelState:
 def pack(state: ModelState) -> StoreEntry:
     """Turn a network and its record into a store entry."""
     record = {
-        "dropped": list(state.dropped),
-        "removed": {group: list(indices) for group, indices in state.removed.items()},
-        "ranks": dict(state.ranks),
+        **state.structure,
         "masked": sorted(masks(state.model)),
         "quantized": None if state.quantized is None else state.quantized.to_dict(),
         "trained": None if state.trained is None else list(state.trained),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from autoreg.artifacts.export import FileFormat
 from autoreg.artifacts.onnx.graph import ExportError
 from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skeleton
 from autoreg.costs.count import count
@@ -21,6 +22,7 @@ from autoreg.plan import Phase, compile_plan, identity, phase_costs
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
 from autoreg.trial.chain import TRAINING_PHASES, Chain, ChainResult, OnRung
+from autoreg.trial.file_size import FileSizePredictor, PredictedSize, measured_size
 from autoreg.trial.loop import evaluate
 from autoreg.trial.model_state import plain_copy
 from autoreg.trial.narrow import network_record, reference_for
@@ -62,6 +64,7 @@ class TaskObjective:
         options: the store, device and threads.
         latency: whether latency is measured.
         latency_needed: whether a recipe fails whose network cannot be timed; else it has no `latency_ms`, and a note.
+        file_format: format of the file whose size is `file_bytes`; None where nobody asks for that.
         rungs: whether compressed copies are scored while the first fold trains.
     """
 
@@ -73,17 +76,27 @@ class TaskObjective:
         latency: bool = True,
         rungs: bool = True,
         latency_needed: bool = False,
+        file_format: FileFormat | None = None,
     ) -> None:
         self.ref, self.options, self.latency, self.rungs = ref, options, latency, rungs
-        self.latency_needed = latency_needed
+        self.latency_needed, self.file_format = latency_needed, file_format
         self._setup: Setup | None = None
         self._reference: Reference | None = None
         self._latency_model: LatencyModel | None = None
         self._latency_model_read = False
+        self._file_sizes: FileSizePredictor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        rebuilt = {"_setup": None, "_reference": None, "_latency_model": None, "_latency_model_read": False}
-        return {**self.__dict__, **rebuilt}
+        rebuilt = dict.fromkeys(("_setup", "_reference", "_latency_model", "_file_sizes"))
+        return {**self.__dict__, **rebuilt, "_latency_model_read": False}
+
+    def without_rungs(self, options: TrialOptions | None = None, *, latency: bool = True) -> TaskObjective:
+        """One that reports nothing while it trains; with other options where they are given.
+
+        A recipe whose network cannot be timed does not fail there.
+        """
+        given = options or self.options
+        return type(self)(self.ref, given, latency=latency, rungs=False, file_format=self.file_format)
 
     @property
     def setup(self) -> Setup:
@@ -109,21 +122,41 @@ class TaskObjective:
     def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
         """What a complete recipe costs, without training it (the dense reference apart).
 
-        All exactly but latency, which is there where this machine has a table for the network: then it is the lower
-        end of the predicted interval, so that no recipe is screened out for an error of the table.
+        All exactly but those of `costs_and_intervals` that have one: of these the lower end, so that no recipe is
+        screened out for an error of what was predicted.
         """
-        costs, latency = self.costs_and_latency(config)
-        return costs if latency is None else {**costs, "latency_ms": latency.low}
+        costs, intervals = self.costs_and_intervals(config)
+        return {**costs, **{name: interval.low for name, interval in intervals.items()}}
 
-    def costs_and_latency(self, config: Mapping[str, Any]) -> tuple[dict[str, float], PredictedLatency | None]:
-        """What is known exactly of a complete recipe, and the latency that this machine's table predicts, if any."""
-        setup, levels = resolve_network(config, self.reference)
-        return cost_metrics(predict(setup.profile, levels)), self._predicted_latency(setup, levels)
+    def costs_and_intervals(
+        self, config: Mapping[str, Any]
+    ) -> tuple[dict[str, float], dict[str, PredictedLatency | PredictedSize]]:
+        """What is known exactly of a complete recipe, and what is predicted.
+
+        `latency_ms` is predicted where this machine has a table for the network, `file_bytes` where it is asked for.
+        """
+        recipe = bind(config)
+        setup, levels = resolve_network(recipe, self.reference)
+        predicted = predict(setup.profile, levels)
+        intervals: dict[str, PredictedLatency | PredictedSize] = {}
+        latency = self._predicted_latency(setup, levels)
+        if latency is not None:
+            intervals["latency_ms"] = latency
+        if self.file_sizes is not None:
+            intervals["file_bytes"] = self.file_sizes.predict(recipe, setup, levels, predicted)
+        return cost_metrics(predicted), intervals
 
     def _predicted_latency(self, setup: Setup, levels: Levels) -> PredictedLatency | None:
         """The latency that this machine's table predicts; None without one, and of networks that a task builds."""
         whole = None if self.latency_model is None else setup.on_whole(levels)
         return None if whole is None or self.latency_model is None else self.latency_model.predict(whole)
+
+    @property
+    def file_sizes(self) -> FileSizePredictor | None:
+        """What predicts sizes of files, None where nobody asks for them."""
+        if self._file_sizes is None and self.file_format is not None:
+            self._file_sizes = FileSizePredictor(self.reference, self.file_format)
+        return self._file_sizes
 
     @property
     def latency_model(self) -> LatencyModel | None:
@@ -185,6 +218,7 @@ class TaskObjective:
                 results.append(chains[-1].run())
                 if index == 0:
                     self._describe(results[0], trial.info, costs)
+                    costs |= self._file_bytes(chains[0].setup, results[0])
                 if index + 1 < len(folds) and self.rungs:
                     report(FOLD_STEP * (index + 1), mean_metrics([result.metrics for result in results]))
         except Stopped:
@@ -269,6 +303,13 @@ class TaskObjective:
         model = result.state.model
         found = {name: mask.cpu() for name, mask in masks(model).items()}
         return count(plain_copy(model).cpu(), self.setup.example_input, found, result.levels)
+
+    def _file_bytes(self, setup: Setup, result: ChainResult) -> dict[str, float]:
+        """The size of the file that an export of the finished network writes, where it is asked for."""
+        if self.file_format is None:
+            return {}
+        with setup.lock.shared():
+            return {"file_bytes": float(measured_size(setup, result.state, result.model, self.file_format))}
 
     def _latency(self, config: Mapping[str, Any], setup: Setup, levels: Levels) -> Latency:
         """Time the artifact of the untrained skeleton at the recipe's structure and bits, once per architecture."""

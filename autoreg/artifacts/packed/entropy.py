@@ -39,6 +39,27 @@ def shannon_bytes(symbols: NDArray[np.integer]) -> float:
     return float(-(counts * np.log2(counts / max(1, len(symbols)))).sum() / 8)
 
 
+def coded_size(count: int, entropy: float, distinct: float) -> float:
+    """Bytes that `encode` is expected to make of symbols.
+
+    The information is n·H; of it each coder's state, of 32 bits, ends with 8 bits on average above its lowest value.
+
+    Args:
+        count: how many, at least 1.
+        entropy: of one, in bits.
+        distinct: how many distinct ones there are.
+    """
+    information = count * entropy / 8
+    coders = _coders(information, count)
+    return 4 + 3 * distinct + 4 * coders + max(information - coders, 0.0)
+
+
+def _coders(information: float, count: int) -> int:
+    """How many coders run side by side for symbols of so many bytes of information."""
+    wanted = max(information / _BYTES_PER_CODER, count / _SYMBOLS_PER_CODER)
+    return min(_MOST_CODERS, math.ceil(max(wanted, 1)))
+
+
 def encode(symbols: Bytes) -> Bytes:
     """Code symbols of one byte each in about `shannon_bytes` and a table of 3 bytes per distinct symbol.
 
@@ -48,8 +69,7 @@ def encode(symbols: Bytes) -> Bytes:
     present, counts = np.unique(symbols, return_counts=True)
     frequencies = _scaled(counts)
     starts = np.cumsum(frequencies) - frequencies
-    wanted = max(shannon_bytes(symbols) / _BYTES_PER_CODER, len(symbols) / _SYMBOLS_PER_CODER)
-    coders = min(_MOST_CODERS, math.ceil(max(wanted, 1)))
+    coders = _coders(shannon_bytes(symbols), len(symbols))
     index = np.searchsorted(present, symbols)
     states = np.full(coders, _LOWEST, np.uint64)
     words: list[NDArray[np.uint16]] = []

@@ -64,6 +64,19 @@ def save_packed(
     Raises:
         AutoregError: if integers and weights of a layer do not agree.
     """
+    content = packed_content(deployable, record, compress=compress, task=task)
+    write_whole(Path(path), content)
+    return len(content)
+
+
+def packed_content(
+    deployable: Deployable, record: Mapping[str, Any], *, compress: bool = False, task: str | None = None
+) -> bytes:
+    """The content of the file that `save_packed` writes, with the arguments of that.
+
+    Raises:
+        AutoregError: if integers and weights of a layer do not agree.
+    """
     from safetensors.numpy import save
 
     model = deployable.model
@@ -77,7 +90,7 @@ def save_packed(
         if id(parameter) not in first:
             tensors[name] = _plain(parameter)
     constants: list[str] = []
-    for name, buffer, statistic in _buffers(model):
+    for name, buffer, statistic in stored_buffers(model):
         tensors[name] = _plain(buffer) if statistic else buffer.detach().cpu().contiguous().numpy()
         constants += [] if statistic else [name]
     facts = {
@@ -93,9 +106,8 @@ def save_packed(
         "version": str(PACKED_VERSION),
         "autoreg": json.dumps(facts, allow_nan=False, separators=(",", ":")),
     }
-    content = save(tensors, metadata)
-    write_whole(Path(path), content)
-    return len(content)
+    content: bytes = save(tensors, metadata)
+    return content
 
 
 def load_packed(path: str | os.PathLike[str], build: Callable[..., nn.Module], *, example_input: Any) -> Deployable:
@@ -133,7 +145,7 @@ def _plain(tensor: Tensor) -> Any:
     return (tensor.float() if tensor.is_floating_point() else tensor).contiguous().numpy()
 
 
-def _buffers(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
+def stored_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
     """Buffers that are stored, and whether each is a running statistic."""
     stored = model.state_dict().keys()
     for name, buffer in model.named_buffers():
@@ -222,7 +234,7 @@ def _fill(model: nn.Module, facts: Mapping[str, Any], tensors: dict[str, Tensor]
     rest: dict[str, Tensor] = {
         name: parameter for name, parameter in model.named_parameters() if id(parameter) not in first
     }
-    rest |= {name: buffer for name, buffer, _ in _buffers(model)}
+    rest |= {name: buffer for name, buffer, _ in stored_buffers(model)}
     for name, target in rest.items():
         if name not in left:
             raise InputError(f"{where}: holds no {name!r}, which the network has, with shape {tuple(target.shape)}")

@@ -116,6 +116,17 @@ def save_torch(path: str | os.PathLike[str], found: Deployable, example_input: A
     """
     if not str(path).endswith(".pt2"):
         raise InputError(f"{path}: programs of torch.export end in .pt2")
+    content = program_content(found, example_input)
+    write_whole(Path(path), content)
+    return len(content)
+
+
+def program_content(found: Deployable, example_input: Any) -> bytes:
+    """The content of the file that `save_torch` writes, with the arguments of that.
+
+    Raises:
+        InputError: if torch cannot export the network.
+    """
     names = _arguments(example_input)[1]
     program, dynamic = _exported(_Positional(_prepared(found, example_input), names), example_input)
     _strip(program)
@@ -128,8 +139,7 @@ def save_torch(path: str | os.PathLike[str], found: Deployable, example_input: A
     }
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={PROGRAM_NOTES: json.dumps(notes)})
-    write_whole(Path(path), buffer.getvalue())
-    return len(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_torch(path: str | os.PathLike[str], *, trust: bool = False) -> Program:

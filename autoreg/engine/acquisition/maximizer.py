@@ -124,7 +124,7 @@ class AcquisitionMaximizer:
         encoded = self._problem.encoded(proposal.config)
         assert encoded is not None
         about = (self._problem, state, self._front, surrogate, encoded, proposal.costs, proposal.expected_costs)
-        return improvement.log_expected_improvement(*about, seed_variance=seed_variance)
+        return improvement.log_expected_improvement(*about, seed_variance=seed_variance) + proposal.log_feasibility
 
     def _reevaluation(
         self, state: StudyState, surrogate: FittedSurrogate, best: Proposal, value: float
@@ -178,6 +178,7 @@ class AcquisitionMaximizer:
             [p.expected_costs for p in held],
             cuts=() if self._ledger is None else COST_CUTS,
         )
+        parts = parts + np.array([[p.log_feasibility] for p in held])
         ledger = None if self._ledger is None else self._ledger.update(state)
         remaining = [() if ledger is None else ledger.remaining(p.config, self._seed, p.key) for p in held]
         return {k: Candidate(p, i, r) for k, p, i, r in zip(rows, held, parts, remaining, strict=True)}

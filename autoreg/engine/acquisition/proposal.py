@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any
 
 from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.log.records import StudyState
 from autoreg.engine.problem import Interval, Problem
+from autoreg.engine.surrogate.cost_correction import CostCorrection
 from autoreg.errors import AutoregError
 
 MAX_CACHED_CANDIDATES = 100_000
 """Candidates whose known costs are held before the cache is emptied."""
+
+QUANTILE_SCORES = tuple(NormalDist().inv_cdf((k + 0.5) / 10) for k in range(10))
+"""Normal scores of quantiles that are equally likely."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Proposal:
         reevaluation_of: Number of the recipe's first trial, where it is run again.
         seed: Of the trial; None: the study's own.
         expected_improvement: Hypervolume in the unit cube that it was chosen for.
+        log_feasibility: Logarithm of the probability that it meets the constraints on learned costs.
     """
 
     config: dict[str, Any]
@@ -41,6 +48,7 @@ class Proposal:
     reevaluation_of: int | None = None
     seed: int | None = None
     expected_improvement: float | None = None
+    log_feasibility: float = 0.0
 
     def event(self, number: int, study_seed: int) -> dict[str, Any]:
         """What the log holds of it, asked as trial `number` of a study with this seed."""
@@ -80,10 +88,12 @@ class CandidateFilter:
         self._taken: set[str] = set()
         self._read = 0
         self._costs: dict[str, tuple[dict[str, float], dict[str, Interval]]] = {}
+        self._correction = CostCorrection(problem)
         self.rejected: Counter[str] = Counter()
 
     def taken(self, state: StudyState) -> set[str]:
-        """Keys of all recipes that were asked."""
+        """Keys of all recipes that were asked. Call it before candidates of a state are checked."""
+        self._correction.update(state)
         for record in state.records[self._read :]:
             self._taken.add(self._problem.identity(record.config))
         self._read = len(state.records)
@@ -107,7 +117,18 @@ class CandidateFilter:
         if broken:
             self.rejected.update(f"constraint {text!r} broken at known cost" for text in broken)
             return None
-        return proposal
+        return replace(proposal, log_feasibility=self._log_feasibility(proposal))
+
+    def _log_feasibility(self, proposal: Proposal) -> float:
+        """By the quantiles of the learned costs, taken together, at which the constraints hold; their low end does."""
+        learned = {n: proposal.intervals[n] for n in self._problem.learned_costs if n in proposal.intervals}
+        if not any(rule.names & learned.keys() for rule in self._problem.constraints):
+            return 0.0
+        holds = 0
+        for score in QUANTILE_SCORES:
+            costs = {name: interval.quantile(score) for name, interval in learned.items()}
+            holds += not self._problem.violated({**proposal.costs, **costs})
+        return math.log(max(holds, 0.5) / len(QUANTILE_SCORES))
 
     def unchecked(self, config: dict[str, Any], source: str, key: str) -> Proposal:
         """The proposal of a config that is asked whatever its costs are: a baseline."""
@@ -115,5 +136,7 @@ class CandidateFilter:
             if len(self._costs) >= MAX_CACHED_CANDIDATES:
                 self._costs.clear()
             self._costs[key] = self._problem.known_costs_and_intervals(config)
-        costs, intervals = self._costs[key]
+        costs, predicted = self._costs[key]
+        intervals = self._correction.corrected(config, predicted)
+        costs = costs | {name: interval.low for name, interval in intervals.items()}
         return Proposal(config, source, key, costs, intervals=intervals)

@@ -130,6 +130,14 @@ class GaussianProcess:
         self._lower = np.linalg.cholesky(covariance)
         self._weight = linalg.cho_solve((self._lower, True), y - self.center)
 
+    def left_out_errors(self) -> Floats:
+        """Targets less what the others predict of each, at the same hyper-parameters and mean [n].
+
+        Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equation 5.12.
+        """
+        inverse = linalg.cho_solve((self._lower, True), np.eye(len(self.points)))
+        return np.asarray(self._weight / np.diag(inverse))
+
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """Mean [n] and variance [n] of noiseless values; add `noise_variance` for that of what will be observed."""
         between = self.kernel.covariance(X, self.points)
