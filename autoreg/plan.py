@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from autoreg.space.recipe import canonical_json
 from autoreg.space.spec import MethodSpec, Registry
 
@@ -22,6 +24,9 @@ Config = Mapping[str, Any]
 
 NO_METHOD = "none"
 """What a slot of a recipe says where no method is."""
+
+TEACHER = "teacher"
+"""Name of the phases that train a recipe's teachers."""
 
 OPTIMIZER_SETTINGS = ("lr", "weight_decay", "optimizer", "momentum")
 
@@ -61,6 +66,27 @@ def _declared(registry: Registry, kind: str, slot: Any) -> list[MethodSpec]:
     """What the methods in a slot of a recipe declare; nothing where the slot says `none`."""
     names = [slot] if isinstance(slot, str) else list(slot)
     return [registry.methods[kind][name] for name in names if name != NO_METHOD]
+
+
+def teacher_members(config: Config) -> int:
+    """Of how many dense trainings a complete recipe's teacher is the mean; 0 where it learns from none.
+
+    A method that learns from dense trainings has the parameters `of` and `members`.
+    """
+    slot = config.get(TEACHER, NO_METHOD)
+    params = {} if isinstance(slot, str) else next(iter(slot.values()))
+    if "of" not in params:
+        return 0
+    return int(params["members"]) if params["of"] == "ensemble" else 1
+
+
+def fresh_seeds(seed: int, count: int) -> list[int]:
+    """Seeds that a search with this one does not use: of re-measured recipes, and of a teacher's further members.
+
+    More of them begin with the same. So dense trainings that stand beside a re-measured front are those of an ensemble.
+    """
+    state = np.random.default_rng([seed, 0xF1])
+    return [int(value) for value in state.integers(1_000_000, 2**31, size=count)]
 
 
 def is_quantized(config: Config) -> bool:
@@ -116,7 +142,7 @@ def trained_after(config: Config) -> str:
     return f"{name}, fine-tuned" if config["training"]["finetune_epochs"] else str(name)
 
 
-def compile_plan(
+def compile_plan(  # many arguments: all that keys depend on, each given by its name
     config: Config,
     registry: Registry,
     *,
@@ -126,6 +152,7 @@ def compile_plan(
     dense: Config,
     resolved: Mapping[str, Any] | None = None,
     pretrained_digest: str = "",
+    teacher_seeds: Sequence[int] = (),
 ) -> tuple[Phase, ...]:
     """Compile a complete recipe into its phases.
 
@@ -139,6 +166,8 @@ def compile_plan(
         resolved: the explicit levels of the recipe (JSON), where its allocation is data-dependent; `weight_bits`
             among them where one divides the bits, `network` where the network is narrower from the start.
         pretrained_digest: of the trained weights that the task brings, so that none need be trained; empty for none.
+        teacher_seeds: of the dense trainings that teachers are, as many as any recipe asks for; none where keys know
+            nothing of seeds.
 
     Returns:
         The phases in order. A phase that would do nothing is left out, so that recipes which differ
@@ -155,26 +184,34 @@ def compile_plan(
         before = phases[-1].key if phases else origin
         phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
 
+    starts = [content_hash([base, other, fold, pretrained_digest]) for other in teacher_seeds or [seed]]
+    teachers = _teachers(config, _train(dense, registry, {}), starts)
+    teacher = _teacher(config, teachers)
     if pretrained and not pretrained_digest:
-        add("train", *_train(dense, registry))  # the dense network's own training: one phase, whoever asks for it
+        add("train", *_train(dense, registry, {}))  # the dense network's own training: one phase, whoever asks for it
     if network and pretrained:
         add("narrow", 0, network)
     if training["epochs"] > 0:
-        add("tune" if pretrained else "train", *_train(config, registry))
+        add("tune" if pretrained else "train", *_train(config, registry, teacher))
     if _reshapes(config) or training["finetune_epochs"] > 0:
-        settings = {**_train(config, registry)[1], "epochs": training["finetune_epochs"], "resolved": resolved}
+        settings = {
+            **_train(config, registry, teacher if training["finetune_epochs"] > 0 else {})[1],
+            "epochs": training["finetune_epochs"],
+            "resolved": resolved,
+        }
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
         del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are active at once
         add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
     if is_quantized(config):
         quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])
         epochs = training["qat_epochs"] if any(spec.trains for spec in quantizer) else 0
-        settings = _rates(training) if epochs else {}
+        settings = {**_rates(training), **teacher} if epochs else {}
         settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
         settings |= {"epochs": epochs, "quantization": config["quantization"]}
         add("quantize", epochs * share_of(training), settings)
     add("measure", 0, {})
-    return tuple(phases)
+    learns = any("taught_by" in phase.settings for phase in phases)
+    return (*(teachers if learns else ()), *phases)
 
 
 def _initial(pretrained: bool, digest: str, network: Any) -> list[Any]:
@@ -182,9 +219,33 @@ def _initial(pretrained: bool, digest: str, network: Any) -> list[Any]:
     return [digest] if pretrained else ["", network] if network else [""]
 
 
-def _train(config: Config, registry: Registry) -> tuple[float, dict[str, Any]]:
+def _teachers(config: Config, dense: tuple[float, Mapping[str, Any]], starts: Sequence[str]) -> list[Phase]:
+    """The dense trainings that a recipe's teacher is the mean of, keyed as the `train` phase of whoever else has them.
+
+    Args:
+        config: the recipe.
+        dense: epochs and settings of the dense recipe's training.
+        starts: what keys begin with, by member; of one alone where they know nothing of seeds.
+    """
+    epochs, settings = dense
+    keys = [content_hash([starts[k % len(starts)], "train", settings]) for k in range(teacher_members(config))]
+    return [Phase(TEACHER, key, epochs, settings) for key in keys]
+
+
+def _teacher(config: Config, teachers: Sequence[Phase]) -> dict[str, Any]:
+    """What a phase that trains reads of the recipe's teacher, with what it is in keys; nothing for none."""
+    slot = config.get(TEACHER, NO_METHOD)
+    if slot == NO_METHOD:
+        return {}
+    ((name, params),) = slot.items()
+    own = {key: value for key, value in params.items() if not (teachers and key in ("of", "members"))}
+    taught_by = {"taught_by": [phase.key for phase in teachers]} if teachers else {}
+    return {TEACHER: {name: own}, **taught_by}
+
+
+def _train(config: Config, registry: Registry, teacher: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
     training = config["training"]
-    settings = {name: config[name] for name in ("regularizer", "noise", "reparam")}
+    settings = {name: config[name] for name in ("regularizer", "noise", "reparam")} | dict(teacher)
     settings |= _rates(training)
     settings |= {"epochs": training["epochs"], "train": config["layers"]["train"]}
     return training["epochs"] * share_of(training) * passes(config, registry), settings
@@ -212,9 +273,15 @@ def total_epochs(phases: Sequence[Phase]) -> float:
     return sum(phase.epochs for phase in phases)
 
 
-def phase_costs(phases: Sequence[Phase]) -> tuple[tuple[str, float], ...]:
-    """Key and epochs of each phase, in order of work: what a recipe costs, and what of it may be shared."""
-    return tuple((phase.key, phase.epochs) for phase in phases)
+def phase_costs(
+    phases: Sequence[Phase], teacher_seeds: Sequence[int] = ()
+) -> tuple[tuple[str, float] | tuple[str, float, int], ...]:
+    """Key and epochs of each phase, in order of work: what a recipe costs, and what of it may be shared.
+
+    A teacher's training has its seed beside them: it is the same whatever seed a trial has.
+    """
+    seeds = iter(teacher_seeds)
+    return tuple((p.key, p.epochs, next(seeds)) if p.name == TEACHER else (p.key, p.epochs) for p in phases)
 
 
 def identity(config: Config, registry: Registry, network: Mapping[str, Any] | None = None) -> str:

@@ -28,10 +28,10 @@ from autoreg.artifacts.onnx.runtime import operator_counts, runs_in_words
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import AutoregError, InputError
 from autoreg.latency.interleaved import time_interleaved
+from autoreg.plan import fresh_seeds
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.baselines import baseline_recipes
 from autoreg.study.export import export_recipe
-from autoreg.study.final_evaluation import fresh_seeds
 from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy

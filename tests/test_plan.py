@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, identity, passes, rung_epochs, total_epochs, trained_after
+from autoreg.plan import compile_plan, fresh_seeds, identity, passes, rung_epochs, total_epochs, trained_after
 from autoreg.space import MethodSpec, complete_recipe
 
 REGISTRY = registry()
@@ -81,6 +81,45 @@ def test_a_share_of_the_data_costs_its_share_and_the_whole_is_not_named() -> Non
     )
     assert pretrained[0].key == keys(DENSE)[0][1]  # the dense network is trained on all data, whoever starts from it
     assert pretrained[1].epochs == 0.5 * DENSE["training"]["epochs"]
+
+
+def test_a_teacher_is_in_the_keys_of_what_trains_and_none_is_in_none() -> None:
+    """Recipes that were written before there were teachers keep their keys."""
+    none, plain = recipe(teacher="none"), recipe()
+    assert "teacher" not in plain
+    assert keys(none) == keys(plain)
+    ensemble = recipe(teacher={"kd": {"of": "ensemble", "members": 3}}, quantization={"weights": {"bits": 8}})
+    found = keys(ensemble, teacher_seeds=(5, 6, 7))
+    assert [name for name, _ in found] == ["teacher"] * 3 + ["train", "sparsify", "quantize", "measure"]
+    assert [key for _, key in found[:3]] == [keys(DENSE, seed=seed)[0][1] for seed in (5, 6, 7)]
+    assert not {key for _, key in found[3:]} & {key for _, key in keys(recipe(quantization={"weights": {"bits": 8}}))}
+    assert keys(ensemble, teacher_seeds=(5, 6, 8))[3:] != found[3:]
+    assert keys(ensemble, teacher_seeds=(5, 6, 7), seed=1)[:3] == found[:3]  # whatever the seed of the trial
+
+
+def test_a_mean_of_one_is_the_dense_network() -> None:
+    one, dense, two = (
+        recipe(teacher={"kd": {"of": of, "members": members}})
+        for of, members in (("ensemble", 1), ("dense", 4), ("ensemble", 2))
+    )
+    assert identity(one, REGISTRY) == identity(dense, REGISTRY) != identity(two, REGISTRY)
+    assert identity(dense, REGISTRY) != identity(DENSE, REGISTRY)
+
+
+def test_a_teacher_has_nobody_to_teach_where_nothing_is_trained() -> None:
+    untrained = {"start": "pretrained", "epochs": 0, "finetune_epochs": 0}
+    assert keys(recipe(teacher="kd", training=untrained)) == keys(recipe(training=untrained))
+    tuned = [name for name, _ in keys(recipe(teacher="kd", training={**untrained, "finetune_epochs": 2}))]
+    assert tuned == ["teacher", "train", "sparsify", "measure"]
+    own = keys(recipe(teacher="ps_kd"))
+    assert [name for name, _ in own] == [name for name, _ in keys(DENSE)]  # its own teacher: no other training
+    assert own[0] != keys(DENSE)[0]
+
+
+def test_more_seeds_begin_with_the_same() -> None:
+    assert fresh_seeds(3, 5)[:2] == fresh_seeds(3, 2)
+    assert len(set(fresh_seeds(3, 5))) == 5
+    assert fresh_seeds(4, 5) != fresh_seeds(3, 5)
 
 
 def test_levels_of_a_reference_are_in_the_key() -> None:

@@ -102,6 +102,11 @@ class BoundRecipe:
         return from_recipe("reparam", self.config["reparam"])
 
     @cached_property
+    def teacher(self) -> Any:
+        """What the network learns from beside the targets, or None."""
+        return from_recipe("teacher", self.config.get("teacher", "none"))
+
+    @cached_property
     def structure(self) -> Structure | None:
         """The structure in which the network becomes smaller, or None."""
         found: Structure | None = from_recipe("structure", self.config["sparsity"])
@@ -132,7 +137,8 @@ class BoundRecipe:
     def in_training(self) -> tuple[Any, ...]:
         """The methods that act while the recipe's own training runs, in their order."""
         reparam = () if self.reparam is None else (self.reparam,)
-        return (*reparam, *self.noises, *self.regularizers)
+        teacher = () if self.teacher is None else (self.teacher,)
+        return (*reparam, *self.noises, *self.regularizers, *teacher)
 
 
 def bind(recipe: Mapping[str, Any] | BoundRecipe) -> BoundRecipe:

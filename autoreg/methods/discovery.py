@@ -24,6 +24,7 @@ METHOD_KINDS: Mapping[str, tuple[str, ...]] = {
     "regularizer": (),
     "noise": (),
     "reparam": (),
+    "teacher": ("loss", "outputs"),
     "structure": ("resolve", "apply", "hooks", "changes_shape"),
     "criterion": ("score", "needs", "comparison"),
     "allocation": ("levels", "needs", "same_for_all"),

@@ -105,6 +105,7 @@ SECTIONS: Mapping[str, Param | Section] = {
     "regularizer": slot("regularizer", several=True, doc="terms of the loss, or another gradient"),
     "noise": slot("noise", several=True, doc="noise on inputs or features during training"),
     "reparam": slot("reparam", doc="how weights are computed from what is trained"),
+    "teacher": replace(slot("teacher", doc="whose outputs the network learns beside the targets"), optional=True),
     "sparsity": slot("structure", doc="the structure in which weights or channels are removed"),
     "quantization": QUANTIZATION_SECTION,
     "layers": LAYERS_SECTION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ class State:
         output: what the model returned for it.
         base_loss: scalar tensor, the task's own loss of `output`.
         generator: source of all randomness that methods draw.
+        forward: calls a model with a batch and returns its output; None where nobody said how.
+        teacher: the teacher's outputs of a batch, shaped like the model's logits; None where there is no teacher.
         scratch: what methods keep during a phase, by their own keys.
     """
 
@@ -45,6 +48,8 @@ class State:
     output: Any = None
     base_loss: Tensor | None = None
     generator: torch.Generator | None = None
+    forward: Callable[[nn.Module, Any], Any] | None = None
+    teacher: Callable[[Any], Tensor] | None = None
     scratch: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -78,6 +83,26 @@ class State:
                 f"model output: no logits in a {type(output).__name__}; expected a tensor or something with `logits`"
             )
         return found
+
+    def teacher_outputs(self) -> Tensor:
+        """What the teacher says of the batch, shaped like the logits; computed once a batch.
+
+        Raises:
+            InputError: there is no teacher, or its outputs have another shape than the model's.
+        """
+        if self.teacher is None:
+            raise InputError("teacher: there is none to learn from; give teacher=a model, or a callable of a batch")
+        known = self.scratch.get("teacher outputs")
+        if known is None or known[0] is not self.batch:
+            with torch.no_grad():
+                known = self.scratch["teacher outputs"] = (self.batch, self.teacher(self.batch).detach())
+        outputs: Tensor = known[1]
+        if outputs.shape != self.logits().shape:
+            raise InputError(
+                f"teacher: its outputs have shape {tuple(outputs.shape)}, those of the model "
+                f"{tuple(self.logits().shape)}; allowed: one shape"
+            )
+        return outputs
 
     def random_generator(self) -> torch.Generator:
         """The generator; a phase without one gets one seeded with 0."""

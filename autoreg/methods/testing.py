@@ -104,6 +104,14 @@ def _run_in_training(method: Any, place: str) -> None:
     assert not hooks, f"{place}: `finish` leaves forward hooks behind"
 
 
+def _run_teacher(method: Any, place: str) -> None:
+    """It trains beside a teacher that always says the same, and names forms of outputs that there are."""
+    forms = set(method.outputs)
+    assert forms, f"{place}: takes no form of outputs"
+    assert forms <= {"classes", "values"}, f"{place}: outputs are {sorted(forms)}; allowed: classes, values"
+    _run_in_training(method, place)
+
+
 @dataclass(frozen=True)
 class _Sparsified:
     """A model and the record of what was done to it, as structures ask for one."""
@@ -288,6 +296,7 @@ _RUNS: dict[str, Callable[[Any, str], None]] = {
     "regularizer": _run_in_training,
     "noise": _run_in_training,
     "reparam": _run_in_training,
+    "teacher": _run_teacher,
     "structure": _run_structure,
     "criterion": _run_criterion,
     "allocation": _run_allocation,

@@ -56,7 +56,13 @@ def train_steps(model: nn.Module, methods: Sequence[Any], batches: Sequence[Any]
     Returns:
         The loss of each step.
     """
-    state = State(model=model, steps_per_epoch=len(batches), generator=torch.Generator().manual_seed(0))
+    state = State(
+        model=model,
+        steps_per_epoch=len(batches),
+        generator=torch.Generator().manual_seed(0),
+        forward=forward,
+        teacher=lambda batch: torch.nn.functional.one_hot(batch[-1], 3).float(),
+    )
     _call(methods, "prepare", state)
     handles = [module.register_forward_hook(_observer(methods, state, name)) for name, module in state.layers()]
     state.optimizer = torch.optim.SGD(model.parameters(), lr=lr)

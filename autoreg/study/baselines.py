@@ -19,7 +19,9 @@ from autoreg.engine.log.baseline_names import (
 )
 from autoreg.engine.starters import Starter, choose_starters
 from autoreg.errors import InputError
-from autoreg.space import StudySpec
+from autoreg.methods.sections import SECTIONS
+from autoreg.space import Space, StudySpec
+from autoreg.space.spec import Param
 from autoreg.trial.compression_phases import FINETUNE_RATE
 from autoreg.trial.objective import TaskObjective
 
@@ -37,7 +39,11 @@ def possible_baselines(objective: TaskObjective, dense: Mapping[str, Any], *, fu
         dense: the dense recipe.
         full: whether the further ones are wanted too.
     """
-    complete = objective.setup.complete
+    empty = {name: dense[name] for name, item in SECTIONS.items() if item.optional and name in dense}
+
+    def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
+        return objective.setup.complete({**empty, **recipe})
+
     training = dict(dense["training"])
     if training["epochs"] + training["finetune_epochs"] == 0:  # a network that comes trained: narrow ones do not
         training |= {name: complete({})["training"][name] for name in ("epochs", "finetune_epochs")}
@@ -68,11 +74,18 @@ def chosen_starters(
         shared: whether trials share finished phases.
     """
     known = [
-        Starter(name, recipe, objective.costs(recipe), objective.phase_costs(recipe) if shared else ())
+        Starter(name, recipe, objective.costs(recipe), _work(objective, recipe) if shared else ())
         for name, recipe in baselines.items()
     ]
     costs = [name for name in spec.objectives if name != objective.setup.task.quality]
     return [(one.name, one.config) for one in choose_starters(known, costs, spec.budget)]
+
+
+def _work(objective: TaskObjective, recipe: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Key and epochs of the phases of a recipe as a trial with the study's seed; teachers of other seeds apart."""
+    seed = objective.options.reference_seed
+    costs = objective.phase_costs(recipe)
+    return [(c[0] if len(c) == 2 or c[2] == seed else f"{c[0]} of seed {c[2]}", c[1]) for c in costs]
 
 
 def baseline_recipes(
@@ -122,6 +135,13 @@ def narrow(width: float, training: Mapping[str, Any], rate: float = 1.0, decay: 
         "finetune_epochs": training["epochs"] + training["finetune_epochs"],
     }
     return {"sparsity": {"channel": _one_shot(1 - width, "random")}, "training": changed}
+
+
+def empty_slots(space: Space) -> dict[str, Any]:
+    """The slots and sections that recipes need not have and those of this space do, each with nothing in it."""
+    optional = {name: item for name, item in SECTIONS.items() if item.optional}
+    found = ((name, optional[name]) for name, _ in space.root.items if name in optional)
+    return {name: item.default if isinstance(item, Param) else {} for name, item in found}
 
 
 def full_recipes(complete: Complete, dense: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from autoreg.engine.engine import Engine
 from autoreg.engine.log.records import Record
 from autoreg.latency.interleaved import time_interleaved
 from autoreg.latency.timing import time_onnx
+from autoreg.plan import fresh_seeds
 from autoreg.study.baseline_runs import random_search, score_baselines
 from autoreg.study.export import export_recipe, logged_quality
 from autoreg.study.folder import single_writer, write_json
@@ -28,12 +27,6 @@ from autoreg.study.task_study import TaskStudy
 from autoreg.trial.objective import TaskObjective
 
 MAX_MEMBERS = 12  # of the front; more are not re-measured, and the report says which were
-
-
-def fresh_seeds(seed: int, count: int) -> list[int]:
-    """Seeds for re-measuring that the search did not use."""
-    state = np.random.default_rng([seed, 0xF1])
-    return [int(value) for value in state.integers(1_000_000, 2**31, size=count)]
 
 
 def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from autoreg.errors import InputError
 from autoreg.execution import run
 from autoreg.plan import trained_after, uncompressed
 from autoreg.space import Budget, Space, StudySpec
-from autoreg.study.baselines import chosen_starters, possible_baselines
+from autoreg.study.baselines import chosen_starters, empty_slots, possible_baselines
 from autoreg.study.environment import machine, trial_device, versions
 from autoreg.study.folder import open_folder, single_writer, write_posterior
 from autoreg.study.follower import Follower, open_view
@@ -186,8 +186,8 @@ class TaskStudy:
         fixed = {name: value for name, value in sample.items() if f"training.{name}" not in varies}
         if found := data_fractions(self.space):
             fixed["share"] = max(found)
-        dense = self.objective.setup.dense
-        return self.objective.setup.complete({"training": {**dense["training"], **fixed}})
+        training = {**self.objective.setup.dense["training"], **fixed}
+        return self.objective.setup.complete({**empty_slots(self.space), "training": training})
 
     @cached_property
     def normalizer(self) -> Normalizer:

@@ -16,7 +16,15 @@ from autoreg.artifacts.verify import record
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.methods.bound import BoundRecipe, bind
-from autoreg.plan import Phase, compile_plan, content_hash, rung_epochs, total_epochs
+from autoreg.plan import (
+    TEACHER,
+    Phase,
+    compile_plan,
+    content_hash,
+    rung_epochs,
+    teacher_members,
+    total_epochs,
+)
 from autoreg.trial.compression_phases import compressed_copy, quantize_phase, sparsify_phase
 from autoreg.trial.context import PhaseContext, Work
 from autoreg.trial.inherit import narrow_phase
@@ -27,6 +35,7 @@ from autoreg.trial.phase_store import PhaseStore, snapshot_key
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve
 from autoreg.trial.setup import Setup
+from autoreg.trial.teacher import DenseTeacher
 from autoreg.trial.training_phase import TrainPhase
 
 TRAINING_PHASES = ("train", "tune")
@@ -94,6 +103,7 @@ class Chain:
         setup = setup if own is reference else own.setup
         self.setup, self.config, self.on_rung, self.snapshots = setup, config, on_rung, snapshots
         self.levels = resolve(recipe, setup, own)
+        self._teacher_seeds = setup.teacher_seeds(teacher_members(config))
         self.phases = compile_plan(
             config,
             setup.registry,
@@ -103,10 +113,13 @@ class Chain:
             dense=setup.dense,
             resolved={**_resolved(recipe, self.levels), "network": network_record(recipe, setup)},
             pretrained_digest=setup.pretrained_digest,
+            teacher_seeds=self._teacher_seeds,
         )
         self.finished = 0
         work = Work(epochs_requested=total_epochs(self.phases))
-        self.context = PhaseContext(setup, recipe, self.levels, seed, fold, work)
+        keys = [phase.key for phase in self.phases if phase.name == TEACHER]
+        self._teacher = DenseTeacher(setup.whole, fold, keys, self._train_teachers) if keys else None
+        self.context = PhaseContext(setup, recipe, self.levels, seed, fold, work, self._teacher)
         self.store = PhaseStore(setup)
         self._whole_store = PhaseStore(setup.whole)
 
@@ -145,12 +158,19 @@ class Chain:
         return ModelState(model.to(self.setup.device))
 
     def state_after(self, phase: Phase, state: ModelState) -> ModelState:
-        """The network after a phase: from the store, or computed from the one before it and left there."""
+        """The network after a phase: from the store, or computed from the one before it and left there.
+
+        A teacher's training leaves the network as it is; it is carried out when a phase that learns from it begins.
+        """
+        if phase.name == TEACHER:
+            self.finished += 1
+            return state
         if self._has_rungs(phase):
             return self._train_to_rungs(phase, state)
         store = self._whole_store if self._is_dense_training(phase) else self.store
         found = store.network(phase.key)
         if found is None:
+            self._prepare_teacher(phase)
             with store.computing(phase.key):
                 found = store.network(phase.key)  # another process may have been first
                 if found is None:
@@ -171,6 +191,24 @@ class Chain:
             for epoch in rung_epochs(training.epochs)[:-1] if self.snapshots else ():
                 self.store.put_network(snapshot_key(phase.key, epoch), training.advance(epoch))
             return training.advance(training.epochs)
+
+    # -- teachers -------------------------------------------------------------------------------------------------
+
+    def _prepare_teacher(self, phase: Phase) -> None:
+        """Make the teacher of a phase ready; before the right to compute the phase is held, since it holds others."""
+        if self._teacher is not None and "taught_by" in phase.settings:
+            with self.context.work.timed(TEACHER):
+                self._teacher.prepare()
+
+    def _train_teachers(self) -> list[nn.Module]:
+        """The dense networks that the teacher is the mean of, trained on the training data of this fold or stored."""
+        setup, networks = self.setup.whole, list[nn.Module]()
+        for seed in self._teacher_seeds:
+            reference = Reference(setup, lambda: setup.skeleton())  # never asked: the dense recipe removes nothing
+            chain = Chain(setup, reference, setup.dense, seed=seed, fold=self.context.fold)
+            networks.append(chain.trained().model)
+            self.context.work.epochs_run += chain.context.work.epochs_run
+        return networks
 
     # -- rungs ----------------------------------------------------------------------------------------------------
 
@@ -198,6 +236,8 @@ class Chain:
             for epoch in rung_epochs(total):
                 key = phase.key if epoch == total else snapshot_key(phase.key, epoch)
                 found = self.store.network(key)
+                if found is None and training is None:
+                    self._prepare_teacher(phase)
                 with contextlib.nullcontext() if found is not None else self.store.computing(phase.key):
                     if found is None:
                         found = self.store.network(key)  # another process may have been first

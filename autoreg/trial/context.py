@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ class PhaseContext:
         seed: the trial's seed.
         fold: the fold that is trained and scored.
         work: grows as phases are carried out.
+        teacher: what the recipe's teacher says of a batch; None where it learns from none.
     """
 
     setup: Setup
@@ -61,6 +62,7 @@ class PhaseContext:
     seed: int
     fold: str
     work: Work
+    teacher: Callable[[Any], torch.Tensor] | None = None
 
     @property
     def loaders(self) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods.bound import bind
 from autoreg.methods.sparsity.masks import masks
-from autoreg.plan import Phase, compile_plan, identity, phase_costs
+from autoreg.plan import Phase, compile_plan, identity, phase_costs, teacher_members
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
 from autoreg.trial.chain import TRAINING_PHASES, Chain, ChainResult, OnRung
@@ -180,12 +180,14 @@ class TaskObjective:
         trained = [phase.key for phase in self.phases(config) if phase.name in TRAINING_PHASES]
         return trained[-1] if trained else ""
 
-    def phase_costs(self, config: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    def phase_costs(self, config: Mapping[str, Any]) -> tuple[tuple[str, float] | tuple[str, float, int], ...]:
         """Key and weighted epochs of each phase of a complete recipe; recipes share a phase when they share its key.
+
+        A teacher's training has its seed beside them, see `autoreg.plan.phase_costs`.
 
         A trial's `info.phase_fractions` says how much of each is done, in this order.
         """
-        return phase_costs(self.phases(config))
+        return phase_costs(self.phases(config), self.setup.teacher_seeds(teacher_members(config)))
 
     def phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
         """The phases of a complete recipe; their keys know nothing of seeds and folds."""

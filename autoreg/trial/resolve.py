@@ -15,7 +15,7 @@ from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.methods.bound import BoundQuantization, BoundRecipe, bind, lowest_bits
-from autoreg.methods.discovery import methods_with, spec_of
+from autoreg.methods.discovery import method_class, methods_with, spec_of
 from autoreg.methods.quantization.weight_bits import WeightBits
 from autoreg.methods.sparsity.structures.structure import Network
 from autoreg.network.shapes import LayerProfile
@@ -57,9 +57,11 @@ def resolve(recipe: Mapping[str, Any] | BoundRecipe, setup: Setup, reference: Re
         of a layer that is never called (the `out_proj` of torch's attention, which reads its weight) is not quantized.
 
     Raises:
-        InputError: the recipe leaves no block, or names a structure that the network does not have.
+        InputError: the recipe leaves no block, names a structure that the network does not have, or a teacher that
+            cannot teach on this task.
     """
     recipe = bind(recipe)
+    check_teacher(setup, recipe.teacher)
     dropped = _dropped(recipe.drop, setup, reference)
     network = Network(setup.task.name, setup.profile, dropped)
     levels = Levels() if recipe.structure is None else recipe.structure.resolve(network, reference)
@@ -74,6 +76,33 @@ def resolve(recipe: Mapping[str, Any] | BoundRecipe, setup: Setup, reference: Re
         granularity=recipe.quantization.granularity,
         symmetric=recipe.quantization.symmetric,
     )
+
+
+def check_teacher(setup: Setup, teacher: Any) -> None:
+    """Refuse a teacher that cannot teach on a task, before anything trains.
+
+    Args:
+        setup: the task.
+        teacher: a method of the kind `teacher`, or None.
+
+    Raises:
+        InputError: the method does not take what the task's network gives, or asks for several trainings of a network
+            that the task brings trained.
+    """
+    if teacher is None:
+        return
+    name, form, task = spec_of(teacher).name, setup.output_form, setup.task.name
+    if form not in teacher.outputs:
+        able = [n for n in methods_with("teacher", "outputs") if form in method_class("teacher", n).outputs]
+        raise InputError(
+            f"teacher: {name} learns outputs that are {' or '.join(teacher.outputs)}; those of task {task!r} are {form}"
+            f"; allowed: {', '.join(['none', *able])}"
+        )
+    if setup.given_weights is not None and getattr(teacher, "of", "") == "ensemble" and teacher.members > 1:
+        raise InputError(
+            f"teacher: {name} of an ensemble of {teacher.members}: task {task!r} brings its network trained, of which "
+            "there is one; allowed: of: dense"
+        )
 
 
 def _bits_of(bits: Any, setup: Setup, names: set[str]) -> dict[str, int]:

@@ -29,6 +29,8 @@ class Run:
         epochs: length of the phase, in epochs.
         steps_per_epoch: optimizer steps per epoch.
         generator: source of all randomness that the methods draw themselves.
+        forward: calls a model with a batch, for methods that ask another model than the one that is trained.
+        teacher: the outputs of a teacher for a batch, for methods that learn from one.
 
     Raises:
         InputError: two methods have the hook `gradient`.
@@ -43,13 +45,21 @@ class Run:
         epochs: int,
         steps_per_epoch: int,
         generator: torch.Generator,
+        forward: Callable[[nn.Module, Any], Any] | None = None,
+        teacher: Callable[[Any], Tensor] | None = None,
     ) -> None:
         self.methods = tuple(methods)
         if len(self._with("gradient")) > 1:
             names = " and ".join(type(method).__name__ for method in self._with("gradient"))
             raise InputError(f"{names} both replace the gradient of a step; allowed: at most one method that does")
         self.state = State(
-            model=model, optimizer=optimizer, epochs=epochs, steps_per_epoch=steps_per_epoch, generator=generator
+            model=model,
+            optimizer=optimizer,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            generator=generator,
+            forward=forward,
+            teacher=teacher,
         )
         self._handles: list[Any] = []
         for method in self._with("prepare"):

@@ -23,10 +23,11 @@ from autoreg.methods.discovery import foreign_sources
 from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import Profile, profile
 from autoreg.network.surgery.initialize import own_initialization
-from autoreg.plan import content_hash
+from autoreg.plan import content_hash, fresh_seeds
 from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
 from autoreg.tasks import Task
+from autoreg.tasks.outputs import output_form
 from autoreg.trial.store import Store
 from autoreg.trial.subset import Subsets
 
@@ -155,6 +156,11 @@ class Setup:
         return profile(self.fresh_model(0), self.example_input)
 
     @cached_property
+    def output_form(self) -> str:
+        """What the task's network gives: `classes`, `values` or `unknown`."""
+        return output_form(self.task, self.fresh_model(0))
+
+    @cached_property
     def layers(self) -> tuple[LayerInfo, ...]:
         """The weighted layers, in the order of the network."""
         return tuple(LayerInfo(layer.name, layer.type) for layer in self.profile.layers)
@@ -171,6 +177,14 @@ class Setup:
         if self.given_weights is None:
             return self.complete({})
         return self.complete({"training": {"epochs": 0, "finetune_epochs": 0}})
+
+    def teacher_seeds(self, count: int) -> list[int]:
+        """Seeds of the dense trainings that a teacher is the mean of: the reference, then those of re-measured recipes.
+
+        They do not depend on a trial's seed, so that all trials and re-evaluations of a study share its teachers.
+        """
+        first = self.options.reference_seed
+        return [first, *fresh_seeds(first, count - 1)] if count else []
 
     def complete(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Check a recipe against methods and task and fill in what it does not say."""

@@ -51,7 +51,7 @@ class Subsets:
 
     def __init__(self, task: Task, loader: Any, key: str, store: Store | None) -> None:
         self.task, self.whole, self.key, self.store = task, loader, key, store
-        self._batches = _in_order(loader, task.name)
+        self._batches = in_order(loader, task.name)
         self._easy: dict[float, IntArray | None] = {}
 
     def loader(self, share: float, seed: int, easy: int | None = None) -> Any:
@@ -93,7 +93,7 @@ class Subsets:
     def bank(self) -> Bank:
         """What varied sets are drawn from; evenly within the classes where rows cannot be compared."""
         if self.classes is None:
-            count = _count(self.whole)
+            count = rows_in(self.whole)
             return Bank(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.float32))
         classes = self.classes
 
@@ -152,7 +152,7 @@ def _flat(inputs: Any) -> np.ndarray:
     return torch.cat(parts, dim=1).numpy()
 
 
-def _in_order(loader: Any, name: str) -> Callable[[], Iterator[Any]]:
+def in_order(loader: Any, name: str) -> Callable[[], Iterator[Any]]:
     """What gives the batches of a loader in the order of its data set.
 
     Raises:
@@ -187,7 +187,8 @@ def _like(loader: DataLoader[Any], data: Any, **changes: Any) -> DataLoader[Any]
     return DataLoader(data, **{**settings, **changes})
 
 
-def _count(loader: Any) -> int:
+def rows_in(loader: Any) -> int:
+    """Number of samples of a loader's data set."""
     return len(loader.rows) if isinstance(loader, BatchLoader) else len(loader.dataset)
 
 

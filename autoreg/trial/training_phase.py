@@ -83,13 +83,23 @@ def make_run(
         rate: factor on the learning rate.
         extra: further objects with hooks, after the recipe's own.
     """
-    kinds = [kind for kind in ("reparam", "noise", "regularizer") if kind in settings]
+    kinds = [kind for kind in ("reparam", "noise", "regularizer", "teacher") if kind in settings]
     # from the phase's settings: a pretrained network's training has its own
     methods = [method for kind in kinds for method in all_from_recipe(kind, settings[kind])]
     share = share_of(settings)
     whole = share == 1
     steps = steps_in(context.loaders["train"]) if whole else context.setup.subsets(context.fold).steps(share)
-    run = Run(state.model, None, (*methods, *extra), epochs=epochs, steps_per_epoch=steps, generator=generator)
+    task = context.setup.task
+    run = Run(
+        state.model,
+        None,
+        (*methods, *extra),
+        epochs=epochs,
+        steps_per_epoch=steps,
+        generator=generator,
+        forward=lambda model, batch: forward(model, task, batch),
+        teacher=context.teacher if "taught_by" in settings else None,
+    )
     freeze_except(state.model, state.trained)
     run.state.optimizer = make_optimizer(state.model, settings, rate)  # after methods added or replaced parameters
     return run

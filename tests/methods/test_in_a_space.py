@@ -16,7 +16,7 @@ def recipe(**parts: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["regularizer", "noise", "reparam", "sparsity"])
+@pytest.mark.parametrize("kind", ["regularizer", "noise", "reparam", "teacher", "sparsity"])
 def test_every_method_by_its_bare_name_becomes_a_recipe_that_creates_it(kind: str) -> None:
     kind_of = {"sparsity": "structure"}.get(kind, kind)
     for name in registry().methods[kind_of]:

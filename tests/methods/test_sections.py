@@ -29,6 +29,7 @@ def test_recipe_has_the_sections_of_the_design() -> None:
         "regularizer",
         "noise",
         "reparam",
+        "teacher",
         "sparsity",
         "quantization.quantizer",
         "quantization.weights.bits",
@@ -71,9 +72,9 @@ def test_default_is_allowed_and_search_range_lies_inside_what_is_allowed(path: s
 
 def test_defaults_are_those_of_the_contract() -> None:
     defaults = {path: param.default for path, param in ALL.items()}
-    assert {p: defaults[p] for p in ("regularizer", "noise", "reparam", "sparsity", "layers.drop")} == dict.fromkeys(
-        ("regularizer", "noise", "reparam", "sparsity", "layers.drop"), "none"
-    )
+    assert {
+        p: defaults[p] for p in ("regularizer", "noise", "reparam", "teacher", "sparsity", "layers.drop")
+    } == dict.fromkeys(("regularizer", "noise", "reparam", "teacher", "sparsity", "layers.drop"), "none")
     assert (defaults["layers.train"], defaults["quantization.quantizer"]) == ("all", "rtn")
     assert (defaults["quantization.weights.bits"], defaults["quantization.activations.bits"]) == (32, 32)
     assert defaults["quantization.weights.granularity"] == "channel"

@@ -58,6 +58,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "quantization": {"quantizer": "lsq", "weights": {"bits": 4}},
         "layers": {"drop": {"last": {"count": 1}}},
     },
+    "taught in every phase": {
+        "teacher": {"kd": {"of": "ensemble", "members": 2}},
+        "noise": {"cutout": {"share": 0.3}},
+        "sparsity": {"weight": {"amount": 0.5, "schedule": "gradual"}},
+        "quantization": {"quantizer": "lsq", "weights": {"bits": 4}},
+    },
+    "taught by its last epoch": {"teacher": "ps_kd", "training": {"epochs": 4}},
     "a third of the data": {"training": {"share": 0.33}, **weight(schedule="gradual")},
     "pretrained, few layers trained": {
         "training": {"start": "pretrained"},

@@ -20,7 +20,10 @@ from autoreg.engine.pareto.log_sum import log_sum
 
 PhaseCosts = Sequence[tuple[str, float]]
 """Key and epochs of each phase of a trial, in order of work; a key stands for everything up to its phase."""
-PhaseCostFunction = Callable[[dict[str, Any]], PhaseCosts]
+PhaseCost = tuple[str, float] | tuple[str, float, int]
+"""Key and epochs of a phase; with a third entry, work of another chain that comes first, and the seed it has whatever
+the trial's is: the training of a teacher."""
+PhaseCostFunction = Callable[[dict[str, Any]], Sequence[PhaseCost]]
 
 VARIANT_SET_SIZES = (1, 4, 16)
 """Sizes of the sets of variants by which a shared beginning is judged."""
@@ -52,16 +55,16 @@ class SharedWorkLedger:
         self._trial_costs: list[float] = []
         self._read = 0
         self._done: dict[tuple[int, str], float] = {}
-        self._cached: dict[str, PhaseCosts] = {}
+        self._cached: dict[str, Sequence[PhaseCost]] = {}
 
     def update(self, state: StudyState) -> SharedWorkLedger:
         """Bring it up to date with a state; call it before anything is read."""
         for record in state.ended()[self._read :]:
             costs = self._function(record.config)
             if self._trials_limited:
-                self._trial_costs.append(sum(epochs for _, epochs in costs))
-            for (key, _), share in zip(costs, _finished(record), strict=False):
-                at = (record.seed, key)
+                self._trial_costs.append(sum(cost[1] for cost in costs))
+            for cost, share in zip(costs, _finished(record), strict=False):
+                at = (_seed_of(cost, record.seed), cost[0])
                 self._done[at] = max(self._done.get(at, 0.0), share)
         self._read = len(state.ended_numbers)
         return self
@@ -75,6 +78,8 @@ class SharedWorkLedger:
     def remaining(self, config: dict[str, Any], seed: int, identity: str = "") -> PhaseCosts:
         """The remaining costs of a config's phases; all before a finished phase is free.
 
+        A teacher's training is free too where anybody has done it, which says nothing of what stands before it.
+
         Args:
             config: A config.
             seed: The seed it would run with: work is shared within one seed only.
@@ -82,12 +87,19 @@ class SharedWorkLedger:
         """
         left: list[tuple[str, float]] = []
         done = 0.0
-        for key, epochs in reversed(self.phase_costs(config, identity)):
-            done = max(done, self._done.get((seed, key), 0.0))
-            left.append((key, max(float(epochs), 0.0) * (1 - done)))
-        return left[::-1]
+        for cost in reversed(self.phase_costs(config, identity)):
+            at = _seed_of(cost, seed), cost[0]
+            share = max(done, self._done.get(at, 0.0))
+            done = done if len(cost) == 3 else share
+            key = cost[0] if at[0] == seed else f"{cost[0]} of seed {at[0]}"
+            left.append((key, max(float(cost[1]), 0.0) * (1 - share)))
+        seen = set[str]()
+        for place, (key, _) in enumerate(left := left[::-1]):  # a teacher may be the network that a recipe starts from
+            left[place] = (key, 0.0) if key in seen else left[place]
+            seen.add(key)
+        return left
 
-    def phase_costs(self, config: dict[str, Any], identity: str = "") -> PhaseCosts:
+    def phase_costs(self, config: dict[str, Any], identity: str = "") -> Sequence[PhaseCost]:
         """The phase costs of a config as if nothing had been done; arguments as of `remaining`."""
         costs = self._cached.get(identity) if identity else None
         if costs is None:
@@ -96,6 +108,11 @@ class SharedWorkLedger:
                 self._cached.clear() if len(self._cached) >= MAX_CACHED_COSTS else None
                 self._cached[identity] = costs
         return costs
+
+
+def _seed_of(cost: PhaseCost, seed: int) -> int:
+    """The seed of a phase, of a trial with this one."""
+    return cost[2] if len(cost) == 3 else seed
 
 
 def _finished(record: Record) -> Iterable[float]:
@@ -107,9 +124,9 @@ def _finished(record: Record) -> Iterable[float]:
 
 def memoized(phase_costs: PhaseCostFunction, most: int = 4096) -> PhaseCostFunction:
     """The same function, called once for each config object that is around; configs must not be changed."""
-    held: dict[int, tuple[dict[str, Any], PhaseCosts]] = {}
+    held: dict[int, tuple[dict[str, Any], Sequence[PhaseCost]]] = {}
 
-    def get(config: dict[str, Any]) -> PhaseCosts:
+    def get(config: dict[str, Any]) -> Sequence[PhaseCost]:
         cached = held.get(id(config))
         if cached is None or cached[0] is not config:  # the number of an object that is gone may be used again
             if len(held) >= most:
@@ -207,7 +224,8 @@ def _by_sets(improvements: Floats, remaining: Sequence[PhaseCosts], phase: int, 
     return out
 
 
-def dominant_phase(costs: PhaseCosts) -> tuple[int, str] | None:
-    """Place and key of the phase that costs most; the first of equals. None where nothing costs anything."""
-    place = max(range(len(costs)), key=lambda k: costs[k][1], default=None)
+def dominant_phase(costs: Sequence[PhaseCost]) -> tuple[int, str] | None:
+    """Place and key of the phase that costs most, teachers apart; the first of equals. None where nothing costs."""
+    own = [k for k, cost in enumerate(costs) if len(cost) == 2]
+    place = max(own, key=lambda k: costs[k][1], default=None)
     return None if place is None or costs[place][1] <= 0 else (place, costs[place][0])

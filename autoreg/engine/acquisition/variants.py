@@ -69,7 +69,7 @@ class SharedPrefixVariants:
                 return rest[path] if path in rest and rng.random() < DONOR_PROBABILITY else uniform(domain, rng)
 
             config = self._space.build(choose)
-            if any(key == phase[1] for key, _ in self._phase_costs(config)):
+            if any(cost[0] == phase[1] for cost in self._phase_costs(config)):
                 found.append(config)
         return found
 
@@ -91,7 +91,7 @@ class SharedPrefixVariants:
                 return flat[other] if other in flat else typical_value(domain)
 
             costs = self._phase_costs(self._space.build(choose))
-            if costs and all(found != key for found, _ in costs):  # a table has no phases for what it does not hold
+            if costs and all(cost[0] != key for cost in costs):  # a table has no phases for what it does not hold
                 return True
         return False
 

@@ -96,7 +96,7 @@ class RungDecider:
             return True
         costs = self._ledger.phase_costs(record.config)
         remaining = self._ledger.update(state).remaining(record.config, record.seed)
-        return sum(epochs for _, epochs in remaining) >= MIN_REMAINING_SHARE * sum(epochs for _, epochs in costs)
+        return sum(epochs for _, epochs in remaining) >= MIN_REMAINING_SHARE * sum(cost[1] for cost in costs)
 
 
 def _wrong(problem: Problem, state: StudyState) -> int:

@@ -13,6 +13,7 @@ METHOD_SLOTS = frozenset(
         "regularizer",
         "noise",
         "reparam",
+        "teacher",
         "sparsity",
         "criterion",
         "allocation",

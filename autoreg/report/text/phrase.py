@@ -9,7 +9,9 @@ from typing import Any
 from autoreg.methods.discovery import find_class, spec_of
 from autoreg.space.spec import MethodSpec
 
-_SECTIONS = frozenset(("regularizer", "noise", "reparam", "sparsity", "quantization", "layers", "network", "training"))
+_SECTIONS = frozenset(
+    ("regularizer", "noise", "reparam", "teacher", "sparsity", "quantization", "layers", "network", "training")
+)
 
 
 def recipe_phrase(config: Mapping[str, Any]) -> str:
@@ -31,7 +33,7 @@ def recipe_phrase(config: Mapping[str, Any]) -> str:
         _quantization(config.get("quantization")),
         *(
             phrase
-            for slot in ("regularizer", "noise", "reparam")
+            for slot in ("regularizer", "noise", "reparam", "teacher")
             for phrase in _methods(slot, config.get(slot, "none"))
         ),
         *_layers(config.get("layers")),

@@ -1,0 +1,1 @@
+"""Teachers: whose outputs a network learns beside the targets."""
