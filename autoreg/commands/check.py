@@ -53,6 +53,11 @@ def format_check(found: Mapping[str, Any]) -> str:
             warning = f": {row['note']}" if row["share"] == 0 else ""
             lines.append(f"constraint {row['constraint']}: {share}{warning}")
         expect = found["expect"]
+        if expect["teachers"]:
+            lines.append(
+                f"teachers: {expect['teachers']} dense trainings, {expect['seconds_of_teachers']:.2g} s, once for all "
+                "recipes and seeds"
+            )
         lines.append(
             f"expect at most {expect['seconds_per_trial']:.2g} s of training a trial, {expect['seconds'] / 60:.2g} "
             f"minutes and {expect['disk_bytes'] / 1e6:.0f} MB for {expect['trials']} trials ({expect['note']})"

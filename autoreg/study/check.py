@@ -16,7 +16,7 @@ from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, rung_epochs, total_epochs
+from autoreg.plan import TEACHER, Phase, compile_plan, rung_epochs, total_epochs
 from autoreg.space import Expression, Space, StudySpec
 from autoreg.space.nodes import describe_range
 from autoreg.study.options import RunOptions
@@ -56,7 +56,7 @@ def check_file(
         JSON: `space` (name, size, parameters), and with a task `recipes` (how many were drawn), `costs` (range of each
         over them, and of the dense network), `latency` (the same of predicted milliseconds; None without a table of
         this machine), `constraints` (fraction of recipes that meet each at known cost) and `expect` (seconds of one
-        trial and of all, bytes on disk).
+        trial and of all, dense trainings that teachers are and their seconds, bytes on disk).
 
     Raises:
         InputError: the file, the task or a parameter is wrong.
@@ -155,19 +155,24 @@ def _expect(study: TaskStudy, recipes: Sequence[Mapping[str, Any]], trials: int)
         torch.autograd.backward(task.loss(forward(model, task, here), here))
         times.append(time.perf_counter() - begun)
     epoch = float(np.median(times)) * steps_in(loader)
-    epochs, phases = [], []
+    epochs, phases, teachers = [], [], list[Phase]()
     for recipe in recipes:
         plan = compile_plan(recipe, setup.registry, base="", seed=0, fold="", dense=setup.dense)
-        epochs.append(total_epochs(plan))
-        phases.append(len(plan) - 1 + len(rung_epochs(int(recipe["training"]["epochs"]))))
+        own = [phase for phase in plan if phase.name != TEACHER]
+        teachers = max(teachers, [phase for phase in plan if phase.name == TEACHER], key=len)
+        epochs.append(total_epochs(own))
+        phases.append(len(own) - 1 + len(rung_epochs(int(recipe["training"]["epochs"]))))
     folds = len(task.folds)
     trial = epoch * float(np.mean(epochs)) * folds
+    taught = epoch * total_epochs(teachers) * folds  # the longest list holds all others
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     return {
         "trials": trials,
         "seconds_per_epoch": epoch,
         "seconds_per_trial": trial,
-        "seconds": trial * trials / max(1, study.spec.workers),
+        "teachers": len(teachers) * folds,
+        "seconds_of_teachers": taught,
+        "seconds": trial * trials / max(1, study.spec.workers) + taught,
         "disk_bytes": float(np.mean(phases)) * size * trials * folds,
         "note": "an upper bound: shared phases are computed once, bad trials stop early; timing and scoring are extra",
     }

@@ -29,6 +29,7 @@ from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curve import Curve
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
 from autoreg.space.spec import Param
+from autoreg.tasks.batches import logits_of
 from autoreg.trial.run import Run
 
 Forward = Callable[[nn.Module, Any], Any]
@@ -78,7 +79,7 @@ class Calibration:
             raise InputError(f"attach: {what} looks at data; give calibration=[batch, ...]")
 
 
-def attach(
+def attach(  # many arguments: what a loop has at hand, all but three by name
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: Mapping[str, Any] | str | Path,
@@ -87,6 +88,7 @@ def attach(
     steps_per_epoch: int,
     calibration: Iterable[Any] | Calibration = (),
     seed: int = 0,
+    teacher: nn.Module | Callable[[Any], Tensor] | None = None,
 ) -> Run:
     """Put the methods of a recipe to work in a loop of one's own.
 
@@ -108,7 +110,7 @@ def attach(
                 run.step(closure)
         model = run.finish()
 
-    Regularizer, noise and reparametrization act throughout; masks follow their schedule over the whole loop; a
+    Regularizer, noise, reparametrization and teacher act throughout; masks follow their schedule over the whole loop; a
     quantizer that learns is attached at once, another at the end. The section `training` is not read.
 
     Args:
@@ -120,9 +122,11 @@ def attach(
         calibration: batches on which criteria and ranges of activations are taken, where the recipe needs them; a
             `Calibration` says how the model is called with them.
         seed: of what the methods draw.
+        teacher: what the recipe's teacher is: a trained model, which is put into evaluation mode and called like the
+            other, or a callable that gives its outputs for a batch. Of several, give a callable that takes their mean.
 
     Raises:
-        InputError: the recipe is wrong, changes shapes, or needs calibration batches that were not given.
+        InputError: the recipe is wrong, changes shapes, or needs calibration batches or a teacher that was not given.
     """
     if min(epochs, steps_per_epoch) < 1:
         raise InputError(f"attach: epochs and steps_per_epoch are {epochs} and {steps_per_epoch}; allowed: at least 1")
@@ -130,14 +134,31 @@ def attach(
     content = load_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
     bound = bind(complete_recipe(content, registry(), layers))
     _refuse(bound)
+    if (hasattr(bound.teacher, "of")) != (teacher is not None):
+        name = "none" if bound.teacher is None else spec_of(bound.teacher).name
+        allowed = "teacher=a model, or a callable of a batch" if teacher is None else "no argument teacher"
+        raise InputError(f"attach: teacher: the recipe says {name}; allowed with it: {allowed}")
     calibrated = calibration if isinstance(calibration, Calibration) else Calibration(tuple(calibration))
     found = _at_work(model, bound, layers, calibrated, seed)
     before = {id(p) for p in model.parameters()}
     generator = torch.Generator().manual_seed(seed)
-    run = Run(model, optimizer, found, epochs=epochs, steps_per_epoch=steps_per_epoch, generator=generator)
+    run = Run(
+        model,
+        optimizer,
+        found,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        generator=generator,
+        forward=calibrated.forward,
+        teacher=_outputs_of(teacher.eval(), calibrated.forward) if isinstance(teacher, nn.Module) else teacher,
+    )
     if added := [p for p in model.parameters() if id(p) not in before]:
         optimizer.add_param_group({"params": added, "weight_decay": 0.0})
     return run
+
+
+def _outputs_of(teacher: nn.Module, forward: Forward) -> Callable[[Any], Tensor]:
+    return lambda batch: logits_of(forward(teacher, batch))
 
 
 def _refuse(recipe: BoundRecipe) -> None:

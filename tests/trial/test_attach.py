@@ -89,6 +89,38 @@ def test_two_methods_that_replace_the_gradient_are_refused() -> None:
         Run(model, None, sams, epochs=1, steps_per_epoch=1, generator=torch.Generator())
 
 
+def test_a_loop_learns_from_a_model_or_from_a_callable() -> None:
+    """With all weight on a teacher that says one class of everything, so does the network; a model is not changed."""
+
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert not self.training
+            return torch.tensor([[0.0, 6.0]]).expand(len(x), 2)
+
+    recipe = {"teacher": {"kd": {"weight": 1.0, "temperature": 1.0}}}
+    by_model, losses = loop(recipe, epochs=10, teacher=Constant().train())
+    assert losses[-1] < 0.1 < losses[0]
+    assert by_model(X).argmax(1).tolist() == [1] * len(X)
+    _, same = loop(recipe, epochs=10, teacher=lambda batch: Constant().eval()(batch[0]))
+    assert losses == same
+    own, _ = loop({"teacher": "ps_kd"}, epochs=2)  # nobody need be given
+    plain, _ = loop({}, epochs=2)
+    assert not torch.equal(layer_weight(own, 0), layer_weight(plain, 0))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "teacher", "message"),
+    [
+        ({"teacher": "kd"}, None, "the recipe says kd; allowed with it: teacher=a model, or a callable of a batch"),
+        ({}, lambda batch: batch, "the recipe says none; allowed with it: no argument teacher"),
+        ({"teacher": "ps_kd"}, lambda batch: batch, "the recipe says ps_kd; allowed with it: no argument teacher"),
+    ],
+)
+def test_a_teacher_is_given_where_the_recipe_learns_from_one(recipe: Any, teacher: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"attach: teacher: {message}"):
+        loop(recipe, teacher=teacher)
+
+
 def test_masks_follow_the_schedule_to_their_exact_level() -> None:
     recipe = {"sparsity": {"weight": {"amount": 0.75, "schedule": {"gradual": {"start": 0.0, "end": 0.9}}}}}
     model, _ = loop(recipe)

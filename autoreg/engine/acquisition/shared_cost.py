@@ -93,11 +93,10 @@ class SharedWorkLedger:
             done = done if len(cost) == 3 else share
             key = cost[0] if at[0] == seed else f"{cost[0]} of seed {at[0]}"
             left.append((key, max(float(cost[1]), 0.0) * (1 - share)))
-        seen = set[str]()
-        for place, (key, _) in enumerate(left := left[::-1]):  # a teacher may be the network that a recipe starts from
-            left[place] = (key, 0.0) if key in seen else left[place]
-            seen.add(key)
-        return left
+        once: dict[str, float] = {}
+        for key, epochs in left[::-1]:  # a teacher may be the very network that a recipe starts from
+            once.setdefault(key, epochs)
+        return list(once.items())
 
     def phase_costs(self, config: dict[str, Any], identity: str = "") -> Sequence[PhaseCost]:
         """The phase costs of a config as if nothing had been done; arguments as of `remaining`."""

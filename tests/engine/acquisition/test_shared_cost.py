@@ -11,6 +11,7 @@ import pytest
 from autoreg.engine import Budget, Engine, Normalizer, Result
 from autoreg.engine.acquisition.shared_cost import (
     TRIAL_OVERHEAD,
+    PhaseCost,
     PhaseCosts,
     SharedWorkLedger,
     dominant_phase,
@@ -154,6 +155,42 @@ def test_what_is_paid_follows_from_the_records() -> None:
         again = SharedWorkLedger(toy_phase_costs).update(engine.state)
         assert again.remaining(config, 0) == ledger.remaining(config, 0), "at once or bit by bit"
         assert again.remaining(config, 1) == list(toy_phase_costs(config)), "another seed shares nothing"
+
+
+def test_teachers_cost_once_whoever_asks_and_whatever_the_seed() -> None:
+    """A teacher's training is the dense recipe's with a seed of its own, and says nothing of what stands before it."""
+    first, second = ("dense", 10.0, 0), ("dense", 10.0, 77)
+    plans: dict[float, list[PhaseCost]] = {
+        0.1: [("dense", 10.0)],
+        0.2: [first, second, ("learns from two", 4.0)],
+        0.3: [first, ("learns from one", 5.0)],
+        0.4: [first, ("dense", 10.0), ("tuned", 3.0)],
+    }
+
+    def phase_costs(config: dict[str, Any]) -> list[PhaseCost]:
+        return plans[config["amount"]]
+
+    engine = sharing_engine(4, prune=False)
+    base = toy_space().sample(np.random.default_rng(0))
+    ledger = SharedWorkLedger(phase_costs)
+
+    def left(amount: float, seed: int = 0) -> list[float]:
+        remaining = ledger.update(engine.state).remaining(base | {"amount": amount}, seed)
+        assert len(dict(remaining)) == len(remaining), "a key stands twice"
+        return [epochs for _, epochs in remaining]
+
+    assert left(0.2) == [10.0, 10.0, 4.0]
+    assert left(0.4) == [10.0, 3.0]  # its teacher is the network that it starts from
+    assert left(0.4, seed=5) == [10.0, 10.0, 3.0]
+    for amount, ours, others in ((0.1, [0.0, 10.0, 4.0], [0.0, 5.0]), (0.2, [0.0, 0.0, 0.0], [0.0, 5.0])):
+        engine._initial._starters.append((str(amount), base | {"amount": amount}))
+        ask = engine.ask()
+        assert ask is not None
+        engine.tell(ask.number, Result("COMPLETE", {"error": 0.3}))
+        assert left(0.2) == ours
+        assert left(0.3) == left(0.3, seed=5) == others
+    assert left(0.2, seed=5) == [0.0, 0.0, 4.0]
+    assert dominant_phase(plans[0.2]) == (2, "learns from two")
 
 
 def test_the_dominant_phase_is_the_first_of_the_most_expensive() -> None:
