@@ -69,14 +69,17 @@ class StackSampler:
             wall, processor = now, worked
 
     def _part(self, frame: FrameType | None) -> str:
-        found, inside = None, not self._within
-        while frame is not None and (found is None or not inside):
+        found: str | None = None
+        inside = not self._within
+        while frame is not None and not (found and inside):
             place = frame.f_code.co_filename, frame.f_code.co_name
             if found is None:
                 found = self._known.get(place, "")
                 if found == "":
                     found = self._known[place] = self._match(*place)
             inside = inside or (place[1] == self._function and place[0].endswith(self._file))
+            if inside and self._within:
+                break
             frame = frame.f_back
         return (found or "other") if inside else f"outside: {found or 'other'}"
 

@@ -12,6 +12,8 @@ driver's: what it asks, tells and writes while workers wait or train.
 from __future__ import annotations
 
 import argparse
+import functools
+import inspect
 import json
 import tempfile
 import time
@@ -62,6 +64,12 @@ DRIVER: dict[str, tuple[str, ...]] = {
 }
 
 
+@functools.cache
+def start_sampling(counts: Path) -> StackSampler:
+    """Count from here on where the time of this process goes; once, whatever is loaded later."""
+    return StackSampler(PARTS, counts, within="execution/base.py:run_one")
+
+
 class SampledObjective(TaskObjective):
     """A task objective whose workers count where their time goes."""
 
@@ -74,7 +82,7 @@ class SampledObjective(TaskObjective):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self.counts is not None:
-            StackSampler(PARTS, self.counts, within="execution/base.py:run_one")
+            start_sampling(self.counts)
 
 
 def sampled(objective: TaskObjective, counts: Path) -> TaskObjective:
@@ -93,11 +101,14 @@ def measured(name: str, trials: int, workers: int, final: bool, seed: int) -> di
         begun = time.perf_counter()
         study = TaskStudy(spec, RunOptions(folder / "study", workers=workers, store=folder / "store"))
         study.objective = sampled(study.objective, counts)
-        study.prepare()
-        ready = time.perf_counter()
+        opened: dict[str, Any] = (
+            {"evaluate": study.objective} if "evaluate" in inspect.signature(session).parameters else {}
+        )
         driver = StackSampler(DRIVER, counts / "driver", start="before the search")
         (counts / "driver").mkdir()
-        with session(**study.execution()):
+        with session(**opened, **study.execution()):
+            study.prepare()
+            ready = time.perf_counter()
             searched = study.run()
             found = time.perf_counter()
             if final:

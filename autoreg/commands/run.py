@@ -103,10 +103,10 @@ def _search(study: TaskStudy) -> None:
     print(f"{study.spec.name}: {study.space.size()} · training the dense reference", file=sys.stderr)
     for notice in study.notices:
         print(f"Note: {notice}", file=sys.stderr)
-    study.prepare()
     again = f"Go on with: autoreg {shlex.join([one for one in sys.argv[1:] if one != '--resume'])} --resume"
     try:
-        with session(**study.execution()):
+        with session(evaluate=study.objective, **study.execution()):
+            study.prepare()
             for notice in warm_up(study, progress=True):
                 print(f"Note: {notice}", file=sys.stderr)
             searched = study.run(progress=True)

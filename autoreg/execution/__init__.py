@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
-from autoreg.execution.base import EngineLike, Evaluate, StopTrial, WorkerError, run_one
+from autoreg.execution.base import EngineLike, Evaluate, StopTrial, WorkerError, pack, run_one
 from autoreg.execution.local import run_local
+from autoreg.execution.pool import open_pool
 from autoreg.lazy import lazy_module
 from autoreg.space.study_spec import EXECUTORS
 
@@ -39,11 +40,12 @@ def run(engine: EngineLike, evaluate: Evaluate, executor: str = "local", **optio
 
 
 @contextlib.contextmanager
-def session(executor: str = "local", **options: Any) -> Iterator[None]:
-    """Keep what an executor needs running through several calls of `run`: Ray starts once, not with each.
+def session(executor: str = "local", evaluate: Evaluate | None = None, **options: Any) -> Iterator[None]:
+    """Keep what an executor needs through several calls of `run`: Ray starts once, not with each, and so do workers.
 
     Args:
-        executor: "local", which needs nothing, or "ray".
+        executor: "local" or "ray".
+        evaluate: What will be evaluated first: local workers load it meanwhile.
         **options: As `run` takes them.
 
     Raises:
@@ -51,7 +53,10 @@ def session(executor: str = "local", **options: Any) -> Iterator[None]:
     """
     _driver(executor, options)
     if executor == "local":
-        yield
+        with open_pool(options.get("workers", 1), options.get("threads_per_trial", 1)) as pool:
+            if evaluate is not None:
+                pool.prepare(pack(evaluate), options.get("cache"))
+            yield
         return
     with ray_tune.connected(**options):
         yield

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from multiprocessing.connection import wait
-from types import TracebackType
 from typing import Any
 
 from autoreg.engine.log.trial import Ask, Result
 from autoreg.errors import InputError
 from autoreg.execution.base import MAX_EARLY_DEATHS, EngineLike, Evaluate, Progress, WorkerError, pack, run_one
 from autoreg.execution.interrupts import Interrupts
-from autoreg.execution.process import WorkerProcess, close
+from autoreg.execution.pool import Pool, pool_for_run
+from autoreg.execution.process import WorkerProcess
 
 WAIT_SECONDS = 0.2
 
@@ -31,12 +31,14 @@ def run_local(
     """Drive an engine with worker processes on this machine until it asks no more.
 
     With one worker the engine is called in this order: ask, reports, tell, ask, ... A worker that dies fails its
-    trial and is replaced. The output of objectives goes where this process writes. Ctrl-C and SIGTERM end the workers
-    at once and raise; trials under way get no result, so that a resumed study asks them again.
+    trial and is replaced; within a `session` the others stay for the next run. The output of objectives goes where this
+    process writes. Ctrl-C and SIGTERM end the workers at once and raise; trials under way get no result, so that a
+    resumed study asks them again.
 
     Args:
         engine: What to drive.
-        evaluate: The objective; it goes to each worker once.
+        evaluate: The objective; it goes to each worker once. If it has a method `warm_up`, that is called there before
+            the first trial.
         workers: Trials at a time, at least 1.
         on_event: Called as `on_event(engine)` a few times a second at most, and at the end.
         threads_per_trial: CPU threads of the numerical libraries in a worker, at least 1.
@@ -59,8 +61,8 @@ def run_local(
         _run_here(engine, evaluate, progress, stop, cache)
     else:
         packed = pack(evaluate)
-        with Interrupts() as interrupts, _Pool(engine, packed, workers, threads_per_trial, cache) as pool:
-            pool.drive(progress, stop, interrupts)
+        with Interrupts() as interrupts, pool_for_run(workers, threads_per_trial) as pool:
+            _Drive(engine, pool, packed, cache).drive(progress, stop, interrupts)
     progress(now=True)
 
 
@@ -82,35 +84,14 @@ def _run_here(
         progress()
 
 
-class _Pool:
-    """The workers of one run, and the engine they work for."""
+class _Drive:
+    """One run: an engine, and the workers that it has for this time."""
 
-    def __init__(
-        self,
-        engine: EngineLike,
-        packed: bytes,
-        workers: int,
-        threads: int,
-        cache: str | os.PathLike[str] | None,
-    ) -> None:
-        self._engine, self._packed, self._threads = engine, packed, threads
-        self._cache = None if cache is None else os.path.abspath(cache)
-        self._count, self._early = workers, 0
-        self._workers: list[WorkerProcess] = []
-
-    def __enter__(self) -> _Pool:
-        try:
-            for _ in range(self._count):
-                self._workers.append(WorkerProcess(self._threads))
-        except BaseException:
-            close(self._workers, prompt=True)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        close(self._workers, prompt=kind is not None)
+    def __init__(self, engine: EngineLike, pool: Pool, packed: bytes, cache: str | os.PathLike[str] | None) -> None:
+        self._engine, self._pool, self._workers = engine, pool, pool.workers
+        self._packed, self._cache = packed, None if cache is None else os.path.abspath(cache)
+        self._early = 0
+        pool.prepare(packed, cache)
 
     def drive(self, progress: Progress, stop: Callable[[], bool] | None, interrupts: Interrupts) -> None:
         """Ask while a worker is free, take reports and results, until nothing is asked and nothing runs."""
@@ -141,12 +122,13 @@ class _Pool:
             return
         what, *content = message
         if what == "hello":
-            worker.send("load", self._packed, self._cache)
+            worker.started = True
+            worker.prepare(self._packed, self._cache)
         elif what == "ready":
-            worker.ready, self._early = True, 0
-        elif what == "broken":
+            worker.ready, self._early = worker.is_last_load(content[0]), 0
+        elif what == "broken" and worker.is_last_load(content[0]):
             raise InputError(
-                f"objective: a worker process cannot load it ({content[0]}); "
+                f"objective: a worker process cannot load it ({content[1]}); "
                 "what it refers to must be importable from the folders of sys.path, or defined in the script itself"
             )
         elif what == "report" and worker.ask is not None:
@@ -165,4 +147,4 @@ class _Pool:
             self._early += 1
             if self._early >= MAX_EARLY_DEATHS:
                 raise WorkerError(f"{why}, before it had loaded the objective; so did {MAX_EARLY_DEATHS} in a row")
-        self._workers.append(WorkerProcess(self._threads))
+        self._pool.fill()

@@ -24,6 +24,7 @@ _START = (
 )
 CLOSE_SECONDS = 3.0
 KILL_SECONDS = 0.5
+SENT_AHEAD = 4096  # bytes of an objective that fit into every system's buffer, whether or not the worker reads yet
 
 
 class WorkerProcess:
@@ -33,12 +34,15 @@ class WorkerProcess:
         threads: CPU threads of its numerical libraries.
 
     Attributes:
-        ready: Whether it has the objective.
+        started: Whether it said that it has started.
+        ready: Whether it has the objective that it was last told to load.
         ask: The trial it is at; None when it is free.
     """
 
     def __init__(self, threads: int) -> None:
-        self.ready = False
+        self.ready, self.started = False, False
+        self._objective: tuple[bytes, str | None] | None = None
+        self._loads = 0
         self.ask: Ask | None = None
         ours, theirs = socket.socketpair()
         with theirs:
@@ -55,6 +59,21 @@ class WorkerProcess:
         """Send a message; one to a worker that died is lost, as `receive` will show."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
+
+    def prepare(self, packed: bytes, cache: str | None) -> None:
+        """Have it load an objective, unless that is the one it has.
+
+        A large one is sent when the process has started, so that nothing waits for that.
+        """
+        if self._objective == (packed, cache) or not (self.started or len(packed) <= SENT_AHEAD):
+            return
+        self._objective, self.ready = (packed, cache), False
+        self._loads += 1
+        self.send("load", self._loads, packed, cache)
+
+    def is_last_load(self, number: int) -> bool:
+        """Whether what it says of its load `number` is of the objective that it was last told to load."""
+        return number == self._loads
 
     def begin(self, ask: Ask) -> None:
         """Give it a trial."""

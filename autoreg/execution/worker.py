@@ -1,12 +1,14 @@
-"""A worker process of the local executor, as the child sees itself: one objective, one trial after the other.
+"""A worker process of the local executor, as the child sees itself: an objective, one trial after the other.
 
 The protocol over the connection, tuples of plain data:
-    to the worker     ("load", evaluate, cache) once, ("run", ask) per trial, (decision,) per report, ("end",)
-    from the worker   ("hello",), ("ready",) or ("broken", why); ("report", step, metrics), ("result", result)
+    to the worker     ("load", number, evaluate, cache), ("run", ask) per trial, (decision,) per report, ("end",)
+    from the worker   ("hello",); ("ready", number) or ("broken", number, why) to a load; ("report", step, metrics),
+                      ("result", result)
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -30,24 +32,34 @@ def main(descriptor: int) -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(connection, inbox), daemon=True).start()
     connection.send(("hello",))
-    _, packed, cache = inbox.get()
-    try:
-        evaluate = pickle.loads(packed)
-    except BaseException as error:
-        connection.send(("broken", failure(error)))
-        return
-    connection.send(("ready",))
 
     def send(step: int, metrics: dict[str, float]) -> str:
         connection.send(("report", step, metrics))
         decision: str = inbox.get()[0]
         return decision
 
-    while (message := inbox.get())[0] == "run":
+    evaluate: Any = None
+    cache: str | None = None
+    while (message := inbox.get())[0] != "end":
+        if message[0] == "load":
+            _, number, packed, cache = message
+            try:
+                evaluate = pickle.loads(packed)
+                with contextlib.suppress(Exception):  # it comes again in the trial that fails of it
+                    getattr(evaluate, "warm_up", _nothing)()
+            except BaseException as error:
+                connection.send(("broken", number, failure(error)))
+                return
+            connection.send(("ready", number))
+            continue
         result = run_one(evaluate, message[1], send, cache=cache)
         sys.stdout.flush()
         sys.stderr.flush()
         connection.send(("result", result))
+
+
+def _nothing() -> None:
+    """What an objective does that needs no warming up."""
 
 
 def _read_messages(connection: Connection[Any, Any], inbox: queue.SimpleQueue[Any]) -> None:

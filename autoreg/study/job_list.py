@@ -87,6 +87,10 @@ class JobObjective:
     def __init__(self, objective: Any) -> None:
         self.objective = objective
 
+    def warm_up(self) -> None:
+        """As that of the objective."""
+        self.objective.warm_up()
+
     def __call__(self, config: Mapping[str, Any], trial: Trial) -> dict[str, float]:
         """Validation metrics of the job's recipe; its test metrics, where it has any, go into the trial's info."""
         metrics: dict[str, float] = self.objective.evaluate(config["recipe"], trial, test=config["test"])

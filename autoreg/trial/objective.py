@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
+
+import cloudpickle
 
 from autoreg.artifacts.export import FileFormat
 from autoreg.artifacts.onnx.graph import ExportError
@@ -81,6 +85,7 @@ class TaskObjective:
         self.ref, self.options, self.latency, self.rungs = ref, options, latency, rungs
         self.latency_needed, self.file_format = latency_needed, file_format
         self._setup: Setup | None = None
+        self._key = ""
         self._reference: Reference | None = None
         self._latency_model: LatencyModel | None = None
         self._latency_model_read = False
@@ -88,7 +93,8 @@ class TaskObjective:
 
     def __getstate__(self) -> dict[str, Any]:
         rebuilt = dict.fromkeys(("_setup", "_reference", "_latency_model", "_file_sizes"))
-        return {**self.__dict__, **rebuilt, "_latency_model_read": False}
+        key = hashlib.sha256(cloudpickle.dumps((self.ref, self.options))).hexdigest()
+        return {**self.__dict__, **rebuilt, "_latency_model_read": False, "_key": key}
 
     def without_rungs(self, options: TrialOptions | None = None, *, latency: bool = True) -> TaskObjective:
         """One that reports nothing while it trains; with other options where they are given.
@@ -100,9 +106,14 @@ class TaskObjective:
 
     @property
     def setup(self) -> Setup:
-        """The task, ready for trials; built once per process."""
+        """The task, ready for trials; built once per process, also where a worker gets one objective after another."""
+        if self._setup is None:
+            self._setup = _setups.get(self._key)
         if self._setup is None:
             self._setup = Setup(self.ref.load(), self.options)
+            if self._key:
+                _setups.clear()  # one is kept
+                _setups[self._key] = self._setup
         return self._setup
 
     @property
@@ -112,6 +123,14 @@ class TaskObjective:
             setup = self.setup
             self._reference = Reference(setup, lambda: self.dense_chain(setup.dense).trained().model)
         return self._reference
+
+    def warm_up(self) -> None:
+        """Build what every trial needs, and import what takes long; a worker does it before its first trial."""
+        setup = self.setup
+        _ = setup.base, setup.profile, setup.loaders(setup.task.folds[0])
+        importlib.import_module("torch._dynamo")  # which the first step of any optimizer imports
+        if self.latency:
+            importlib.import_module("onnxruntime")
 
     def dense_chain(self, config: Mapping[str, Any]) -> Chain:
         """The chain of a recipe that removes nothing, whose levels need no reference, on the first fold."""
@@ -325,6 +344,10 @@ class TaskObjective:
             return write_skeleton(model, setup.example_input, levels, act_symmetric=symmetric, batch=batch)
 
         return measure(key, build, timed, setup.latency, setup.lock)
+
+
+_setups: dict[str, Setup] = {}
+"""The setup of this worker's objectives, by what it is made from."""
 
 
 def _no_reference() -> Any:

@@ -16,7 +16,7 @@ import pytest
 
 from autoreg.engine import Result, read_events
 from autoreg.errors import InputError
-from autoreg.execution import WorkerError, run
+from autoreg.execution import WorkerError, run, session
 from tests.execution.gates import Gate, wait_at, wait_until_gone
 from tests.execution.objectives import (
     Dies,
@@ -112,6 +112,65 @@ def test_workers_are_gone_when_the_search_is_over() -> None:
     pids = {int(record.metrics["pid"]) for record in engine.trials()}
     assert pids
     assert not any(alive(pid) for pid in pids)
+
+
+def test_workers_of_a_session_stay_for_the_next_run_and_its_objective() -> None:
+    """Another number of workers gets processes of its own; all are gone at the end."""
+
+    def numbered(factor: int) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+        return lambda config, trial: {**simple(config, trial), "pid": os.getpid(), "factor": factor}
+
+    pids = []
+    with session(evaluate=numbered(1), workers=1):
+        for factor, workers in ((1, 1), (2, 1), (3, 2), (1, 1)):
+            engine = make_engine(4)
+            run(engine, numbered(factor), workers=workers)
+            assert {record.metrics["factor"] for record in engine.trials()} == {factor}
+            pids.append({int(record.metrics["pid"]) for record in engine.trials()})
+        assert pids[0] == pids[1] == pids[3]
+        assert not pids[0] & pids[2]
+        assert all(alive(pid) for pid in pids[0])
+        assert not any(alive(pid) for pid in pids[2])
+    assert not any(alive(pid) for pid in pids[0])
+
+
+def test_a_run_of_a_session_that_fails_leaves_the_next_one_whole() -> None:
+    """Workers that die, that cannot load, and that are at a trial when the engine gives up are replaced."""
+    with session(workers=2):
+        engine = make_engine(5)
+        run(engine, Dies(2, "kill"), workers=2)
+        assert sorted(record.state for record in engine.trials()) == ["COMPLETE"] * 4 + ["FAIL"]
+        with pytest.raises(InputError, match="cannot load it"):
+            run(make_engine(3), RaisesOnLoad(), workers=2)
+        with Gate(2, opens=False) as gate:
+            with pytest.raises(OSError, match="the disk is full"):
+                run(make_engine(3, kind=DiskIsFull), Hangs(gate.address, 1), workers=2)
+            assert not any(alive(int(pid)) for pid in gate.arrived.values())
+        whole = make_engine(6)
+        run(whole, simple, workers=2)
+        assert {record.state for record in whole.trials()} == {"COMPLETE"}
+
+
+class CountsWarmUps:
+    """Counts how often its `warm_up` was called, which may fail."""
+
+    def __init__(self, broken: bool) -> None:
+        self.broken, self.calls = broken, 0
+
+    def warm_up(self) -> None:
+        self.calls += 1
+        if self.broken:
+            raise RuntimeError("no data")
+
+    def __call__(self, config: dict[str, Any], trial: Any) -> dict[str, Any]:
+        return {**simple(config, trial), "calls": self.calls}
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_objective_warms_up_once_in_a_worker_and_may_fail_at_it(broken: bool) -> None:
+    engine = make_engine(3)
+    run(engine, CountsWarmUps(broken))
+    assert [record.metrics["calls"] for record in engine.trials()] == [1.0] * 3
 
 
 def test_threads_are_limited_before_libraries_load() -> None:
