@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
-
-import cloudpickle
 
 from autoreg.artifacts.export import FileFormat
 from autoreg.artifacts.onnx.graph import ExportError
@@ -35,6 +31,7 @@ from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import Setup, TrialOptions
 from autoreg.trial.summary import cost_metrics, layer_records, mean_metrics, sum_by_key, with_dropped
 from autoreg.trial.task_ref import TaskRef
+from autoreg.trial.worker_setup import setup_key, warm_up, worker_setup
 from autoreg.trial_info import Latency, PredictedLatency, TrialInfo
 
 FOLD_STEP = 1000  # steps below it are epochs of the first fold; k * FOLD_STEP says that k folds are done
@@ -93,8 +90,7 @@ class TaskObjective:
 
     def __getstate__(self) -> dict[str, Any]:
         rebuilt = dict.fromkeys(("_setup", "_reference", "_latency_model", "_file_sizes"))
-        key = hashlib.sha256(cloudpickle.dumps((self.ref, self.options))).hexdigest()
-        return {**self.__dict__, **rebuilt, "_latency_model_read": False, "_key": key}
+        return {**self.__dict__, **rebuilt, "_latency_model_read": False, "_key": setup_key(self.ref, self.options)}
 
     def without_rungs(self, options: TrialOptions | None = None, *, latency: bool = True) -> TaskObjective:
         """One that reports nothing while it trains; with other options where they are given.
@@ -106,14 +102,9 @@ class TaskObjective:
 
     @property
     def setup(self) -> Setup:
-        """The task, ready for trials; built once per process, also where a worker gets one objective after another."""
+        """The task, ready for trials; built once per process."""
         if self._setup is None:
-            self._setup = _setups.get(self._key)
-        if self._setup is None:
-            self._setup = Setup(self.ref.load(), self.options)
-            if self._key:
-                _setups.clear()  # one is kept
-                _setups[self._key] = self._setup
+            self._setup = worker_setup(self._key, self.ref, self.options)
         return self._setup
 
     @property
@@ -125,12 +116,8 @@ class TaskObjective:
         return self._reference
 
     def warm_up(self) -> None:
-        """Build what every trial needs, and import what takes long; a worker does it before its first trial."""
-        setup = self.setup
-        _ = setup.base, setup.profile, setup.loaders(setup.task.folds[0])
-        importlib.import_module("torch._dynamo")  # which the first step of any optimizer imports
-        if self.latency:
-            importlib.import_module("onnxruntime")
+        """What a worker does before its first trial."""
+        warm_up(self.setup, latency=self.latency)
 
     def dense_chain(self, config: Mapping[str, Any]) -> Chain:
         """The chain of a recipe that removes nothing, whose levels need no reference, on the first fold."""
@@ -344,10 +331,6 @@ class TaskObjective:
             return write_skeleton(model, setup.example_input, levels, act_symmetric=symmetric, batch=batch)
 
         return measure(key, build, timed, setup.latency, setup.lock)
-
-
-_setups: dict[str, Setup] = {}
-"""The setup of this worker's objectives, by what it is made from."""
 
 
 def _no_reference() -> Any:
