@@ -9,12 +9,19 @@ import pytest
 import torch
 from torch import nn
 
+from autoreg.artifacts.packed.file import load_packed
+from autoreg.artifacts.skeleton import build_skeleton, latency_key
 from autoreg.costs.predict import predict
 from autoreg.errors import InputError
+from autoreg.methods.bound import bind
+from autoreg.study.export import export_recipe
+from autoreg.trial.inherit import inherited
 from autoreg.trial.model_state import ModelState
+from autoreg.trial.narrow_setup import CutSetup
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import TrialOptions
+from autoreg.trial.summary import cost_metrics
 from autoreg.trial.task_ref import TaskRef
 from tests.trial.conftest import Block, TinyTask, evaluate
 
@@ -130,6 +137,54 @@ def test_bad_values_are_refused_before_anything_trains(
 ) -> None:
     with pytest.raises(InputError, match=said):
         objective.costs(objective.setup.complete({"network": network}))
+
+
+@pytest.mark.parametrize(("format", "start"), [("safetensors", "scratch"), ("onnx", "pretrained")])
+def test_its_file_computes_what_the_trial_computed(
+    objective: TaskObjective, format: str, start: str, tmp_path: Path
+) -> None:
+    """An export refuses a file that does not; packed weights are loaded on the network that the task builds."""
+    recipe = {
+        "network": {"width": 0.75, "blocks": {"first": {"keep": 1}}},
+        "sparsity": {"channel": {"amount": 0.4, "round_to": 1}},
+        "quantization": {"weights": {"bits": 8}},
+        "training": {"start": start},
+    }
+    path = tmp_path / f"net.{format}"
+    exported = export_recipe(objective, objective.setup.complete(recipe), 0, path, format, timed=False)
+    assert exported.agreement.fault(integers=False) is None
+    if format == "safetensors":
+        model = load_packed(path, TinyTask().build_model, example_input=TinyTask().example_input()).model
+        assert model.get_submodule("0.0").weight.shape[0] == 4  # type: ignore[union-attr]  # 8, then 6, then 4
+
+
+def test_latency_is_that_of_the_narrow_network(objective: TaskObjective) -> None:
+    setup, levels = resolve_network(objective.setup.complete(HALF), objective.reference)
+    small = build_skeleton(setup.skeleton(), setup.example_input, setup.profile, levels)
+    on_whole = setup.on_whole(levels)
+    assert on_whole is not None
+    whole = objective.setup
+    cut = build_skeleton(whole.skeleton(), whole.example_input, whole.profile, on_whole)
+    assert latency_key(small, whole.example_input, levels, act_symmetric=False) == latency_key(
+        cut, whole.example_input, on_whole, act_symmetric=False
+    )
+    assert cost_metrics(predict(whole.profile, on_whole)) == cost_metrics(predict(setup.profile, levels))
+
+
+def test_channels_that_carry_most_are_found_and_what_reads_them_is_scaled(objective: TaskObjective) -> None:
+    config = objective.setup.complete(
+        {"network": {"width": 0.5, "inherit": "subcloning"}, "training": {"start": "pretrained", "epochs": 0}}
+    )
+    chain = objective.chain(config, seed=0, fold="all")
+    assert isinstance(chain.setup, CutSetup)
+    model = objective.setup.fresh_model(0)
+    with torch.no_grad():
+        for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+            norm.weight.zero_()
+            norm.bias.copy_(torch.arange(8.0))  # what flows through a channel grows with its index
+    found = inherited(model, chain.setup, bind(config).network.inherit, seed=0, fold="all")  # type: ignore[union-attr]
+    assert torch.equal(found.get_parameter("0.0.weight"), model.get_parameter("0.0.weight")[4:])
+    assert torch.allclose(found.get_parameter("4.weight"), 2**0.5 * model.get_parameter("4.weight")[:, 4:])
 
 
 class OneLayer(TinyTask):

@@ -13,7 +13,7 @@ from autoreg.space.spec import Paper, integer
 @method(
     "first",
     kind="blocks",
-    phrase=("first {keep} blocks",),
+    phrase=("blocks: first {keep}",),
     paper=Paper(
         "Initializing Models with Larger Ones",
         "Xu et al.",

@@ -20,7 +20,7 @@ else:
 @method(
     "grasp",
     kind="blocks",
-    phrase=("{keep} blocks by GraSP",),
+    phrase=("blocks: {keep} by GraSP",),
     catalogue=[164],
     paper=Paper(
         "When Layers Play the Lottery, all Tickets Win at Initialization",

@@ -20,7 +20,7 @@ else:
 @method(
     "snip",
     kind="blocks",
-    phrase=("{keep} blocks by SNIP",),
+    phrase=("blocks: {keep} by SNIP",),
     catalogue=[164],
     paper=Paper(
         "When Layers Play the Lottery, all Tickets Win at Initialization",
