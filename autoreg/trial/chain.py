@@ -40,6 +40,7 @@ from autoreg.trial.training_phase import TrainPhase
 
 TRAINING_PHASES = ("train", "tune")
 NARROWING_PHASE = "narrow"
+OWN_PHASES = (*TRAINING_PHASES, NARROWING_PHASE)
 COMPRESSION_PHASES = {"sparsify": sparsify_phase, "quantize": quantize_phase}
 
 OnRung = Callable[[int, Mapping[str, float]], None]
@@ -129,7 +130,7 @@ class Chain:
         uncompressed: Mapping[str, float] | None = None
         for phase, following in itertools.pairwise(self.phases):  # the last one is to measure
             state = self.state_after(phase, state)
-            if phase.name not in COMPRESSION_PHASES and following.name in COMPRESSION_PHASES:
+            if phase.name in OWN_PHASES and following.name in COMPRESSION_PHASES:
                 uncompressed = self._uncompressed_metrics(phase, state)
         outputs: list[Any] = []
         model, metrics = self._measure(state, outputs)
@@ -140,7 +141,7 @@ class Chain:
         """Take the recipe through its training phases only."""
         state = self.initial_state()
         for phase in self.phases:
-            if phase.name in (*TRAINING_PHASES, NARROWING_PHASE):
+            if phase.name in OWN_PHASES:
                 state = self.state_after(phase, state)
         return state
 

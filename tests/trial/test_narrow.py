@@ -57,6 +57,7 @@ def test_half_the_width_and_one_block_cost_what_that_network_costs(objective: Ta
         {"network": {"blocks": {"snip": {"keep": 1}}}, "quantization": {"weights": {"bits": 4}}},
         {"network": {"blocks": {"grasp": {"keep": 1}}}, "layers": {"drop": {"angular": {"count": 1}}}},
         {"network": {"width": 0.75}, "sparsity": "low_rank", "training": {"start": "pretrained"}},
+        {"network": {"width": 0.5}, "teacher": {"kd": {"of": "ensemble", "members": 2}}},
         {"network": {"width": {"per_layer": {"0.0": 0.5, "1.0.*": 0.25, "*": 1.0}}}, "regularizer": "l1"},
     ],
 )
