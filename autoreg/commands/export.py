@@ -14,7 +14,10 @@ from autoreg.errors import InputError
 def export(
     folder: StudyFolder,
     trial: Annotated[list[int], typer.Option(help="Number of a trial; may be repeated.")] = [],  # noqa: B006
-    all_front: Annotated[bool, typer.Option("--all-front", help="Every member of the front.")] = False,
+    baseline: Annotated[
+        list[str], typer.Option(help="Name of a baseline of the final evaluation; may be repeated.")
+    ] = [],  # noqa: B006
+    all_front: Annotated[bool, typer.Option("--all-front", help="The whole front, baselines on it too.")] = False,
     format: Annotated[str, typer.Option(help="onnx, torch or safetensors.")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports by default.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
@@ -24,6 +27,13 @@ def export(
     import_first(import_)
     from autoreg.study.export import export_trials
 
-    if bool(trial) == all_front:
-        raise InputError("export: name trials with --trial N, or take the whole front with --all-front")
-    export_trials(folder, trial, format, out=out, compress=compress, on_done=lambda line: print(line, flush=True))
+    if bool(trial or baseline) == all_front:
+        raise InputError(
+            "export: name trials with --trial N and baselines with --baseline NAME, or take the whole front with "
+            "--all-front"
+        )
+
+    def show(line: str) -> None:
+        print(line, flush=True)
+
+    export_trials(folder, trial, format, baselines=baseline, out=out, compress=compress, on_done=show)

@@ -14,10 +14,11 @@ def front(
     format: Annotated[str, typer.Option(help="table, json or csv.")] = "table",
 ) -> None:
     """Print the front of a study."""
+    from autoreg.report.data.front import front_rows
     from autoreg.report.data.load import StudyData
     from autoreg.report.text.front import format_front
 
     data = StudyData.load(folder)
     print(format_front(data, format))
-    if data.front.empty:
+    if not front_rows(data):
         raise typer.Exit(EXIT_EMPTY)

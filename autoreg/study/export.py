@@ -19,6 +19,7 @@ from autoreg.artifacts.verify import Agreement, MismatchError, compare, quality_
 from autoreg.engine.log.records import Record
 from autoreg.errors import InputError, NoTrialError
 from autoreg.latency.backends import Backend, time_model
+from autoreg.report.data.front import front_rows
 from autoreg.report.data.load import StudyData
 from autoreg.study.export_report import ExportReport
 from autoreg.tasks import Task
@@ -73,11 +74,12 @@ def export_trials(
     numbers: Sequence[int],
     format: str,
     *,
+    baselines: Sequence[str] = (),
     out: Path | None = None,
     compress: bool = False,
     on_done: Callable[[str], None] | None = None,
-) -> dict[int, Exported]:
-    """Write the models of trials of a study, run each file and compare it with its trial.
+) -> dict[str, Exported]:
+    """Write models of a study, run each file and compare it with its trial.
 
     Beside each file stands a JSON file of the same name that holds the comparison; it is written also where it fails,
     and `exports` in the study's folder holds one of every export, wherever its file went. A file takes its place only
@@ -85,15 +87,19 @@ def export_trials(
 
     Args:
         folder: the study's folder.
-        numbers: of the trials; empty for the whole front.
+        numbers: of the trials; the whole front where neither these nor baselines are given.
         format: `onnx`, `torch` or `safetensors`.
+        baselines: names of baselines of the final evaluation.
         out: where the files go; by default `exports` in the study's folder.
         compress: entropy coding of integer weights, for `safetensors`.
-        on_done: called with a line about each trial that is done.
+        on_done: called with a line about each model that is done.
+
+    Returns:
+        By name: `trial 7`, or that of a baseline.
 
     Raises:
         InputError: the study has no task, or the format does not exist.
-        NoTrialError: there is no such trial, or it is not complete.
+        NoTrialError: there is no such trial or baseline, or the trial is not complete.
         MismatchError: a file does not compute what its trial recorded, or the trial run again has another
             quality than its log says; there is no new file then.
         AutoregError: the network cannot be written in this format.
@@ -102,43 +108,66 @@ def export_trials(
         raise InputError(f"--format {format}: allowed are {', '.join(EXPORT_FORMATS)}")
     if compress and format != "safetensors":
         raise InputError(f"--compress: entropy coding is for --format safetensors, not {format}")
-    wanted = _complete_trials(folder, numbers)
+    data = StudyData.load(folder)
+    wanted = {**_complete_trials(data, numbers), **_baselines(data, baselines)} or _front(data)
     objective, seed = objective_of(folder)
     target = out or folder / "exports"
-    found: dict[int, Exported] = {}
-    for number, trial in wanted.items():
-        path = target / f"trial-{number}{EXPORT_FORMATS[format]}"
+    found: dict[str, Exported] = {}
+    for name, (config, trial) in wanted.items():
+        path = target / f"{file_stem(name)}{EXPORT_FORMATS[format]}"
         own = folder / "exports"
-        found[number] = export_recipe(
+        found[name] = export_recipe(
             objective,
-            trial.config,
+            config,
             seed,
             path,
             format,
             compress=compress,
-            logged=logged_quality(trial, objective.setup.task),
+            logged=None if trial is None else logged_quality(trial, objective.setup.task),
             copy_to=None if _same(target, own) else own,
         )
         if on_done is not None:
-            on_done(format_exported(number, found[number], objective.setup.task.quality))
+            on_done(format_exported(name, found[name], objective.setup.task.quality))
     return found
 
 
-def _complete_trials(folder: Path, numbers: Sequence[int]) -> dict[int, Record]:
-    """The records of trials by number, those of the front where no number is given; refused unless complete."""
-    data = StudyData.load(folder)
+Wanted = dict[str, tuple[Mapping[str, Any], Record | None]]
+"""By name a recipe, and the trial that it is compared with where there is one."""
+
+
+def _front(data: StudyData) -> Wanted:
+    rows = front_rows(data)
+    if not rows:
+        raise NoTrialError(f"{data.folder}: no trial is complete and feasible, so there is no front to export")
     records = data.state.records
-    wanted = list(numbers) or [int(number) for number in data.front["number"]]
-    if not wanted:
-        raise NoTrialError(f"{folder}: no trial is complete and feasible, so there is no front to export")
-    for number in wanted:
+    return {row.name: (row.recipe, None if row.trial is None else records[row.trial]) for row in rows}
+
+
+def _baselines(data: StudyData, names: Sequence[str]) -> Wanted:
+    known = {one.name: one for one in data.final.baselines if one.config}
+    for name in names:
+        if name not in known:
+            found = ", ".join(known) or "no baselines"
+            raise NoTrialError(f"{data.folder}: no baseline {name!r}; the final evaluation has {found}")
+    return {name: (known[name].config or {}, None) for name in names}
+
+
+def _complete_trials(data: StudyData, numbers: Sequence[int]) -> Wanted:
+    """The records of trials by name; refused unless complete."""
+    folder, records = data.folder, data.state.records
+    for number in numbers:
         if not 0 <= number < len(records):
             raise NoTrialError(f"{folder}: has no trial {number}; it has {len(records)}, counted from 0")
         if records[number].state != "COMPLETE":
             raise NoTrialError(
                 f"{folder}: trial {number} is {records[number].state}; only complete trials have a model"
             )
-    return {number: records[number] for number in wanted}
+    return {f"trial {number}": (records[number].config, records[number]) for number in numbers}
+
+
+def file_stem(name: str) -> str:
+    """The name of a member or baseline as that of a file: `trial 7` is `trial-7`."""
+    return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in name).split())
 
 
 def export_recipe(  # many arguments: what an export is compared with differs between a trial and a recipe
@@ -299,12 +328,12 @@ def _check(
     return compare(recorded, record(outputs, recorded.numel())), metrics, answers
 
 
-def format_exported(number: int, found: Exported, quality: str) -> str:
-    """One trial's export in one line."""
+def format_exported(name: str, found: Exported, quality: str) -> str:
+    """One model's export in one line."""
     agreement, artifact = found.agreement, found.artifact
     same = "" if agreement.top1 is None else f"same answer in {agreement.top1:.1%} of {agreement.samples} samples, "
     parts = [
-        f"trial {number}: {artifact.path} ({artifact.file_bytes:,} bytes)",
+        f"{name}: {artifact.path} ({artifact.file_bytes:,} bytes)",
         f"{same}largest difference {agreement.max_difference:.2g} of {agreement.scale:.2g}",
         f"{quality} {found.metrics[quality]:.4f} (recorded {found.recorded[quality]:.4f})",
     ]

@@ -16,6 +16,8 @@ from autoreg.engine.settings import Strategy
 from autoreg.engine.transfer.prior import load_prior
 from autoreg.errors import InputError, NoTrialError
 from autoreg.lazy import lazy_module
+from autoreg.report.data.front import FrontRow, front_rows
+from autoreg.report.data.load import StudyData
 from autoreg.space import Expression, Space
 
 if TYPE_CHECKING:
@@ -86,13 +88,40 @@ class Study:
 
     @property
     def front(self) -> pd.DataFrame:
-        """The same table, rows of the non-dominated trials only, sorted by the first objective."""
-        trials = self.trials
-        if trials.empty:
-            return trials
+        """The front, sorted by the first objective: the rows that the page and the command line show too.
+
+        Columns are those of `trials` and `name`: `trial 7`, or that of a baseline that is on the front, whose number is
+        missing where it is no trial. After a final evaluation metrics are means over fresh seeds, and the front is what
+        these left of members and baselines. Before that the quality is its posterior mean over seeds, and the front
+        that of posterior means; what was observed is in `trials`.
+        """
+        rows = [self._row(row) for row in self._front_rows()]
+        if not rows:
+            return self.trials.iloc[:0]
         first, direction = next(iter(self.engine.problem.objectives.items()))
-        front = trials[trials["number"].isin(self.engine.front())]
-        return front.sort_values(first, ascending=direction == "min").reset_index(drop=True)
+        front = pd.DataFrame(rows).astype({"number": "Int64"})
+        return front.sort_values(first, ascending=direction == "min", kind="stable").reset_index(drop=True)
+
+    def _front_rows(self) -> list[FrontRow]:
+        if self.folder is not None:
+            return front_rows(StudyData.load(self.folder))
+        records, quality = self.engine.trials(), self.engine.problem.quality
+        return [
+            FrontRow(
+                name=f"trial {number}",
+                trial=number,
+                source=records[number].source,
+                metrics={**records[number].metrics, quality: mean},
+                search=records[number].metrics,
+                recipe=records[number].config,
+            )
+            for number, mean in self.engine.incumbents().items()
+        ]
+
+    def _row(self, row: FrontRow) -> dict[str, Any]:
+        found: dict[str, Any] = {"number": row.trial, "state": "COMPLETE", "source": row.source}
+        found |= self.engine.problem.flat(dict(row.recipe)) | dict(row.metrics)
+        return {**found, "feasible": True, "reason": None, "name": row.name}
 
     def best(self, *, by: str, **bounds: float) -> dict[str, Any]:
         """The front member that is best by one objective among those that meet every bound.
@@ -130,29 +159,41 @@ class Study:
         row = met.sort_values(by, ascending=directions[by] == "min").iloc[0]
         return {str(k): v for k, v in row.items() if v == v and v is not None}
 
-    def config(self, number: int) -> dict[str, Any]:
-        """The config of a trial.
+    def config(self, which: int | str) -> dict[str, Any]:
+        """The config of a trial, by its number, or of a baseline of the final evaluation, by its name.
 
         Raises:
-            NoTrialError: the study has no such trial.
+            NoTrialError: the study has no such trial or baseline.
         """
+        if isinstance(which, str):
+            return self._baseline(which)
         records = self.engine.trials()
         for record in records:
-            if record.number == number:
+            if record.number == which:
                 return dict(record.config)
-        raise NoTrialError(f"trial {number}: this study has trials 0 to {len(records) - 1}")
+        raise NoTrialError(f"trial {which}: this study has trials 0 to {len(records) - 1}")
 
-    def load(self, number: int) -> Any:
-        """The model of a trial of a task study, as it was scored.
+    def _baseline(self, name: str) -> dict[str, Any]:
+        baselines = () if self.folder is None else StudyData.load(self.folder).final.baselines
+        known = {one.name: one.config for one in baselines if one.config is not None}
+        if name not in known:
+            raise NoTrialError(f"baseline {name!r}: this study has evaluated {', '.join(known) or 'no baselines'}")
+        return dict(known[name])
+
+    def load(self, which: int | str) -> Any:
+        """The model of a trial of a task study, as it was scored, or of a baseline of its final evaluation.
 
         The phases that the store still holds are taken from there, the others run again with the same
-        seed.
+        seed, which is that of the search.
+
+        Args:
+            which: number of a trial, or name of a baseline.
 
         Raises:
-            NoTrialError: the study has no such trial.
+            NoTrialError: the study has no such trial or baseline.
             InputError: the study has an objective of its own, which stores no model.
         """
-        config = self.config(number)
+        config = self.config(which)
         if self.folder is None:
             raise InputError("load: this study is in memory and stores no models")
         return trial_loading.load_model(self.folder, config)

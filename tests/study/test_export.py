@@ -20,6 +20,8 @@ from autoreg.commands import main
 from autoreg.commands.options import EXIT_INPUT
 from autoreg.engine.log.records import Record
 from autoreg.engine.log.trial import Trial
+from autoreg.report.data.exported_model import ExportedModel
+from autoreg.report.data.final_results import Baseline, Member
 from autoreg.study import export as exporting
 from autoreg.study.export import export_recipe, logged_quality
 from autoreg.study.final_evaluation import export_front
@@ -29,6 +31,8 @@ from autoreg.trial.objective import TaskObjective
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.task_ref import TaskRef
 from autoreg.trial_info import TrialInfo
+
+EIGHT_BITS = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
 
 
 class Rows(Task):
@@ -148,7 +152,7 @@ def test_a_network_that_onnx_cannot_take_is_searched_without_latency(tmp_path: P
 @pytest.mark.filterwarnings("ignore:costs. not everything can be counted")
 def test_files_of_a_front_that_cannot_be_written_cost_their_rows(tmp_path: Path) -> None:
     """A network that ONNX cannot take, and a folder that cannot be made: said in the row, the others go on."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, list[ExportedModel]] = {}
     for name, task in (("known", Rows()), ("unknown", Unknown()), ("blocked", Rows())):
         objective = TaskObjective(TaskRef(task, {}), TrialOptions(str(tmp_path / "store")), latency=False, rungs=False)
         config = objective.setup.complete({})
@@ -158,12 +162,17 @@ def test_files_of_a_front_that_cannot_be_written_cost_their_rows(tmp_path: Path)
             (tmp_path / name / "exports").write_text("no folder")
         spec, options = SimpleNamespace(seed=0), SimpleNamespace(folder=tmp_path / name)
         study: Any = SimpleNamespace(objective=objective, spec=spec, options=options, dense_recipe=config)
-        members = [{"trial": 0, "config": config, "on_final_front": True}]
-        rows[name] = export_front(study, members, [record], None)
-    assert ["fault" in row for name in rows for row in rows[name]] == [False, False, True, True, True, True]
-    assert all(row["latency"]["batch"] == 4 for row in rows["known"])
-    assert all("svd" in row["fault"] for row in rows["unknown"])
-    assert all("exports" in row["fault"] for row in rows["blocked"])
+        members = [Member(0, config, on_final_front=True), Member(1, config, on_final_front=False)]
+        int8 = Baseline("int8", objective.setup.complete({"quantization": EIGHT_BITS}), on_final_front=True)
+        lost = Baseline("lost", config, on_final_front=False)
+        rows[name] = export_front(study, members, [int8, lost], [record], None)
+    assert {tuple(row.name for row in found) for found in rows.values()} == {("dense", "int8", "trial 0")}
+    assert [bool(row.error) for name in rows for row in rows[name]] == [False] * 3 + [True] * 6
+    assert all(row.latency is not None and row.latency.batch == 4 for row in rows["known"])
+    assert all("svd" in row.error for row in rows["unknown"])
+    assert all("exports" in row.error for row in rows["blocked"])
+    assert (tmp_path / "known" / "exports" / "int8.onnx").exists()
+    assert [ExportedModel.from_json(row.to_json()) for row in rows["known"]] == rows["known"]
 
 
 def test_a_full_disk_is_one_line_with_the_path(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from autoreg.errors import InputError
+from autoreg.report.data.final_results import FinalResults
+from autoreg.report.data.front import front_rows
+from autoreg.report.data.load import StudyData
 from autoreg.report.write import write_report
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
@@ -62,13 +65,16 @@ def test_a_shipped_study_runs_to_its_final_front(
     if not searched.engine.front():
         return  # nothing feasible in six toy trials: there is no front to re-measure
     final = finish(study, searched)
-    final_front = [member for member in final["members"] if member["on_final_front"]]
+    final_front = [member for member in final.members if member.on_final_front]
     assert final_front
     sets = {"speech": 2}.get(name, 1)
-    assert all(len(member["test_sets"]) == sets for member in final_front)
-    assert all("test" not in member for member in final["members"] if not member["on_final_front"])
+    assert all(len(member.test_sets) == sets for member in final_front)
     assert write_report(tmp_path / name).exists()
-    assert json.loads((tmp_path / name / "final.json").read_text())["test_uses"][0]["trials"] == 6
+    written = json.loads((tmp_path / name / "final.json").read_text())
+    assert all("test" not in member for member in written["members"] if not member["on_final_front"])
+    assert written["test_uses"][0]["trials"] == 6
+    assert FinalResults.from_json(written) == final
+    assert [row.name for row in front_rows(StudyData.load(tmp_path / name))] == list(searched.front["name"])
 
 
 def test_every_shipped_space_binds_to_the_methods() -> None:

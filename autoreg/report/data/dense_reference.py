@@ -8,11 +8,11 @@ from typing import Any
 
 from autoreg.engine.log.records import Record
 from autoreg.methods.discovery import find_class
-from autoreg.report.data.final_results import ExportedModel
+from autoreg.report.data.exported_model import ExportedModel
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.network_comparison import FULL_PRECISION_BITS, ComputedLayer, NetworkComparison
 from autoreg.report.data.trial_values import costs_of
-from autoreg.trial_info import Latency, LayerRecord
+from autoreg.trial_info import Latency, LayerRecord, TrialInfo
 
 Architecture = tuple[tuple[str, tuple[int, ...], bool], ...]
 """Name and shape of every layer, and whether it was dropped."""
@@ -80,12 +80,12 @@ class DenseComparison:
 
     def compare_exported(self, model: ExportedModel, dense: ExportedModel | None) -> NetworkComparison | None:
         """A member's exported model beside the dense one; None where one was not timed, or its trial is unknown."""
-        record = self.record(model.trial)
+        record = self.record_of(model)
         if record is None or dense is None or model.latency is None or dense.latency is None:
             return None
         return self._compare(record, model.latency, dense.latency, model.precision)
 
-    def compare_trial(self, number: int) -> NetworkComparison | None:
+    def compare_trial(self, number: int | None) -> NetworkComparison | None:
         """A trial's untrained export beside that of the dense recipe; None where one was not timed.
 
         Its layers are taken to be computed in the precision that their bits imply.
@@ -96,11 +96,21 @@ class DenseComparison:
         mine, dense = record.info.latency, self.dense.info.latency
         return None if mine is None or dense is None else self._compare(record, mine, dense, None)
 
-    def layers(self, number: int | None, precision: Mapping[str, str] | None) -> tuple[ComputedLayer, ...]:
-        """The layers of a trial that multiply (None: those of the dense recipe)."""
-        record = self.dense if number is None else self.record(number)
-        dense = self.dense.info.layers if self.dense else ()
-        return computed_layers(record.info.layers, dense, precision) if record is not None else ()
+    def layers(self, record: Record, precision: Mapping[str, str] | None) -> tuple[ComputedLayer, ...]:
+        """The layers of a trial that multiply."""
+        return computed_layers(record.info.layers, self.dense.info.layers if self.dense else (), precision)
+
+    def record_of(self, model: ExportedModel) -> Record | None:
+        """The record of an exported model's recipe: of its trial, else of the baseline that has its name."""
+        if model.trial is not None:
+            return self.record(model.trial)
+        if model.is_dense and self.dense is not None:
+            return self.dense
+        found = next((one for one in self.data.final.baselines if one.name == model.name), None)
+        if found is None:
+            return None
+        info = TrialInfo(layers=list(found.layers))
+        return Record(-1, dict(found.config or {}), found.name, 0, {}, metrics=dict(found.metrics), info=info)
 
     def record(self, number: int | None) -> Record | None:
         """The record of a trial, None where there is none."""
@@ -111,7 +121,7 @@ class DenseComparison:
         self, record: Record, mine: Latency, dense: Latency, precision: Mapping[str, str] | None
     ) -> NetworkComparison:
         costs = costs_of(record)
-        layers = self.layers(record.number, precision)
+        layers = self.layers(record, precision)
         flops = costs.get("flops", 0.0)
 
         def ratio(name: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What final.json holds: the front and the baselines, re-evaluated with fresh seeds, and the exported models."""
+"""What final.json holds: members and baselines, re-evaluated with fresh seeds, and the exported models."""
 
 from __future__ import annotations
 
@@ -7,61 +7,51 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoreg.files import is_number
+from autoreg.report.data.exported_model import ExportedModel
 from autoreg.report.data.json_values import as_number, json_object, json_objects, numbers
-from autoreg.trial_info import Latency
+from autoreg.report.data.seed_spread import SeedSpread, spread_json, spreads_by_set
+from autoreg.trial_info import LayerRecord
 
 
-@dataclass(frozen=True)
-class SeedSpread:
-    """Metrics over several seeds.
-
-    Attributes:
-        mean: of each metric.
-        std: of each metric, n - 1 in the denominator; metrics of a single seed have none.
-        values: by seed; empty where only mean and deviation are known.
-    """
-
-    mean: Mapping[str, float]
-    std: Mapping[str, float] = field(default_factory=dict)
-    values: tuple[Mapping[str, float], ...] = ()
-
-    @classmethod
-    def from_json(cls, value: Any) -> SeedSpread | None:
-        """Read `{"mean": ..., "std": ..., "values": ...}`; None where there is no mean."""
-        row = json_object(value)
-        mean = numbers(row.get("mean"))
-        values = tuple(numbers(seed) for seed in json_objects(row.get("values")))
-        return cls(mean, numbers(row.get("std")), values) if mean else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, which `from_json` reads back; the deviation of a single seed is None."""
-        found: dict[str, Any] = {"mean": dict(self.mean), "std": {name: self.std.get(name) for name in self.mean}}
-        return {**found, "values": [dict(seed) for seed in self.values]} if self.values else found
-
-
+# many attributes: one for each field of a row of `members`
 @dataclass(frozen=True)
 class Member:
-    """One member of the front, re-evaluated with fresh seeds.
+    """One member of the front of the search, re-evaluated with fresh seeds.
 
     Attributes:
         trial: its number.
+        config: its recipe; empty where not known.
+        search: metrics that the search saw, with the seed that selected it.
+        posterior: the posterior mean of its quality by which it was chosen; None where not known.
         validation: over fresh seeds, None where it was not re-evaluated.
         test: likewise on test data, None where it was not scored there.
         test_sets: by test set, where a task has several.
+        layers: of its network with the first fresh seed.
         hv_contribution: the hypervolume that only this member contributes.
         front_probability: share of draws of one fresh seed a member in which it is on the front.
         replicated: whether every fresh seed completed.
-        on_final_front: whether it is on the front of the means over fresh seeds; None where not known.
+        on_final_front: whether it is on the front after fresh seeds; None where not known.
+        dominated_by: the member or baseline that keeps it off that front; empty where there is none.
     """
 
     trial: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+    search: Mapping[str, float] = field(default_factory=dict)
+    posterior: float | None = None
     validation: SeedSpread | None = None
     test: SeedSpread | None = None
     test_sets: Mapping[str, SeedSpread] = field(default_factory=dict)
+    layers: tuple[LayerRecord, ...] = ()
     hv_contribution: float | None = None
     front_probability: float | None = None
     replicated: bool = False
     on_final_front: bool | None = None
+    dominated_by: str = ""
+
+    @property
+    def name(self) -> str:
+        """`trial 7`."""
+        return f"trial {self.trial}"
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Member | None:
@@ -71,19 +61,40 @@ class Member:
             return None
         return cls(
             trial=trial,
+            config=json_object(row.get("config")),
+            search=numbers(row.get("search")),
+            posterior=as_number(row.get("posterior")),
             validation=SeedSpread.from_json(row.get("validation")),
             test=SeedSpread.from_json(row.get("test")),
-            test_sets=_test_sets(row),
+            test_sets=spreads_by_set(row.get("test_sets")),
+            layers=_layers(row.get("layers")),
             hv_contribution=as_number(row.get("hv_contribution")),
             front_probability=as_number(row.get("front_probability")),
             replicated=bool(row.get("replicated")),
             on_final_front=on_front if isinstance(on_front, bool) else None,
+            dominated_by=str(row.get("dominated_by") or ""),
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, which `from_json` reads back; test data only of a member of the final front."""
+        row: dict[str, Any] = {"trial": self.trial, "config": dict(self.config), "search": dict(self.search)}
+        if self.posterior is not None:
+            row["posterior"] = self.posterior
+        row |= {"validation": spread_json(self.validation), "layers": [layer.to_dict() for layer in self.layers]}
+        row |= {"hv_contribution": self.hv_contribution, "replicated": self.replicated}
+        row |= {"front_probability": self.front_probability, "on_final_front": self.on_final_front}
+        if self.dominated_by:
+            row["dominated_by"] = self.dominated_by
+        return {**row, **_test_json(self.test, self.test_sets)} if self.on_final_front else row
 
-def _test_sets(row: Mapping[str, Any]) -> dict[str, SeedSpread]:
-    found = {str(name): SeedSpread.from_json(value) for name, value in json_object(row.get("test_sets")).items()}
-    return {name: spread for name, spread in found.items() if spread is not None}
+
+def _layers(rows: Any) -> tuple[LayerRecord, ...]:
+    found = (LayerRecord.from_dict(row) for row in json_objects(rows))
+    return tuple(layer for layer in found if layer is not None)
+
+
+def _test_json(test: SeedSpread | None, sets: Mapping[str, SeedSpread]) -> dict[str, Any]:
+    return {"test": spread_json(test), "test_sets": {name: one.to_json() for name, one in sets.items()}}
 
 
 @dataclass(frozen=True)
@@ -93,108 +104,53 @@ class Baseline:
     Attributes:
         name: `dense` or `int8`, for instance.
         config: its recipe, None where not known.
+        trial: the trial of the search that has this recipe, None where there is none.
         metrics: means over the seeds; empty where it failed.
         validation: over the seeds.
         test: likewise on test data.
         test_sets: by test set.
+        layers: of its network with the first seed.
+        on_final_front: whether it is on the front after fresh seeds; None where not known.
         reason: why it failed; empty where it did not.
     """
 
     name: str
     config: Mapping[str, Any] | None = None
+    trial: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     validation: SeedSpread | None = None
     test: SeedSpread | None = None
     test_sets: Mapping[str, SeedSpread] = field(default_factory=dict)
+    layers: tuple[LayerRecord, ...] = ()
+    on_final_front: bool | None = None
     reason: str = ""
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Baseline:
         """Read a row of `baselines`."""
-        config = row.get("config")
+        config, trial, on_front = row.get("config"), row.get("trial"), row.get("on_final_front")
         return cls(
             name=str(row.get("name")),
             config=config if isinstance(config, Mapping) else None,
+            trial=trial if isinstance(trial, int) and not isinstance(trial, bool) else None,
             metrics=numbers(row.get("metrics")),
             validation=SeedSpread.from_json(row.get("validation")),
             test=SeedSpread.from_json(row.get("test")),
-            test_sets=_test_sets(row),
+            test_sets=spreads_by_set(row.get("test_sets")),
+            layers=_layers(row.get("layers")),
+            on_final_front=on_front if isinstance(on_front, bool) else None,
             reason=str(row.get("reason") or ""),
         )
 
-
-@dataclass(frozen=True)
-class OutputAgreement:
-    """How the outputs of an exported model agree with those of the trial.
-
-    Attributes:
-        samples: how many were compared.
-        top1: share of them with the same largest output, in [0, 1].
-        max_difference: largest absolute difference of an output.
-        scale: largest absolute output.
-    """
-
-    samples: int | None = None
-    top1: float | None = None
-    max_difference: float | None = None
-    scale: float | None = None
-
-    @classmethod
-    def from_json(cls, value: Any) -> OutputAgreement:
-        """Read `agreement`; what is missing is None."""
-        row = json_object(value)
-        samples = as_number(row.get("samples"))
-        rest = (as_number(row.get(name)) for name in ("top1", "max_difference", "scale"))
-        return cls(None if samples is None else int(samples), *rest)
-
-
-@dataclass(frozen=True)
-class ExportedModel:
-    """One exported model.
-
-    Attributes:
-        name: `dense` or `trial 7`.
-        trial: number of the trial, None for the dense network.
-        file: the file's name.
-        file_bytes: its size on disk, None where not known.
-        precision: by layer how it is computed: `int8`, `int4` (weights only) or `fp32`; other layers are in fp32.
-        agreement: of its outputs with those of the trial.
-        metrics: of the exported model.
-        recorded: of the trial.
-        latency: None where it was not timed.
-        notes: remarks of the export.
-        error: why there is no file; empty where there is one.
-    """
-
-    name: str
-    trial: int | None
-    file: str = ""
-    file_bytes: int | None = None
-    precision: Mapping[str, str] = field(default_factory=dict)
-    agreement: OutputAgreement = OutputAgreement()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    recorded: Mapping[str, float] = field(default_factory=dict)
-    latency: Latency | None = None
-    notes: tuple[str, ...] = ()
-    error: str = ""
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> ExportedModel:
-        """Read a row of `files`."""
-        trial, size, notes = row.get("trial"), row.get("file_bytes"), row.get("notes")
-        return cls(
-            name=str(row.get("name") or ("dense" if trial is None else f"trial {trial}")),
-            trial=trial if isinstance(trial, int) else None,
-            file=str(row.get("file") or ""),
-            file_bytes=size if isinstance(size, int) else None,
-            precision={str(k): str(v) for k, v in json_object(row.get("runs")).items()},
-            agreement=OutputAgreement.from_json(row.get("agreement")),
-            metrics=numbers(row.get("metrics")),
-            recorded=numbers(row.get("recorded")),
-            latency=Latency.from_dict(row.get("latency")),
-            notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
-            error=str(row.get("fault") or ""),
-        )
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, which `from_json` reads back."""
+        config = None if self.config is None else dict(self.config)
+        row: dict[str, Any] = {"name": self.name, "config": config, "metrics": dict(self.metrics)}
+        row |= {name: value for name in ("trial", "on_final_front") if (value := getattr(self, name)) is not None}
+        if self.validation is None:
+            return {**row, "test": None, "reason": self.reason}
+        row |= {"validation": self.validation.to_json(), "layers": [layer.to_dict() for layer in self.layers]}
+        return {**row, **_test_json(self.test, self.test_sets)}
 
 
 @dataclass(frozen=True)
@@ -205,19 +161,71 @@ class UseOfTestData:
         time: when, as the file says.
         purpose: what for, empty where not known.
         trials: how many trials the search had by then, None where not known.
+        baselines: the set of baselines that were asked for; empty where not known.
+        final_seeds: how many fresh seeds; None where not known.
     """
 
     time: str = ""
     purpose: str = ""
     trials: int | None = None
+    baselines: str = ""
+    final_seeds: int | None = None
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> UseOfTestData:
         """Read a row of `test_uses`."""
-        trials = row.get("trials")
+        trials, seeds = (int(n) if is_number(n := row.get(name)) else None for name in ("trials", "final_seeds"))
+        time, purpose, baselines = (str(row.get(name) or "") for name in ("time", "purpose", "baselines"))
+        return cls(time, purpose, trials, baselines, seeds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, which `from_json` reads back."""
+        row = {"trials": self.trials, "baselines": self.baselines, "final_seeds": self.final_seeds, "time": self.time}
+        return {**row, "purpose": self.purpose} if self.purpose else row
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """What random search found at the cost of the search.
+
+    Attributes:
+        trials: complete ones.
+        epochs_run: passes over the training data.
+        seconds: wall time, None where not known.
+        hypervolume: None where its scale is not known.
+        history: hypervolume after each trial.
+        front: configs and metrics of its front.
+    """
+
+    trials: int = 0
+    epochs_run: float = 0.0
+    seconds: float | None = None
+    hypervolume: float | None = None
+    history: tuple[float, ...] = ()
+    front: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Any) -> RandomSearch | None:
+        """Read `random`; None where it was not run."""
+        row = json_object(value)
+        if not row:
+            return None
+        history = row.get("history")
         return cls(
-            str(row.get("time") or ""), str(row.get("purpose") or ""), int(trials) if is_number(trials) else None
+            trials=int(as_number(row.get("trials")) or 0),
+            epochs_run=as_number(row.get("epochs_run")) or 0.0,
+            seconds=as_number(row.get("seconds")),
+            hypervolume=as_number(row.get("hypervolume")),
+            history=tuple(float(v) for v in history if is_number(v)) if isinstance(history, list) else (),
+            front=tuple(json_objects(row.get("front"))),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, which `from_json` reads back."""
+        row: dict[str, Any] = {"trials": self.trials, "epochs_run": self.epochs_run}
+        if self.seconds is not None:
+            row["seconds"] = self.seconds
+        return {**row, "hypervolume": self.hypervolume, "history": list(self.history), "front": list(self.front)}
 
 
 @dataclass(frozen=True)
@@ -225,29 +233,55 @@ class FinalResults:
     """final.json; everything is empty before the final evaluation.
 
     Attributes:
-        members: of the front, re-evaluated.
+        members: of the front of the search, re-evaluated.
         baselines: evaluated with the same seeds.
         exported: exported models, the dense one first.
+        random: None where random search was not run.
         test_uses: each use of test data.
-        random_history: hypervolume of random search after each trial; empty where it was not run.
+        seeds: the fresh seeds.
+        front_size: how many members the front of the search had; None where not known.
+        complete: whether the evaluation went to its end.
+        seconds: what it took so far; None where not known.
     """
 
     members: tuple[Member, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     exported: tuple[ExportedModel, ...] = ()
+    random: RandomSearch | None = None
     test_uses: tuple[UseOfTestData, ...] = ()
-    random_history: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
+    front_size: int | None = None
+    complete: bool = False
+    seconds: float | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FinalResults:
         """Read the content of final.json; rows that are no objects are left out."""
         members = (Member.from_json(row) for row in json_objects(content.get("members")))
         exported = (ExportedModel.from_json(row) for row in json_objects(content.get("files")))
-        history = json_object(content.get("random")).get("history")
+        seeds, size = content.get("seeds"), content.get("front_size")
         return cls(
             members=tuple(member for member in members if member is not None),
             baselines=tuple(Baseline.from_json(row) for row in json_objects(content.get("baselines"))),
-            exported=tuple(sorted(exported, key=lambda model: model.trial is not None)),
+            exported=tuple(sorted(exported, key=lambda model: not model.is_dense)),
+            random=RandomSearch.from_json(content.get("random")),
             test_uses=tuple(UseOfTestData.from_json(row) for row in json_objects(content.get("test_uses"))),
-            random_history=tuple(float(v) for v in history if is_number(v)) if isinstance(history, list) else (),
+            seeds=tuple(int(seed) for seed in seeds if is_number(seed)) if isinstance(seeds, list) else (),
+            front_size=int(size) if is_number(size) else None,
+            complete=bool(content.get("complete")),
+            seconds=as_number(content.get("seconds")),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, which `from_json` reads back."""
+        return {
+            "members": [member.to_json() for member in self.members],
+            "baselines": [baseline.to_json() for baseline in self.baselines],
+            "files": [model.to_json() for model in self.exported],
+            "random": None if self.random is None else self.random.to_json(),
+            "test_uses": [use.to_json() for use in self.test_uses],
+            "seeds": list(self.seeds),
+            "front_size": self.front_size,
+            "complete": self.complete,
+            "seconds": self.seconds,
+        }

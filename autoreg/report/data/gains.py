@@ -8,75 +8,115 @@ from dataclasses import dataclass
 from autoreg.engine.log.baseline_names import DENSE
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
+from autoreg.report.data.seed_spread import SeedSpread
 
 NEARLY_DENSE_TOLERANCE = 0.02  # of the distance from the dense quality to chance level
 
 
 @dataclass(frozen=True)
 class Gain:
-    """The cheapest member whose quality meets a bound.
+    """The cheapest member whose quality meets a bound, or the nearest to the bound of those cheaper than dense.
 
     Attributes:
         cost: which cost.
         dense: its value for the dense recipe.
         bound: the worst quality allowed.
-        trial: the member, None when none meets the bound.
-        value: its cost.
-        ratio: dense over value: 2.0 is half the cost.
-        fresh: whether its quality is a mean over fresh seeds, rather than that of the seed that selected it.
+        met: whether a member meets it.
+        row: the member; None where none meets the bound and none is cheaper than dense.
     """
 
     cost: str
     dense: float
     bound: float
-    trial: int | None = None
-    value: float | None = None
-    ratio: float | None = None
-    fresh: bool = False
+    met: bool = False
+    row: FrontRow | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The member's cost."""
+        return None if self.row is None else self.row.metrics[self.cost]
+
+    @property
+    def ratio(self) -> float | None:
+        """The dense cost over the member's: 2.0 is half the cost."""
+        return None if self.value is None else self.dense / self.value
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the member's quality is a mean over fresh seeds, rather than that of the search."""
+        return self.row is not None and self.row.validation is not None
 
 
-def dense_quality(data: StudyData) -> float | None:
-    """The first quality objective of the dense recipe, from the baselines of final.json if they are there."""
+@dataclass(frozen=True)
+class DenseQuality:
+    """The main objective of the dense recipe.
+
+    Attributes:
+        value: the mean over fresh seeds, before these that of the search.
+        spread: over fresh seeds; None before these.
+        test: likewise on test data.
+    """
+
+    value: float
+    spread: SeedSpread | None = None
+    test: SeedSpread | None = None
+
+
+def dense_quality(data: StudyData) -> DenseQuality | None:
+    """That of the baselines in final.json if they are there, else that of study.json; None where neither is."""
+    main = data.main_objective
     for baseline in data.final.baselines:
-        if baseline.name == DENSE and data.main_objective in baseline.metrics:
-            return baseline.metrics[data.main_objective]
-    return data.dense.get(data.main_objective)
+        if baseline.name == DENSE and main in baseline.metrics:
+            return DenseQuality(baseline.metrics[main], baseline.validation, baseline.test)
+    return DenseQuality(data.dense[main]) if main in data.dense else None
 
 
-def quality_tolerance(data: StudyData) -> float:
-    """How much worse than dense is nearly as good: 2 % of the distance to chance, else of the value itself."""
-    dense, chance = dense_quality(data) or 0.0, data.config.chance
-    return NEARLY_DENSE_TOLERANCE * abs(dense if chance is None else chance - dense)
+@dataclass(frozen=True)
+class QualityBounds:
+    """The worst qualities that count as good as dense.
+
+    Attributes:
+        equal: the dense quality itself.
+        standard_error: worse by the standard error of the dense mean over fresh seeds; None where that is not known.
+        nearly: worse by 2 % of the distance to chance level, without one of the value itself.
+    """
+
+    equal: float
+    standard_error: float | None
+    nearly: float
+
+
+def quality_bounds(data: StudyData, dense: DenseQuality) -> QualityBounds:
+    """How good a network must be to be called as good as dense, in three degrees."""
+    sign, chance = (1.0 if data.objectives[data.main_objective] == "min" else -1.0), data.config.chance
+    error = None if dense.spread is None else dense.spread.standard_error(data.main_objective)
+    nearly = NEARLY_DENSE_TOLERANCE * abs(dense.value if chance is None else chance - dense.value)
+    return QualityBounds(
+        dense.value, None if error is None else dense.value + sign * error, dense.value + sign * nearly
+    )
 
 
 def gains(data: StudyData, rows: Sequence[FrontRow], bound: float) -> list[Gain]:
-    """For every recorded cost the cheapest member whose quality meets `bound`.
+    """For every recorded cost the cheapest of the front whose quality meets `bound`, else the nearest to it.
 
     Once members were re-evaluated with fresh seeds, the others do not count: the search selected them by one seed.
     """
-    found = []
     quality = data.main_objective
     sign = 1.0 if data.objectives[quality] == "min" else -1.0
-    counted = [r for r in rows if r.validation is not None and quality in r.validation.mean] or rows
-    good = [r for r in counted if (value := member_quality(r, quality)) is not None and sign * value <= sign * bound]
+    known = [row for row in rows if quality in row.metrics and DENSE not in (row.name, row.source)]
+    known = [row for row in known if row.validation is not None and quality in row.validation.mean] or known
+    good = [row for row in known if sign * row.metrics[quality] <= sign * bound]
+    found = []
     for cost in data.cost_metrics:
         dense = data.dense.get(cost)
         if cost in ("weights", "params") or not dense:
             continue
-        best = min((r for r in good if r.metrics.get(cost)), key=lambda r: r.metrics[cost], default=None)
-        if best is None:
-            found.append(Gain(cost, dense, bound))
-            continue
-        value = best.metrics[cost]
-        fresh = best.validation is not None and quality in best.validation.mean
-        found.append(Gain(cost, dense, bound, best.trial, value, dense / value, fresh))
+        met = [row for row in good if row.metrics.get(cost)]
+        cheaper = [row for row in known if 0 < row.metrics.get(cost, 0.0) < dense]
+        row = min(met, key=lambda r: r.metrics[cost], default=None)
+        nearest = min(cheaper, key=lambda r: (sign * r.metrics[quality], r.metrics[cost]), default=None)
+        found.append(Gain(cost, dense, bound, bool(met), row if met else nearest))
     return found
-
-
-def member_quality(row: FrontRow, quality: str) -> float | None:
-    """Mean over fresh seeds where a member was re-evaluated, else the value of the search."""
-    mean = row.validation.mean if row.validation is not None else {}
-    return mean.get(quality, row.metrics.get(quality))
 
 
 def dense_trainings(data: StudyData) -> float | None:

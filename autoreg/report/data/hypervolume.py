@@ -75,7 +75,7 @@ def random_curve(data: StudyData, normalizer: Normalizer) -> HypervolumeCurve | 
     """Hypervolume of random search, None where it was not run."""
     if data.random_state is not None and data.random_state.ended_numbers:
         return state_curve(data.random_state, data.objectives, normalizer)
-    history = data.final.random_history
+    history = data.final.random.history if data.final.random is not None else ()
     return HypervolumeCurve(np.array(history, dtype=float), None) if history else None
 
 

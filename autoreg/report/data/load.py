@@ -12,6 +12,7 @@ from autoreg.engine.log.events import read_events
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.transfer.earlier_studies import SOURCES_FILE, load_sources
 from autoreg.report.data.final_results import FinalResults
+from autoreg.report.data.front_trials import front_trials, is_decided
 from autoreg.report.data.posterior import EarlierStudy, FrontPosterior, WarmStart
 from autoreg.report.data.study_config import StudyConfig, read_json_object
 from autoreg.report.data.trial_table import COST_COLUMNS, trial_table
@@ -65,11 +66,17 @@ class StudyData:
         events, random_events = folder / "events.jsonl", folder / "random.jsonl"
         state = StudyState(read_events(events) if events.exists() else ())
         table = trial_table(state.records, config.objectives, config.dense, config.constraints)
+        final = FinalResults.from_json(read_json_object(folder / "final.json", required=False))
+        posterior = FrontPosterior.from_json(read_json_object(_posterior_file(folder), required=False))
+        means = posterior.means if posterior.completed == len(state.ended_numbers) else {}
+        observed = table.frame["number"][table.frame["on_front"]]
+        on_front = front_trials(final, len(state.records), list(means), observed.tolist())
+        table.frame["on_front"] = table.frame["number"].isin(on_front)
         return cls(
             folder=folder,
             config=config,
-            final=FinalResults.from_json(read_json_object(folder / "final.json", required=False)),
-            posterior=FrontPosterior.from_json(read_json_object(_posterior_file(folder), required=False)),
+            final=final,
+            posterior=posterior,
             state=state,
             random_state=StudyState(read_events(random_events)) if random_events.exists() else None,
             trials=table.frame,
@@ -122,14 +129,18 @@ class StudyData:
 
     @property
     def front(self) -> pd.DataFrame:
-        """The rows of the trials on the front, best quality first."""
+        """The rows of the trials on the front (`autoreg.report.data.front`), best observed quality first."""
         return self._sorted(self.trials[self.trials["on_front"]])
 
     @property
-    def reported_front(self) -> pd.DataFrame:
-        """The front, and the trials that were re-evaluated since the posterior had them on it, in the same order."""
-        members = [member.trial for member in self.final.members]
-        return self._sorted(self.trials[self.trials["on_front"] | self.trials["number"].isin(members)])
+    def is_final(self) -> bool:
+        """Whether the front is that of the final evaluation."""
+        return is_decided(self.final, len(self.state.records))
+
+    @property
+    def posterior_means(self) -> dict[int, float]:
+        """Posterior mean of the quality of trials on the front of these; empty while the search has gone on since."""
+        return dict(self.posterior.means) if self._posterior_is_current else {}
 
     def _sorted(self, rows: pd.DataFrame) -> pd.DataFrame:
         ascending = [self.objectives[self.main_objective] == "min", True]

@@ -76,20 +76,27 @@ class FrontPosterior:
 
     Attributes:
         completed: how many trials had ended by then; None where there is no such file.
+        means: posterior mean of the quality by trial, of those on the front of posterior means.
         front_probabilities: by trial, of being on the front with other seeds.
         warm_start: None where the file says nothing of one.
     """
 
     completed: int | None = None
+    means: Mapping[int, float] = field(default_factory=dict)
     front_probabilities: Mapping[int, float] = field(default_factory=dict)
     warm_start: WarmStart | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FrontPosterior:
         """Read the content of the file."""
-        completed, probabilities = content.get("ended"), numbers(content.get("probabilities"))
+        completed = content.get("ended")
         return cls(
             completed=int(completed) if is_number(completed) else None,
-            front_probabilities={int(n): p for n, p in probabilities.items() if n.isdigit()},
+            means=_by_trial(content.get("incumbents")),
+            front_probabilities=_by_trial(content.get("probabilities")),
             warm_start=WarmStart.from_json(content["prior"]) if "prior" in content else None,
         )
+
+
+def _by_trial(values: Any) -> dict[int, float]:
+    return {int(number): value for number, value in numbers(values).items() if number.isdigit()}

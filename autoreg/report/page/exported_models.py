@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autoreg.engine.log.baseline_names import DENSE
 from autoreg.report.data.dense_reference import DenseComparison
-from autoreg.report.data.final_results import ExportedModel
+from autoreg.report.data.exported_model import ExportedModel
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.network_comparison import NetworkComparison
@@ -36,7 +37,7 @@ def exported_section(data: StudyData) -> ExportedSection | None:
     if not models:
         return None
     reference = DenseComparison.of(data)
-    dense = next((model for model in models if model.trial is None and not model.error), None)
+    dense = next((model for model in models if model.is_dense and not model.error), None)
     columns = [
         Column("model", "name"),
         Column("recipe"),
@@ -55,11 +56,11 @@ def exported_section(data: StudyData) -> ExportedSection | None:
 
 def _row(reference: DenseComparison, model: ExportedModel, dense: ExportedModel | None) -> Row:
     """The numbers of one model, and under them what they mean."""
-    record = reference.dense if model.trial is None else reference.record(model.trial)
-    costs = reference.data.dense if model.trial is None else costs_of(record) if record else {}
-    phrase = "dense" if model.trial is None else recipe_phrase(record.config) if record else ""
-    layers = reference.layers(model.trial, model.precision)
-    net = None if model.trial is None else reference.compare_exported(model, dense)
+    record = reference.record_of(model)
+    costs = reference.data.dense if model.is_dense else costs_of(record) if record else {}
+    phrase = DENSE if model.is_dense else recipe_phrase(record.config) if record else ""
+    layers = reference.layers(record, model.precision) if record else ()
+    net = None if model.is_dense else reference.compare_exported(model, dense)
     texts = (
         model.name,
         phrase if phrase != model.name else "",
@@ -97,7 +98,7 @@ def _sentences(models: Sequence[ExportedModel]) -> list[str]:
     """How the models were exported, run and timed."""
     timed = [model.latency for model in models if model.latency is not None]
     found = [
-        "The dense network and the members of the final front, exported in the same way, run on validation data, and "
+        "The dense network and what is on the final front, exported in the same way, run on validation data, and "
         "compared with what the trial recorded."
     ]
     if timed:
@@ -106,7 +107,7 @@ def _sentences(models: Sequence[ExportedModel]) -> list[str]:
         found.append("The latency of the search is that of an untrained network of the same architecture and bits.")
     if any(latency.noisy for latency in timed):
         found.append("Other processes disturbed the measurement: do not trust these times.")
-    if not any(model.trial is None and model.latency is not None for model in models):
+    if not any(model.is_dense and model.latency is not None for model in models):
         found.append("The dense network was not timed, so there is no speed-up to show.")
     return found
 

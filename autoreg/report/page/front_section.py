@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoreg.report.data.final_results import Baseline, SeedSpread
-from autoreg.report.data.front import FrontRow
+from autoreg.report.data.front import FrontRow, baseline_row, left_rows
 from autoreg.report.data.load import StudyData
+from autoreg.report.data.seed_spread import SeedSpread
 from autoreg.report.page.tables import Cell, Column, PageTable, Row, text_cells
-from autoreg.report.text.metrics import format_metric, format_spread, metric_title
+from autoreg.report.text.comparison import comparison_sentences, optimism_sentence
+from autoreg.report.text.front import value_text, value_title
+from autoreg.report.text.metrics import format_metric, format_spread, metric_title, plural
 from autoreg.report.text.phrase import recipe_phrase
 from autoreg.report.text.trials import no_front_sentence
 
@@ -24,23 +26,28 @@ class FrontSection:
 
     Attributes:
         chart: whether the interactive chart stands above the table.
+        comparison: what beats what.
         table: None where there is no front.
         sentences: what must be known to read the table, or why there is no front.
         left_out: members that only front.csv has.
+        left: members that left the front with fresh seeds; None where there are none.
     """
 
     chart: bool
     table: PageTable | None
     sentences: Sequence[str]
+    comparison: Sequence[str] = ()
     left_out: int = 0
+    left: PageTable | None = None
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns the table has: metrics of the search, quality over fresh seeds and on test data, test sets."""
+    """Which columns the table has: metrics, quality when chosen and on test data, test sets; and their headings."""
 
     metrics: Sequence[str]
-    validated: Sequence[str]
+    headings: Sequence[str]
+    searched: Sequence[str]
     tested: Sequence[str]
     test_sets: Sequence[str]
     probability: bool
@@ -50,27 +57,29 @@ class _Columns:
         costs = [c for c in data.cost_metrics if c not in ("params", "weights") or c in data.objectives]
         others = [o for o in data.objectives if o not in data.quality and o not in costs]
         sets = sorted({name for row in rows for name in row.test_sets})
+        metrics = [*data.quality, *others, *costs]
         return cls(
-            metrics=[*data.quality, *others, *costs],
-            validated=[q for q in data.quality if any(format_spread(q, r.validation) for r in rows)],
+            metrics=metrics,
+            headings=[value_title(data, rows, name) for name in metrics],
+            searched=[q for q in data.quality if any(r.search.get(q) != r.metrics.get(q) for r in rows)],
             tested=[q for q in data.quality if any(format_spread(q, r.test) for r in rows)],
             test_sets=sets if len(sets) > 1 else [],
             probability=any(r.front_probability is not None for r in rows),
         )
 
     def titles(self) -> list[str]:
-        found = [metric_title(name) for name in self.metrics]
-        found += [f"{metric_title(name)}, fresh seeds" for name in self.validated]
-        found += [f"{metric_title(name)}, test" for name in self.tested]
+        found = [*self.headings, *(f"{metric_title(name)}, test" for name in self.tested)]
+        found += [f"{metric_title(name)} when chosen" for name in self.searched]
         found += [f"test: {name}" for name in self.test_sets]
         return [*found, "P(on front)"] if self.probability else found
 
-    def texts(self, data: StudyData, row: FrontRow | Baseline, probability: float | None) -> list[str]:
-        found = [format_metric(name, row.metrics.get(name)) for name in self.metrics]
-        found += [format_spread(name, row.validation) for name in self.validated]
+    def texts(self, data: StudyData, row: FrontRow) -> list[str]:
+        found = [value_text(data, row, name) for name in self.metrics]
         found += [format_spread(name, row.test) for name in self.tested]
+        found += [format_metric(name, row.search.get(name)) for name in self.searched]
         found += [_quality_text(data, row.test_sets.get(name)) for name in self.test_sets]
-        return [*found, "" if probability is None else f"{probability:.0%}"] if self.probability else found
+        likely = row.front_probability
+        return [*found, "" if likely is None else f"{likely:.0%}"] if self.probability else found
 
 
 def _quality_text(data: StudyData, spread: SeedSpread | None) -> str:
@@ -81,28 +90,40 @@ def front_section(data: StudyData, rows: Sequence[FrontRow], *, chart: bool) -> 
     """Members of the front with their recipes, and the baselines under them."""
     if not rows:
         return FrontSection(chart, None, [f"There is no front: {no_front_sentence(data)}"])
-    columns = _Columns.of(data, rows)
+    gone = left_rows(data)
+    columns = _Columns.of(data, [*rows, *gone])
     head = [Column("trial", "num"), Column("recipe", "recipe"), *(Column(t, "num") for t in columns.titles())]
-    body = [_member_row(data, columns, row) for row in rows[:MAX_FRONT_ROWS]]
-    body += [_baseline_row(data, columns, baseline) for baseline in data.final.baselines]
-    left_out = max(0, len(rows) - MAX_FRONT_ROWS)
-    return FrontSection(chart, PageTable(head, body), _sentences(data, rows, columns), left_out)
+    body = [_row(data, columns, row) for row in rows[:MAX_FRONT_ROWS]]
+    named = {row.name for row in rows if row.baseline}
+    others = [baseline_row(data, one) for one in data.final.baselines if one.name not in named]
+    reasons = {one.name: one.reason for one in data.final.baselines}
+    body += [_row(data, columns, row, reasons[row.name]) for row in others]
+    left = PageTable(head, [_row(data, columns, row) for row in gone]) if gone else None
+    return FrontSection(
+        chart,
+        PageTable(head, body),
+        _sentences(data, [*rows, *gone], columns),
+        comparison_sentences(data, rows, gone),
+        max(0, len(rows) - MAX_FRONT_ROWS),
+        left,
+    )
 
 
-def _member_row(data: StudyData, columns: _Columns, row: FrontRow) -> Row:
-    gone = row.on_final_front is False
-    recipe = Cell(recipe_phrase(row.recipe), _json(row.recipe), remark="dominated with fresh seeds" if gone else "")
-    texts = columns.texts(data, row, row.front_probability)
-    return Row([Cell(str(row.trial)), recipe, *text_cells(*texts)], "gone" if gone else "")
-
-
-def _baseline_row(data: StudyData, columns: _Columns, baseline: Baseline) -> Row:
-    phrase = f"baseline: {baseline.name}" + (f" (failed: {baseline.reason})" if baseline.reason else "")
-    recipe = Cell(phrase)
-    if baseline.config is not None:
-        short = recipe_phrase(baseline.config)
-        recipe = Cell(phrase, _json(baseline.config), note="" if short == baseline.name else short)
-    return Row([Cell(""), recipe, *text_cells(*columns.texts(data, baseline, None))], "baseline")
+def _row(data: StudyData, columns: _Columns, row: FrontRow, failure: str = "") -> Row:
+    """A member, a baseline on the front (marked as both), or another baseline; `failure` says why it has no values."""
+    css = "gone" if row.on_final_front is False and not row.baseline else "baseline" if row.baseline else ""
+    if row.baseline and row.on_final_front:
+        css = "baseline on-front"
+    remark = f"dominated by {row.dominated_by}" if row.dominated_by else "dominated" if css == "gone" else ""
+    short = recipe_phrase(row.recipe) if row.recipe else ""
+    recipe = Cell(short, _json(row.recipe), remark=remark)
+    if row.baseline:
+        phrase = f"{'on the front, ' if row.on_final_front else ''}baseline: {row.name}"
+        phrase += f" (failed: {failure})" if failure else ""
+        note = "" if short == row.name else short
+        recipe = Cell(phrase, _json(row.recipe), note=note) if row.recipe else Cell(phrase)
+    number = "" if row.trial is None else str(row.trial)
+    return Row([Cell(number), recipe, *text_cells(*columns.texts(data, row))], css)
 
 
 def _json(config: Mapping[str, Any]) -> str:
@@ -110,24 +131,31 @@ def _json(config: Mapping[str, Any]) -> str:
 
 
 def _sentences(data: StudyData, rows: Sequence[FrontRow], columns: _Columns) -> list[str]:
-    found = ["Metrics of the search are from the seed that selected the trial, so they are optimistic."]
-    validated = [(row.trial, row.validation) for row in rows if row.validation is not None]
-    if columns.validated:
-        seeds = max(len(validation.values) for _, validation in validated)
-        trials = ", ".join(map(str, sorted(trial for trial, _ in validated)))
-        every = len(validated) == len(rows)
-        which = "All members" if every else f"Members {trials} (those with the largest hypervolume contribution)"
+    found = []
+    validated = [row.validation for row in rows if row.validation is not None and not row.baseline]
+    if validated:
+        seeds = max(len(validation.values) for validation in validated)
         found.append(
-            f"{which} were re-evaluated with {seeds} fresh seeds: mean ± standard deviation on validation data."
+            f"{plural(len(validated), 'member')} of the front of the search and the baselines were re-evaluated with "
+            f"{plural(seeds, 'fresh seed')}: mean ± standard deviation on validation data. The front is what none of "
+            "them dominates; costs within 5\u00a0% count as equal when a baseline is compared with a member."
         )
-        if any(row.on_final_front is False for row in rows):
-            found.append("Those that the fresh seeds showed to be dominated were not scored on test data.")
+        size = data.final.front_size or 0
+        if size > len(data.final.members):
+            found.append(f"The front of the search had {size} members; those that make up most of it were taken.")
+        found.append(optimism_sentence(data))
     else:
         found.append("No member has been re-evaluated with fresh seeds yet.")
+        if data.posterior_means:
+            found.append(
+                "Qualities are posterior means, which draw what was observed towards what similar recipes reach."
+            )
+    if columns.searched:
+        found.append("Values when chosen are from the seed of the search, so they are optimistic.")
     if columns.tested:
         uses = len(data.final.test_uses)
         often = "once" if uses <= 1 else f"{uses} times, after each end of the search"
         found.append(f"Test data was used {often}, after the front was fixed; nothing was selected on it.")
     if columns.probability:
         found.append("P(on front) is the probability that a member is on the front when seeds are drawn anew.")
-    return found
+    return [sentence for sentence in found if sentence]

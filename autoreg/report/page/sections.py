@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autoreg.report.data.front import FrontRow
-from autoreg.report.data.gains import Gain, dense_quality, dense_trainings, gains, quality_tolerance
+from autoreg.report.data.front import FrontRow, left_rows
+from autoreg.report.data.gains import Gain, dense_quality, dense_trainings, gains, quality_bounds
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.predictor_scores import predictor_scores
 from autoreg.report.page.tables import Cell, Column, PageTable, Picture, Row, picture, text_cells
 from autoreg.report.plots.write import Plots
-from autoreg.report.text.metrics import format_metric, metric_title
+from autoreg.report.text.metrics import format_metric, metric_title, plural
 from autoreg.report.text.predictor import score_phrase
 from autoreg.report.text.progress import duration
 from autoreg.report.text.trials import failures, pruning_sentence, state_counts, uses_of_test_data
@@ -36,11 +36,10 @@ def summary_cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float 
     counts = state_counts(data)
     complete = counts.pop("complete", 0)
     rest = ", ".join(f"{count} {word}" for word, count in counts.items())
-    on_front = len(data.front)
-    others = len(rows) - on_front  # re-evaluated because the posterior had them on the front
+    left = len(left_rows(data))
     found = [
         Card(str(complete), "complete trials", rest or f"of {len(data.trials)}"),
-        Card(str(on_front), "on the front", f"{others} further re-evaluated" if others else ""),
+        Card(str(len(rows)), "on the front", _front_remark(rows, left)),
     ]
     if hypervolume is not None:
         found.append(Card(f"{hypervolume:.3f}", "hypervolume", "normalized by a scale fixed at the start"))
@@ -54,6 +53,12 @@ def summary_cards(data: StudyData, rows: Sequence[FrontRow], hypervolume: float 
     if seconds:
         found.append(Card(duration(seconds), "trial time", "summed over trials"))
     return found
+
+
+def _front_remark(rows: Sequence[FrontRow], left: int) -> str:
+    baselines = sum(row.baseline for row in rows)
+    parts = [plural(baselines, "baseline") + " among them" if baselines else "", f"{left} left it" if left else ""]
+    return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -129,25 +134,32 @@ def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> GainSection:
         return GainSection(["There is no front to compare with the dense recipe."])
     if quality is None or not data.quality:
         return GainSection(["There is no dense recipe on record to compare with."])
-    name, tolerance = data.quality[0], quality_tolerance(data)
-    sign, relation = (1.0, "≤") if data.objectives[name] == "min" else (-1.0, "≥")
-    loose_bound = quality + sign * tolerance
-    strict, loose = gains(data, rows, quality), gains(data, rows, loose_bound)
-    if not strict:
-        return GainSection(["The study recorded no cost of the dense recipe."])
-    head = [
-        Column("cost"),
-        Column("dense", "num"),
-        Column(f"{metric_title(name)} {relation} {quality:.4g} (as dense)", "num"),
-        Column(f"{metric_title(name)} {relation} {loose_bound:.4g} (nearly)", "num"),
+    name, bounds = data.quality[0], quality_bounds(data, quality)
+    relation = "≤" if data.objectives[name] == "min" else "≥"
+    degrees = [
+        (bounds.equal, "as dense"),
+        (bounds.standard_error, "within one standard error"),
+        (bounds.nearly, "nearly"),
     ]
+    known = [(bound, word) for bound, word in degrees if bound is not None]
+    columns = [gains(data, rows, bound) for bound, _ in known]
+    if not columns[0]:
+        return GainSection(["The study recorded no cost of the dense recipe."])
+    title = metric_title(name)
+    head = [Column("cost"), Column("dense", "num")]
+    head += [Column(f"{title} {relation} {bound:.4g} ({word})", "num") for bound, word in known]
     body = [
-        Row(text_cells(metric_title(a.cost), format_metric(a.cost, a.dense), gain_text(a), gain_text(b)))
-        for a, b in zip(strict, loose, strict=True)
+        Row(
+            text_cells(
+                metric_title(own[0].cost), format_metric(own[0].cost, own[0].dense), *(gain_text(g, name) for g in own)
+            )
+        )
+        for own in zip(*columns, strict=True)
     ]
     sentences = [
-        "Cost of the dense recipe over that of the cheapest member of the front whose quality is at least that of the "
-        "dense recipe, or nearly: within 2\u00a0% of the distance to chance level."
+        "Cost of the dense recipe over that of the cheapest of the front whose quality is at least that of the dense "
+        "recipe, or nearly: within 2\u00a0% of the distance to chance level. Where none is, the one nearest to it of "
+        "those that are cheaper."
     ]
     times = dense_trainings(data)
     if times:
@@ -155,12 +167,14 @@ def gain_section(data: StudyData, rows: Sequence[FrontRow]) -> GainSection:
     return GainSection(sentences, PageTable(head, body))
 
 
-def gain_text(gain: Gain) -> str:
-    """`2.1× (trial 7: 0.8M)`, or `none`."""
-    if gain.ratio is None or gain.trial is None:
-        return "none"
+def gain_text(gain: Gain, quality: str) -> str:
+    """`2.1× (trial 7: 0.8M)`; else `none; nearest: 3.2× (trial 9: 0.5M, error 0.025)`, or `none is cheaper`."""
+    if gain.row is None or gain.ratio is None:
+        return "none is cheaper"
     seeds = "" if gain.fresh else ", one seed"
-    return f"{gain.ratio:.2g}× (trial {gain.trial}: {format_metric(gain.cost, gain.value)}{seeds})"
+    reached = "" if gain.met else f", {metric_title(quality)} {format_metric(quality, gain.row.metrics[quality])}"
+    found = f"{gain.ratio:.2g}× ({gain.row.name}: {format_metric(gain.cost, gain.value)}{reached}{seeds})"
+    return found if gain.met else f"none; nearest: {found}"
 
 
 def failure_table(data: StudyData) -> PageTable | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoreg.report.data.front import baseline_points, front_rows, metric_direction
+from autoreg.report.data.front import FrontRow, baseline_points, front_rows, left_rows, metric_direction
 from autoreg.report.data.hypervolume import front_mask
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.trial_table import COST_COLUMNS
@@ -55,34 +56,22 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
     figure = new_figure(7.0, 5.0)
     ax = new_axes(figure)
     known = data.trials.dropna(subset=[x, y])
-    good = known[(known["state"] == "COMPLETE") & known["feasible"]]
+    good = known[(known["state"] == "COMPLETE") & known["feasible"] & ~known["on_front"]]
     rest = known[(known["state"] == "COMPLETE") & ~known["feasible"]]
-    mask = front_mask(good[[x, y]].to_numpy(dtype=float), (metric_direction(data, x), metric_direction(data, y)))
-    best = good[mask].drop_duplicates([x, y]).sort_values(x)
-    members = good[good["on_front"]]
+    members = [_point(row, x, y) for row in front_rows(data) if x in row.metrics and y in row.metrics]
+    left = [_point(row, x, y) for row in left_rows(data) if x in row.metrics and y in row.metrics]
+    values = np.array([(p.x, p.y) for p in members]).reshape(-1, 2)
+    mask = front_mask(values, (metric_direction(data, x), metric_direction(data, y)))
+    best = sorted({(p.x, p.y): p for p, on in zip(members, mask, strict=True) if on}.values(), key=lambda p: p.x)
     baselines = [(n, float(m[x]), float(m[y])) for n, m in baseline_points(data) if x in m and y in m]
-    fresh = _reevaluated(data, x, y)
-    xs = [*known[x].tolist(), *(b[1] for b in baselines)]
-    limits = _limits(data, y, good, best, members, baselines, fresh)
+    xs = [*known[x].tolist(), *(b[1] for b in baselines), *(p.x for p in members)]
+    limits = _limits(data, y, good, members + left, baselines)
     stopped = known[known["state"] == "PRUNED"]
-    above = _plot_dominated(ax, (good[~good["on_front"]], rest, stopped), x, y, limits)
+    above = _plot_dominated(ax, (good, rest, stopped), x, y, limits)
     _staircase(ax, best, x, y, data, limits, max(xs, default=1.0))
     label = "on the front of all objectives" if len(data.objectives) > 2 else "front"
-    only = best[~best["on_front"]]
-    if len(only):
-        ax.plot(
-            only[x],
-            only[y],
-            "o",
-            ms=5,
-            mfc="white",
-            mec=FRONT_COLOR,
-            mew=1.1,
-            label="on the front of this pair only",
-            zorder=4,
-        )
-    ax.plot(members[x], members[y], "o", ms=6, color=FRONT_COLOR, mec="white", mew=0.8, label=label, zorder=5)
-    _fresh_seeds(ax, fresh)
+    _members(ax, members, label)
+    _left(ax, left)
     if baselines:
         ax.plot(
             [b[1] for b in baselines],
@@ -98,41 +87,54 @@ def plot_pair(data: StudyData, x: str, y: str) -> Figure:
     scale_axis(ax, "x", x, xs, log=x in COST_COLUMNS)
     scale_axis(ax, "y", y, [v for v in limits if v > 0] if y in COST_COLUMNS else limits, log=y in COST_COLUMNS)
     ax.set_ylim(*_padded(limits, y in COST_COLUMNS and ax.get_yscale() == "log"))
-    below = f"{len(best)} {'trial' if len(best) == 1 else 'trials'} on the front of this pair"
+    below = f"{len(members)} on the front"
     if len(data.objectives) > 2:
-        below += f", {len(members)} on that of all {len(data.objectives)} objectives"
+        below += f" of all {len(data.objectives)} objectives, {len(best)} of them on that of this pair"
+    below += ", fresh seeds (mean ± std)" if any(p.std is not None for p in members) else ""
     if above:
         below += f"; {above} far from it are outside the axes (▲▼)"
     heading(ax, f"{metric_title(y)} against {metric_title(x)}", below)
     legend_below(figure, ax)
     named = [(b[1], b[2], b[0], BASELINE_COLOR) for b in baselines if limits[0] <= b[2] <= limits[1]]
-    named += [(float(r[x]), float(r[y]), str(int(r["number"])), FRONT_COLOR) for _, r in best.iterrows()]
-    place_labels(ax, named, [(float(r[x]), float(r[y])) for _, r in members.iterrows()])
+    named += [(p.x, p.y, p.label, FRONT_COLOR) for p in best if p.label]
+    place_labels(ax, named, [(p.x, p.y) for p in members])
     return figure
 
 
-def _reevaluated(data: StudyData, x: str, y: str) -> list[tuple[float, float, float, float]]:
-    """(x, y of the search, mean, standard deviation) of every member that was re-evaluated."""
-    found = []
-    for row in front_rows(data):
-        fresh = row.validation
-        if fresh is not None and y in fresh.mean and x in row.metrics and y in row.metrics:
-            found.append((row.metrics[x], row.metrics[y], fresh.mean[y], fresh.std.get(y, 0.0)))
-    return found
+@dataclass(frozen=True)
+class _Point:
+    """A row of the front in a picture.
+
+    Attributes:
+        x: by which it is on the front, likewise `y`.
+        label: number of the trial; empty for a baseline, which has its own marker and name.
+        std: of y over fresh seeds; None before these.
+        chosen: y as the search saw it; None for a baseline.
+    """
+
+    x: float
+    y: float
+    label: str
+    std: float | None = None
+    chosen: float | None = None
+
+
+def _point(row: FrontRow, x: str, y: str) -> _Point:
+    std = row.validation.std.get(y, 0.0) if row.validation is not None and y in row.validation.mean else None
+    chosen = None if row.baseline else row.search.get(y)
+    return _Point(row.metrics[x], row.metrics[y], "" if row.baseline else str(row.trial), std, chosen)
 
 
 def _limits(
     data: StudyData,
     y: str,
     good: pd.DataFrame,
-    best: pd.DataFrame,
-    members: pd.DataFrame,
+    shown: Sequence[_Point],
     baselines: Sequence[tuple[str, float, float]],
-    fresh: Sequence[tuple[float, float, float, float]],
 ) -> list[float]:
     """Lowest and highest y of the axis: front, baselines and the better half of the trials, as far as readable."""
-    inside = [*best[y].tolist(), *members[y].tolist(), *(b[2] for b in baselines)]
-    inside += [v for _, _, mean, std in fresh for v in (mean - std, mean + std)]
+    inside = [v for p in shown for v in (p.y - (p.std or 0.0), p.y + (p.std or 0.0))] + [b[2] for b in baselines]
+    inside = inside or good[y].tolist()
     values = good[y].to_numpy(dtype=float)
     if y in COST_COLUMNS or not len(values):
         everything = [*inside, *data.trials[y].dropna().tolist()]
@@ -185,12 +187,12 @@ def _plot_dominated(ax: Axes, groups: tuple[pd.DataFrame, ...], x: str, y: str, 
 
 
 def _staircase(
-    ax: Axes, best: pd.DataFrame, x: str, y: str, data: StudyData, limits: Sequence[float], right: float
+    ax: Axes, best: Sequence[_Point], x: str, y: str, data: StudyData, limits: Sequence[float], right: float
 ) -> None:
     """The attainment curve of the front: horizontal until the next member."""
-    if best.empty:
+    if not best:
         return
-    xs, ys = best[x].to_numpy(dtype=float), best[y].to_numpy(dtype=float)
+    xs, ys = [p.x for p in best], [p.y for p in best]
     if metric_direction(data, x) == "min":
         worst = limits[1] if metric_direction(data, y) == "min" else limits[0]
         ax.step(
@@ -206,21 +208,40 @@ def _staircase(
         ax.step(xs, ys, where="pre", color=FRONT_COLOR, lw=1.4, alpha=0.8, zorder=3)
 
 
-def _fresh_seeds(ax: Axes, fresh: Sequence[tuple[float, float, float, float]]) -> None:
-    if not fresh:
-        return
-    for x, before, mean, _ in fresh:
-        ax.plot([x, x], [before, mean], color=FRESH_SEEDS_COLOR, lw=0.8, alpha=0.5, zorder=4)
-    ax.errorbar(
-        [a[0] for a in fresh],
-        [a[2] for a in fresh],
-        yerr=[a[3] for a in fresh],
-        fmt="_",
-        ms=8,
-        mew=1.8,
-        color=FRESH_SEEDS_COLOR,
-        elinewidth=1.2,
-        capsize=2.5,
-        label="re-evaluated, fresh seeds (mean ± std)",
-        zorder=4,
+def _members(ax: Axes, members: Sequence[_Point], label: str) -> None:
+    """The front; where there are fresh seeds with deviations, and a thin line to what the search saw."""
+    own = [p for p in members if p.label]
+    ax.plot(
+        [p.x for p in own],
+        [p.y for p in own],
+        "o",
+        ms=6,
+        color=FRONT_COLOR,
+        mec="white",
+        mew=0.8,
+        label=label,
+        zorder=5,
     )
+    fresh = [p for p in members if p.std is not None]
+    for p in fresh:
+        if p.chosen is not None:
+            ax.plot([p.x, p.x], [p.chosen, p.y], color=FRESH_SEEDS_COLOR, lw=0.8, alpha=0.5, zorder=4)
+    if fresh:
+        ax.errorbar(
+            [p.x for p in fresh],
+            [p.y for p in fresh],
+            yerr=[p.std or 0.0 for p in fresh],
+            fmt="none",
+            ecolor=FRESH_SEEDS_COLOR,
+            elinewidth=1.2,
+            capsize=2.5,
+            label="standard deviation over fresh seeds",
+            zorder=4,
+        )
+
+
+def _left(ax: Axes, left: Sequence[_Point]) -> None:
+    if left:
+        label = "left the front with fresh seeds"
+        style: dict[str, Any] = {"ms": 5, "mfc": "white", "mec": FRONT_COLOR, "mew": 1.1, "label": label, "zorder": 4}
+        ax.plot([p.x for p in left], [p.y for p in left], "o", **style)

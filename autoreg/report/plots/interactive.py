@@ -7,12 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autoreg.report.data.final_results import SeedSpread
-from autoreg.report.data.front import FrontRow, baseline_points, metric_direction
+from autoreg.report.data.front import FrontRow, baseline_points, left_rows, metric_direction
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.trial_table import COST_COLUMNS
 from autoreg.report.plots.front import thin
-from autoreg.report.plots.style import BASELINE_COLOR, DOMINATED_COLOR, FRESH_SEEDS_COLOR, FRONT_COLOR, PRUNED_COLOR
+from autoreg.report.plots.style import BASELINE_COLOR, DOMINATED_COLOR, FRONT_COLOR, PRUNED_COLOR
 from autoreg.report.text.metrics import metric_title
 from autoreg.report.text.phrase import recipe_phrase
 
@@ -30,7 +29,11 @@ def plotly_source() -> str:
 
 def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any]:
     """What the page's script draws: metrics to choose from and groups of points."""
-    complete = data.trials[(data.trials["state"] == "COMPLETE") & ~data.trials["on_front"]]
+    members, gone = [row for row in rows if not row.baseline], left_rows(data)
+    shown = [row.trial for row in (*rows, *gone) if row.trial is not None]
+    complete = data.trials[(data.trials["state"] == "COMPLETE") & ~data.trials["number"].isin(shown)]
+    named = [row.name for row in rows if row.baseline]
+    others = [(name, metrics) for name, metrics in baseline_points(data) if name not in named]
     groups = [
         _group("dominated", DOMINATED_COLOR, "circle", 6, 0.6, _points(data, thin(complete[complete["feasible"]]))),
         _group("infeasible", DOMINATED_COLOR, "square", 6, 0.4, _points(data, thin(complete[~complete["feasible"]]))),
@@ -42,18 +45,12 @@ def interactive_data(data: StudyData, rows: Sequence[FrontRow]) -> dict[str, Any
             0.6,
             _points(data, thin(data.trials[data.trials["state"] == "PRUNED"])),
         ),
-        _group("front", FRONT_COLOR, "circle", 9, 1.0, _points(data, data.front)),
+        _group("left the front with fresh seeds", FRONT_COLOR, "circle-open", 8, 0.8, [_front_point(r) for r in gone]),
+        _group("front", FRONT_COLOR, "circle", 9, 1.0, [_front_point(r) for r in members]),
         _group(
-            "front, fresh seeds (mean ± std)",
-            FRESH_SEEDS_COLOR,
-            "line-ew-open",
-            10,
-            1.0,
-            [_fresh_point(r, r.validation) for r in rows if r.validation is not None],
+            "baseline on the front", BASELINE_COLOR, "diamond", 12, 1.0, [_front_point(r) for r in rows if r.baseline]
         ),
-        _group(
-            "baseline", BASELINE_COLOR, "diamond", 10, 1.0, [_baseline_point(n, m) for n, m in baseline_points(data)]
-        ),
+        _group("baseline", BASELINE_COLOR, "diamond-open", 10, 1.0, [_baseline_point(n, m) for n, m in others]),
     ]
     names = [*data.objectives, *(m for m in data.metrics if m not in data.objectives)]
     x = next((o for o in data.objectives if o in COST_COLUMNS), names[-1] if len(names) == 1 else names[1])
@@ -85,12 +82,12 @@ def _points(data: StudyData, rows: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _fresh_point(row: FrontRow, fresh: SeedSpread) -> dict[str, Any]:
+def _front_point(row: FrontRow) -> dict[str, Any]:
     return {
-        "label": f"trial {row.trial}, fresh seeds",
+        "label": html.escape(row.name),
         "text": html.escape(recipe_phrase(row.recipe)),
-        "values": {**row.metrics, **fresh.mean},
-        "spread": dict(fresh.std),
+        "values": {name: value for name, value in row.metrics.items() if math.isfinite(value)},
+        "spread": {} if row.validation is None else dict(row.validation.std),
     }
 
 

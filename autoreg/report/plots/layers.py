@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from autoreg.engine.log.records import Record
-from autoreg.report.data.front import front_rows
+from autoreg.report.data.front import FrontRow, front_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.network_comparison import FULL_PRECISION_BITS
 from autoreg.report.plots.style import MUTED_COLOR, TEXT_COLOR, heading, new_axes, new_figure
@@ -43,23 +42,22 @@ class LayerCell:
 
 def layer_names(data: StudyData) -> tuple[str, ...]:
     """Layers in the order of the network: those of the trial that names the most, then any others."""
-    lists = [[layer.name for layer, _ in _whole_layers(record)] for record in data.state.records]
+    lists = [[layer.name for layer, _ in _whole_layers(record.info.layers)] for record in data.state.records]
     longest = max(lists, key=len, default=[])
     return tuple(dict.fromkeys([*longest, *(name for names in lists for name in names)]))
 
 
-def layer_cells(data: StudyData, trial: int) -> dict[str, LayerCell]:
-    """What trial `trial` did to each layer, against the largest shape that the layer has in any trial."""
+def layer_cells(data: StudyData, layers: Sequence[LayerRecord]) -> dict[str, LayerCell]:
+    """What was done to each layer of a network, against the largest shape that the layer has in any trial."""
     full = _full_shapes(data)
-    layers = _whole_layers(data.state.records[trial])
-    return {layer.name: _cell(layer, rank, full.get(layer.name, ())) for layer, rank in layers}
+    return {layer.name: _cell(layer, rank, full.get(layer.name, ())) for layer, rank in _whole_layers(layers)}
 
 
-def _whole_layers(record: Record) -> list[tuple[LayerRecord, int | None]]:
-    """The layers of a trial and their ranks (None: full); two low-rank factors stand as the layer they replace."""
+def _whole_layers(layers: Sequence[LayerRecord]) -> list[tuple[LayerRecord, int | None]]:
+    """The layers of a network and their ranks (None: full); two low-rank factors stand as the layer they replace."""
     whole: list[tuple[LayerRecord, int | None]] = []
     first: LayerRecord | None = None
-    for layer in record.info.layers:
+    for layer in layers:
         if layer.factor_of is None:
             whole.append((layer, None))
         elif first is None:
@@ -80,7 +78,7 @@ def _replaced_layer(first: LayerRecord, second: LayerRecord) -> LayerRecord:
 def _full_shapes(data: StudyData) -> dict[str, tuple[int, ...]]:
     full: dict[str, tuple[int, ...]] = {}
     for record in data.state.records:
-        for layer, _ in _whole_layers(record):
+        for layer, _ in _whole_layers(record.info.layers):
             if math.prod(layer.shape) > math.prod(full.get(layer.name, (0,))):
                 full[layer.name] = layer.shape
     return full
@@ -116,10 +114,10 @@ def plot_layers(data: StudyData) -> Figure | str:
     ax = new_axes(figure)
     ax.grid(False)
     for y, member in enumerate(rows):
-        cells = layer_cells(data, member.trial)
+        cells = layer_cells(data, member.layers)
         for x, name in enumerate(names):
             _draw(ax, x, y, cells.get(name), write)
-    labels = [_row_label(data, m.trial, m.metrics) for m in rows]
+    labels = [_row_label(data, m) for m in rows]
     _frame(ax, names, labels)
     _color_bar(figure, ax)
     rest = (
@@ -132,9 +130,10 @@ def plot_layers(data: StudyData) -> Figure | str:
     return figure
 
 
-def _row_label(data: StudyData, trial: int, metrics: Mapping[str, float]) -> str:
+def _row_label(data: StudyData, row: FrontRow) -> str:
     main = data.main_objective
-    return f"{trial}  ({format_metric(main, metrics.get(main))})"
+    name = row.name if row.baseline else str(row.trial)
+    return f"{name}  ({format_metric(main, row.metrics.get(main))})"
 
 
 def _frame(ax: Axes, names: Sequence[str], labels: Sequence[str]) -> None:

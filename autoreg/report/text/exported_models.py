@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from autoreg.report.data.final_results import OutputAgreement
+from autoreg.report.data.exported_model import OutputAgreement
 from autoreg.report.data.network_comparison import ComputedLayer
 from autoreg.report.text.metrics import plural
 from autoreg.report.text.phrase import number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from autoreg.report.data.final_results import SeedSpread
+from autoreg.report.data.seed_spread import SeedSpread
 
 METRIC_TITLES = {
     "error": "error",

@@ -47,7 +47,7 @@ def time_notes(data: StudyData, rows: Sequence[FrontRow]) -> list[str]:
         net = reference.compare_trial(row.trial)
         if net is not None and (why := reasons(net)):
             sentences = " ".join([comparison_sentence(net), *why])
-            notes.append(f"Trial {row.trial} ({recipe_phrase(row.recipe)}): {sentences}")
+            notes.append(f"{row.name[0].upper()}{row.name[1:]} ({recipe_phrase(row.recipe)}): {sentences}")
     return notes
 
 

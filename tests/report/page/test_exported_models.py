@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from autoreg.report.data.dense_reference import DenseComparison, computed_layers
-from autoreg.report.data.final_results import OutputAgreement
+from autoreg.report.data.exported_model import OutputAgreement
 from autoreg.report.data.front import front_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.page.exported_models import exported_section, time_section

@@ -15,6 +15,7 @@ import pytest
 
 import autoreg
 from autoreg.report.data.load import StudyData
+from autoreg.report.data.seed_spread import SeedSpread
 from autoreg.report.text.front import format_front
 from autoreg.report.write import write_report
 from autoreg.space import digest
@@ -114,7 +115,7 @@ def test_over_fresh_seeds_it_is_the_share_of_draws_in_which_nothing_is_better_an
     """Of four seeds of the dearer member one beats both seeds of the cheaper, and another one of them."""
     objectives = {"error": "min", "flops": "min"}
 
-    def member(errors: list[float], flops: float) -> dict[str, Any]:
+    def member(errors: list[float], flops: float) -> SeedSpread:
         return spread([{"error": e, "flops": flops} for e in errors])
 
     dear, cheap, lost = member([0.1, 0.25, 0.4, 0.5], 9.0), member([0.2, 0.3], 5.0), member([0.9], 20.0)

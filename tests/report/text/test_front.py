@@ -23,10 +23,12 @@ def test_json_holds_the_whole_front_with_the_re_evaluation(make_study: MakeStudy
     found = json.loads(format_front(data, "json"))
     assert found["study"] == "digits"
     assert found["objectives"] == {"error": "min", "flops": "min", "latency_ms": "min"}
-    assert [m["trial"] for m in found["front"]] == data.front["number"].tolist()
+    assert {m["trial"] for m in found["front"]} == set(data.front["number"])
     first = found["front"][0]
     assert first["recipe"] == data.state.records[first["trial"]].config
-    assert first["metrics"]["error"] == data.front.iloc[0]["error"]
+    assert first["metrics"]["error"] == first["validation"]["mean"]["error"]
+    assert first["search"]["error"] == data.trials["error"][first["trial"]]
+    assert [m["trial"] for m in found["left"]] == [m.trial for m in data.final.members if not m.on_final_front]
     assert len(first["validation"]["values"]) == 3
     assert 0 <= first["front_probability"] <= 1
 
@@ -35,12 +37,14 @@ def test_csv_has_one_line_a_member(make_study: MakeStudy) -> None:
     """Columns are named, recipes come back from JSON, and numbers are exact."""
     data = StudyData.load(make_study(30, final=True))
     rows = list(csv.DictReader(io.StringIO(format_front(data, "csv"))))
-    assert [int(r["trial"]) for r in rows] == data.front["number"].tolist()
-    assert [float(r["flops"]) for r in rows] == data.front["flops"].tolist()
+    assert {int(r["trial"]): float(r["flops"]) for r in rows} == dict(
+        zip(data.front["number"], data.front["flops"], strict=True)
+    )
     member = data.final.members[0]
     line = next(r for r in rows if int(r["trial"]) == member.trial)
     assert member.validation is not None
-    assert float(line["validation.error.mean"]) == member.validation.mean["error"]
+    assert float(line["validation.error.mean"]) == float(line["error"]) == member.validation.mean["error"]
+    assert float(line["search.error"]) == data.trials["error"][member.trial]
     assert json.loads(line["recipe"]) == data.state.records[member.trial].config
 
 

@@ -39,7 +39,7 @@
     var open = group.symbol.indexOf("open") >= 0;
     return {
       x: pick(points, x), y: pick(points, y), type: "scatter", name: group.name,
-      mode: group.name === "baseline" ? "markers+text" : "markers",
+      mode: group.name.indexOf("baseline") === 0 ? "markers+text" : "markers",
       text: points.map(function (p) { return p.label; }),
       textposition: points.map(function (p, i) { return places[i % places.length]; }),
       customdata: points.map(function (p) { return p.text; }),
@@ -102,7 +102,7 @@
       return group.points.filter(function (p) { return usable(p, x) && usable(p, y); });
     }
     data.groups.forEach(function (g) {
-      if (g.name === "front" || g.name === "dominated") { candidates = candidates.concat(here(g)); }
+      if (g.name === "front" || g.name === "baseline on the front") { candidates = candidates.concat(here(g)); }
     });
     var line = staircase(candidates, x, y);
     traces.push({

@@ -1,0 +1,41 @@
+"""Which trials make up the front of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from autoreg.report.data.final_results import FinalResults
+
+
+def is_decided(final: FinalResults, trials: int) -> bool:
+    """Whether a final evaluation has said which members stay, and the search has not gone on since.
+
+    Args:
+        final: content of final.json.
+        trials: how many the study has.
+    """
+    if not any(member.on_final_front is not None for member in final.members) and not _on(final):
+        return False
+    last = final.test_uses[-1].trials if final.test_uses else None
+    return last is None or last >= trials
+
+
+def _on(final: FinalResults) -> list[int | None]:
+    return [one.trial for one in final.baselines if one.on_final_front]
+
+
+def front_trials(
+    final: FinalResults, trials: int, posterior: Collection[int], observed: Collection[int]
+) -> frozenset[int]:
+    """The numbers of the trials on the front, those of baselines on it among them.
+
+    Args:
+        final: content of final.json.
+        trials: how many the study has.
+        posterior: the front of posterior means; empty where it is not known.
+        observed: the trials that no other dominates by what was observed.
+    """
+    if is_decided(final, trials):
+        members = [member.trial for member in final.members if member.on_final_front]
+        return frozenset([*members, *(trial for trial in _on(final) if trial is not None)])
+    return frozenset(posterior or observed)
