@@ -85,7 +85,9 @@ class SeedFront:
         self._measured = [one is not None for one in validations]
         self._spreads = {i: one for i, one in enumerate(validations) if one is not None and self._counts(one.mean)}
         self.valid = list(self._spreads)
-        self._means = np.array([self._signed(one.mean) for one in self._spreads.values()])
+        # twelve digits: the means of 2, 3, 4 and of 3, 3, 3 are the same, and may differ in their last bit
+        means = np.array([self._signed(one.mean) for one in self._spreads.values()])
+        self._means = np.array([float(f"{value:.12g}") for value in means.ravel()]).reshape(means.shape)
         self._baselines = np.array([i in baselines for i in self.valid], dtype=bool)
         self._is_cost = np.array([name in costs for name in self.objectives])
 

@@ -151,6 +151,13 @@ def test_what_keeps_a_member_off_the_front_is_named() -> None:
     assert front.dominators() == [2, 2, None, 2]
 
 
+def test_means_that_differ_in_their_last_bit_are_equal() -> None:
+    """The means of 0.1, 0.2, 0.3 and of three times 0.2 are not the same number."""
+    first = spread([{"error": error, "flops": 1.0} for error in (0.1, 0.2, 0.3)])
+    second = spread([{"error": 0.2, "flops": 1.0}] * 3)
+    assert SeedFront([first, second], OBJECTIVES, [], {}).members() == [True, True]
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.floats(0.5, 2), st.floats(0.5, 2), st.booleans()), min_size=1, max_size=12)
 )

@@ -10,6 +10,7 @@ from autoreg.report.data.front import FrontRow
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.seed_spread import SeedSpread
 
+SAME_MEAN = 1e-9  # relative: means of the same numbers in another order differ in their last digits
 NEARLY_DENSE_TOLERANCE = 0.02  # of the distance from the dense quality to chance level
 
 
@@ -105,7 +106,8 @@ def gains(data: StudyData, rows: Sequence[FrontRow], bound: float) -> list[Gain]
     sign = 1.0 if data.objectives[quality] == "min" else -1.0
     known = [row for row in rows if quality in row.metrics and DENSE not in (row.name, row.source)]
     known = [row for row in known if row.validation is not None and quality in row.validation.mean] or known
-    good = [row for row in known if sign * row.metrics[quality] <= sign * bound]
+    allowed = sign * bound + SAME_MEAN * abs(bound)
+    good = [row for row in known if sign * row.metrics[quality] <= allowed]
     found = []
     for cost in data.cost_metrics:
         dense = data.dense.get(cost)
