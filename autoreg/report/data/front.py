@@ -29,7 +29,7 @@ class FrontRow:
     Attributes:
         name: `trial 7`, or the baseline's name.
         trial: its number; None for a baseline that is no trial of the search.
-        baseline: whether it is a baseline.
+        baseline: whether it is a baseline: of the final evaluation, or a trial that the search began with.
         source: who proposed it.
         metrics: by which it is on the front: means over fresh seeds, before these the posterior mean of the quality.
         search: metrics of the search, with the seed that selected it; empty for a baseline that is no trial.
@@ -97,11 +97,12 @@ def _member_row(data: StudyData, member: Member) -> FrontRow:
     number = member.trial
     trial = data.trials.iloc[number]
     search = {m: float(trial[m]) for m in data.metrics if not math.isnan(trial[m])}
-    probability = member.front_probability
+    probability, source = member.front_probability, str(trial["source"])
     return FrontRow(
-        name=member.name,
+        name=source if source in BASELINE_NAMES else member.name,
         trial=number,
-        source=str(trial["source"]),
+        baseline=source in BASELINE_NAMES,
+        source=source,
         metrics=_metrics(data, number, search, member.validation),
         search=search,
         recipe=data.state.records[number].config,

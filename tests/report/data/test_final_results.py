@@ -35,7 +35,7 @@ def content() -> dict[str, Any]:
     gone = {**member, "trial": 4, "on_final_front": False, "validation": None, "front_probability": None}
     tested = {**member, "test": ONE_SEED, "test_sets": {"a": ONE_SEED}}
     done = {"name": "int8", "config": {"x": 2}, "metrics": {"error": 0.3}, "validation": SPREAD, "layers": []}
-    failed = {"name": "lost", "config": {}, "metrics": {}, "test": None, "reason": "out of memory"}
+    failed: dict[str, Any] = {"name": "lost", "config": {}, "metrics": {}, "test": None, "reason": "out of memory"}
     return {
         "members": [tested, gone],
         "baselines": [{**done, "test": ONE_SEED, "test_sets": {}}, failed],
