@@ -164,12 +164,14 @@ def test_the_data_of_the_picture_is_json_with_every_point(make_study: MakeStudy)
     found = next(json.loads(s) for s in page.scripts if s.startswith('{"metrics"'))
     groups = {g["name"]: g["points"] for g in found["groups"]}
     data = StudyData.load(folder)
-    assert {p["label"] for p in groups["front"]} == {f"trial {n}" for n in data.front["number"]}
+    shown = [*groups["front"], *groups["baseline on the front"]]
+    assert {p["label"] for p in shown} == {"dense", *(f"trial {n}" for n in data.front["number"] if n)}
     left = groups["left the front with fresh seeds"]
-    assert len(groups["front"]) + len(left) + len(groups["dominated"]) == len(data.complete)
-    assert {p["label"] for p in groups["baseline"]} == {"dense", "int8"}
-    fresh = {f"trial {m.trial}": m.validation.mean["error"] for m in data.final.members if m.validation is not None}
-    assert {p["label"]: p["values"]["error"] for p in groups["front"] + left} == fresh
+    assert len(shown) + len(left) + len(groups["dominated"]) == len(data.complete)
+    assert {p["label"] for p in groups["baseline"]} == {"int8"}
+    fresh = {m.trial: m.validation.mean["error"] for m in data.final.members if m.validation is not None}
+    names = {"dense" if number == 0 else f"trial {number}": error for number, error in fresh.items()}
+    assert {p["label"]: p["values"]["error"] for p in shown + left} == names
     assert (found["x"], found["y"]) == ("flops", "error")
 
 
@@ -203,7 +205,7 @@ def test_the_count_of_the_front_is_that_of_its_rows(make_study: MakeStudy) -> No
     (folder / "final.json").write_text(json.dumps(final))
     data = StudyData.load(folder)
     card = next(card for card in summary_cards(data, front_rows(data), None) if card.name == "on the front")
-    assert (card.value, card.remark) == (str(len(data.front) + 1), "1 baseline among them, 1 left it")
+    assert (card.value, card.remark) == (str(len(data.front) + 1), "2 baselines among them, 1 left it")
 
 
 def test_a_study_without_any_event_is_reported(tmp_path: Path) -> None:
