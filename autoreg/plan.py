@@ -12,15 +12,22 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from autoreg.space.recipe import canonical_json
 from autoreg.space.spec import MethodSpec, Registry
+from autoreg.training_length import CONSTANT, cooldown_start, grid_epochs
 
 Config = Mapping[str, Any]
+
+TRAINING_PHASES = ("train", "tune")
+"""The phases that only train; others compress, and may train on."""
+
+TRAINING_METHODS = ("reparam", "noise", "regularizer", "teacher", "averaging")
+"""Slots of the methods that act while a phase trains, in the order in which they act."""
 
 NO_METHOD = "none"
 """What a slot of a recipe says where no method is."""
@@ -38,12 +45,15 @@ class Phase:
     `key` is the content hash of the recipe up to and with this phase, the task, the seed and the code;
     `epochs` is what it costs in passes over the training data (a pass that computes the gradient twice
     counts twice, one over a share of the data that share); `settings` is the part of the recipe that this phase reads.
+    `trunk` holds the beginning that trainings of other lengths have too: keys by epoch, counted from the start of the
+    phase, at which the training can be left and gone on with.
     """
 
     name: str
     key: str
     epochs: float
     settings: Mapping[str, Any]
+    trunk: Mapping[int, str] = field(default_factory=dict)
 
 
 def content_hash(value: Any) -> str:
@@ -182,7 +192,8 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
         before = phases[-1].key if phases else origin
-        phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings))
+        trunk = _trunk(name, settings, registry, before)
+        phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings, trunk))
 
     starts = [content_hash([base, other, fold, pretrained_digest]) for other in teacher_seeds or [seed]]
     teachers = _teachers(config, _train(dense, registry, {}), starts)
@@ -205,7 +216,7 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
     if is_quantized(config):
         quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])
         epochs = training["qat_epochs"] if any(spec.trains for spec in quantizer) else 0
-        settings = {**_rates(training), **teacher} if epochs else {}
+        settings = {**_rates(training), **_averaging(config), **teacher} if epochs else {}
         settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
         settings |= {"epochs": epochs, "quantization": config["quantization"]}
         add("quantize", epochs * share_of(training), settings)
@@ -246,9 +257,30 @@ def _teacher(config: Config, teachers: Sequence[Phase]) -> dict[str, Any]:
 def _train(config: Config, registry: Registry, teacher: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
     training = config["training"]
     settings = {name: config[name] for name in ("regularizer", "noise", "reparam")} | dict(teacher)
-    settings |= _rates(training)
+    settings |= _rates(training) | _averaging(config)
     settings |= {"epochs": training["epochs"], "train": config["layers"]["train"]}
     return training["epochs"] * share_of(training) * passes(config, registry), settings
+
+
+def _averaging(config: Config) -> dict[str, Any]:
+    """The average of the weights; none is not named, as in recipes that have no such slot."""
+    method = config.get("averaging", NO_METHOD)
+    return {} if method == NO_METHOD else {"averaging": method}
+
+
+def _trunk(name: str, settings: Mapping[str, Any], registry: Registry, before: str) -> dict[int, str]:
+    """Keys by epoch of the beginning that a phase has in common with trainings of other lengths; empty for none.
+
+    It has one where neither its rate, nor its data, nor a method depends on the length.
+    """
+    if name not in TRAINING_PHASES or settings.get("schedule") != CONSTANT or share_of(settings) != 1:
+        return {}  # of a share of the data, easy subsets come for a part of the training
+    kinds = [kind for kind in TRAINING_METHODS if kind in settings]
+    if not all(spec.resumable for kind in kinds for spec in _declared(registry, kind, settings[kind])):
+        return {}
+    common = {setting: value for setting, value in settings.items() if setting != "epochs"}
+    ends = grid_epochs(cooldown_start(settings["epochs"]))
+    return {end: content_hash([before, name, common, "trunk", end]) for end in ends}
 
 
 def share_of(settings: Mapping[str, Any]) -> float:
@@ -276,12 +308,32 @@ def total_epochs(phases: Sequence[Phase]) -> float:
 def phase_costs(
     phases: Sequence[Phase], teacher_seeds: Sequence[int] = ()
 ) -> tuple[tuple[str, float] | tuple[str, float, int], ...]:
-    """Key and epochs of each phase, in order of work: what a recipe costs, and what of it may be shared.
+    """Key and epochs of each part of each phase, in order of work: what a recipe costs, and what of it may be shared.
 
-    A teacher's training has its seed beside them: it is the same whatever seed a trial has.
+    A phase with a trunk has a part for each stretch of it, and one for what remains. A teacher's training has its seed
+    beside them: it is the same whatever seed a trial has.
     """
     seeds = iter(teacher_seeds)
-    return tuple((p.key, p.epochs, next(seeds)) if p.name == TEACHER else (p.key, p.epochs) for p in phases)
+    found: list[tuple[str, float] | tuple[str, float, int]] = []
+    for phase in phases:
+        begun, total = 0, int(phase.settings.get("epochs", 0))
+        for end, key in phase.trunk.items():
+            found.append((key, phase.epochs * (end - begun) / total))
+            begun = end
+        rest = phase.epochs * (total - begun) / total if begun else phase.epochs
+        found.append((phase.key, rest, next(seeds)) if phase.name == TEACHER else (phase.key, rest))
+    return tuple(found)
+
+
+def parts_done(phase: Phase, epochs: int, finished: bool) -> list[float]:
+    """Of each part of a phase, as in `phase_costs`, whether it is done (1) or not (0).
+
+    Args:
+        phase: any.
+        epochs: how many of it were trained.
+        finished: whether all of it is done.
+    """
+    return [float(finished or epochs >= end) for end in phase.trunk] + [float(finished)]
 
 
 def identity(config: Config, registry: Registry, network: Mapping[str, Any] | None = None) -> str:
@@ -296,19 +348,3 @@ def identity(config: Config, registry: Registry, network: Mapping[str, Any] | No
     phases = compile_plan(config, registry, base="", seed=0, fold="", dense=config, resolved=resolved)
     start = config["training"]["start"]
     return content_hash([start, [phase.key for phase in phases]])
-
-
-def rung_epochs(epochs: int, reduction: int = 3) -> tuple[int, ...]:
-    """Epochs of a training phase after which a compressed copy is scored: E/9 (if at least 2), E/3, E.
-
-    >>> rung_epochs(10)
-    (3, 10)
-    >>> rung_epochs(30)
-    (3, 10, 30)
-    """
-    rungs: list[int] = []
-    at = epochs
-    while at >= 2:
-        rungs.append(at)
-        at //= reduction
-    return tuple(sorted(rungs))

@@ -15,6 +15,7 @@ from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
 from autoreg.study.task_study import TaskStudy
+from autoreg.training_length import rung_stage
 from benchmarks.premise_allocation import sensitive_amounts
 from benchmarks.premise_bench import Bench, Done, Recipe, front, make_ready
 from benchmarks.premise_tasks import Family
@@ -69,7 +70,7 @@ def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> l
         Problem(space, {"error": "min"}, "error", objective.identity),
         seed=bench.seed,
         strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every_report_is_rung=True)),
-        shared_work=SharedWork(group=objective.training_key, trained_after=trained_after),
+        shared_work=SharedWork(group=objective.training_key, trained_after=trained_after, rung_stage=rung_stage),
         clock=bench.clock,
     )
     before = len(bench.done)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, fresh_seeds, identity, passes, rung_epochs, total_epochs, trained_after
+from autoreg.plan import compile_plan, fresh_seeds, identity, passes, total_epochs, trained_after
 from autoreg.space import MethodSpec, complete_recipe
 
 REGISTRY = registry()
@@ -144,13 +144,6 @@ def test_per_layer_bits_are_quantized_when_any_layer_is() -> None:
     none = recipe(quantization={"weights": {"bits": {"per_layer": {"head": 32, "*": 32}}}})
     assert "quantize" in [name for name, _ in keys(mixed)]
     assert "quantize" not in [name for name, _ in keys(none)]
-
-
-def test_rungs_end_with_the_training_and_thin_out_by_three() -> None:
-    assert rung_epochs(10) == (3, 10)
-    assert rung_epochs(27) == (3, 9, 27)
-    assert rung_epochs(1) == ()
-    assert rung_epochs(0) == ()
 
 
 def test_what_is_trained_after_the_rungs_is_the_fine_tuning_and_the_quantizer() -> None:

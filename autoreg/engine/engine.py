@@ -114,6 +114,7 @@ class Engine:
                 self.seed,
                 group=self._surrogate.group,
                 trained_after=shared.trained_after,
+                rung_stage=shared.rung_stage,
                 ledger=ledger,
             )
         )

@@ -77,9 +77,12 @@ class SharedWork:
             observations of it too, see `autoreg.engine.surrogate.auxiliary_points`.
         trained_after: Label of what a config trains after the rungs; ends are forecast among trials of one label. None:
             all have the same.
+        rung_stage: Label of where in its training a config is at a rung (the step is given too); trials are compared
+            with those of the same label. None: the step says it all.
     """
 
     phase_costs: PhaseCostFunction | None = None
     group: Callable[[dict[str, Any]], str] | None = None
     uncompressed: Uncompressed | None = None
     trained_after: Callable[[dict[str, Any]], str] | None = None
+    rung_stage: Callable[[dict[str, Any], int], str] | None = None

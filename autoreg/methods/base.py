@@ -20,7 +20,7 @@ HOOKS = ("prepare", "batch", "observe", "loss", "gradient", "after_step", "finis
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-def method(
+def method(  # many arguments: all that a method declares of itself, each by its name
     name: str,
     *,
     kind: str,
@@ -29,6 +29,7 @@ def method(
     conflicts: Sequence[tuple[str, str]] = (),
     passes: int = 1,
     trains: bool = False,
+    resumable: bool = True,
     phrase: Sequence[str] | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Declare a class as a method: a frozen dataclass of its parameters, known by `kind` and `name`.
@@ -46,6 +47,9 @@ def method(
         conflicts: pairs (expression over the recipe that must not hold, reason); `this` stands for the method's place.
         passes: gradient computations per training step while the method is active.
         trains: whether a quantizer needs epochs of its own.
+        resumable: whether a training with the method can be stored midway and gone on with, to another length: the
+            method reads neither `state.epochs` nor `state.progress`, and keeps what changes from step to step in
+            `state.scratch`, as tensors, numbers, and lists and mappings of them.
         phrase: how a report words it, see `autoreg.space.spec.MethodSpec`; by default its name and its values.
 
     Raises:
@@ -69,6 +73,7 @@ def method(
         conflicts=tuple(conflicts),
         passes=passes,
         trains=trains,
+        resumable=resumable,
         phrase=None if phrase is None else tuple(phrase),
     )
     return lambda cls: _declare(cls, declared)

@@ -107,6 +107,11 @@ class BoundRecipe:
         return from_recipe("teacher", self.config.get("teacher", "none"))
 
     @cached_property
+    def averaging(self) -> Any:
+        """The average of weights that is the result of what trains, or None."""
+        return from_recipe("averaging", self.config.get("averaging", "none"))
+
+    @cached_property
     def structure(self) -> Structure | None:
         """The structure in which the network becomes smaller, or None."""
         found: Structure | None = from_recipe("structure", self.config["sparsity"])

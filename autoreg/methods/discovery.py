@@ -25,6 +25,7 @@ METHOD_KINDS: Mapping[str, tuple[str, ...]] = {
     "noise": (),
     "reparam": (),
     "teacher": ("loss", "outputs"),
+    "averaging": ("average",),
     "structure": ("resolve", "apply", "hooks", "changes_shape"),
     "criterion": ("score", "needs", "comparison"),
     "allocation": ("levels", "needs", "same_for_all"),

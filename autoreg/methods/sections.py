@@ -106,6 +106,10 @@ SECTIONS: Mapping[str, Param | Section] = {
     "noise": slot("noise", several=True, doc="noise on inputs or features during training"),
     "reparam": slot("reparam", doc="how weights are computed from what is trained"),
     "teacher": replace(slot("teacher", doc="whose outputs the network learns beside the targets"), optional=True),
+    "averaging": replace(
+        slot("averaging", doc="average of the weights that a phase passes through, which is scored and kept"),
+        optional=True,
+    ),
     "sparsity": slot("structure", doc="the structure in which weights or channels are removed"),
     "quantization": QUANTIZATION_SECTION,
     "layers": LAYERS_SECTION,

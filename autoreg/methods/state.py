@@ -51,6 +51,7 @@ class State:
     forward: Callable[[nn.Module, Any], Any] | None = None
     teacher: Callable[[Any], Tensor] | None = None
     scratch: dict[Any, Any] = field(default_factory=dict)
+    _teacher_outputs: tuple[Any, Tensor] | None = field(default=None, init=False, repr=False)  # and their batch
 
     @property
     def progress(self) -> float:
@@ -92,10 +93,10 @@ class State:
         """
         if self.teacher is None:
             raise InputError("teacher: there is none to learn from; give teacher=a model, or a callable of a batch")
-        known = self.scratch.get("teacher outputs")
+        known = self._teacher_outputs
         if known is None or known[0] is not self.batch:
             with torch.no_grad():
-                known = self.scratch["teacher outputs"] = (self.batch, self.teacher(self.batch).detach())
+                known = self._teacher_outputs = (self.batch, self.teacher(self.batch).detach())
         outputs: Tensor = known[1]
         if outputs.shape != self.logits().shape:
             raise InputError(
@@ -109,3 +110,15 @@ class State:
         if self.generator is None:
             self.generator = torch.Generator().manual_seed(0)
         return self.generator
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is of tensors, numbers, text, None, and lists of them and mappings from names to them.
+
+    What a method keeps in `scratch` of this form is stored with a training that is left in its midst.
+    """
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str | torch.Tensor)

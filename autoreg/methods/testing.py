@@ -27,7 +27,15 @@ from autoreg.methods.sparsity.allocations import LayerShape
 from autoreg.methods.sparsity.criteria import collect
 from autoreg.methods.sparsity.masks import bake_masks, masks
 from autoreg.methods.sparsity.structures.structure import CurveSubject, Network, Target
-from autoreg.methods.tiny_training import cross_entropy, forward, tiny_batches, tiny_model, train_steps
+from autoreg.methods.tiny_training import (
+    Watch,
+    WatchedState,
+    cross_entropy,
+    forward,
+    tiny_batches,
+    tiny_model,
+    train_steps,
+)
 from autoreg.methods.weights import weighted_layers
 from autoreg.network.profile import profile
 from autoreg.network.surgery.factorize import spectrum
@@ -96,7 +104,10 @@ def _refused(place: str, kind: str, method: str, name: str, value: float) -> Non
 def _run_in_training(method: Any, place: str) -> None:
     model = tiny_model()
     names = set(model.state_dict())
-    losses = train_steps(model, [method], tiny_batches())
+    watch = Watch()
+    losses = train_steps(model, [method, watch], tiny_batches(), state_class=WatchedState)
+    if spec_of(method).resumable:
+        watch.check(place)
     assert all(math.isfinite(loss) for loss in losses), f"{place}: the loss became {losses}"
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters()), f"{place}: weights are not finite"
     assert set(model.state_dict()) == names, f"{place}: `finish` leaves parametrizations behind"
@@ -150,6 +161,22 @@ def _scores(model: nn.Module, criterion: Any) -> dict[str, Tensor]:
         name: criterion.score(weight_of(module).detach(), stats.get(name), generator)
         for name, module in weighted_layers(model)
     }
+
+
+def _run_averaging(method: Any, place: str) -> None:
+    model, plain, watch = tiny_model(), tiny_model(), Watch()
+    plain.load_state_dict(model.state_dict())
+    train_steps(plain, [], tiny_batches())
+    train_steps(model, [watch, method], tiny_batches(), state_class=WatchedState)
+    if spec_of(method).resumable:
+        watch.check(place)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, plain.state_dict()[name]), f"{place}: changes {name} while it is trained"
+    average = method.average(watch.state)
+    assert average is not None, f"{place}: no average after an epoch"
+    for name, parameter in model.named_parameters():
+        assert average[name].shape == parameter.shape, f"{place}: the average of {name} has another shape"
+        assert bool(torch.isfinite(average[name]).all()), f"{place}: the average of {name} is not finite"
 
 
 def _run_structure(method: Any, place: str) -> None:
@@ -297,6 +324,7 @@ _RUNS: dict[str, Callable[[Any, str], None]] = {
     "noise": _run_in_training,
     "reparam": _run_in_training,
     "teacher": _run_teacher,
+    "averaging": _run_averaging,
     "structure": _run_structure,
     "criterion": _run_criterion,
     "allocation": _run_allocation,

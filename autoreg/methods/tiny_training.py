@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods.state import State
+from autoreg.methods.state import State, is_plain
 
 
 def tiny_model() -> nn.Sequential:
@@ -44,7 +44,13 @@ def cross_entropy(output: Tensor, batch: Any) -> Tensor:
     return nn.functional.cross_entropy(output, batch[-1])
 
 
-def train_steps(model: nn.Module, methods: Sequence[Any], batches: Sequence[Any], lr: float = 0.05) -> list[float]:
+def train_steps(
+    model: nn.Module,
+    methods: Sequence[Any],
+    batches: Sequence[Any],
+    lr: float = 0.05,
+    state_class: type[State] = State,
+) -> list[float]:
     """Train on each batch once with all hooks called in order; a smallest example of a training loop.
 
     Args:
@@ -52,11 +58,12 @@ def train_steps(model: nn.Module, methods: Sequence[Any], batches: Sequence[Any]
         methods: instances; what they registered is baked when it returns.
         batches: (inputs, labels).
         lr: of SGD.
+        state_class: of what the methods see.
 
     Returns:
         The loss of each step.
     """
-    state = State(
+    state = state_class(
         model=model,
         steps_per_epoch=len(batches),
         generator=torch.Generator().manual_seed(0),
@@ -113,3 +120,41 @@ def _closure(state: State, methods: Sequence[Any]) -> Callable[[], Tensor]:
         return total
 
     return closure
+
+
+class WatchedState(State):
+    """Notes whether a method looks at the length of the phase."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("progress", "epochs"):
+            object.__getattribute__(self, "__dict__")["length_read"] = True
+        return object.__getattribute__(self, name)
+
+
+class Watch:
+    """Looks at what a method before it keeps: what is no plain data must be what `prepare` left."""
+
+    def __init__(self) -> None:
+        self.prepared: dict[Any, Any] = {}
+        self.last: dict[Any, Any] = {}
+        self.state = State(model=nn.Identity())
+
+    def prepare(self, state: State) -> None:
+        """Remember what there was at the beginning."""
+        self.state, self.prepared = state, dict(state.scratch)
+
+    def after_step(self, state: State) -> None:
+        """Remember what there is now."""
+        self.last = dict(state.scratch)
+
+    def check(self, place: str) -> None:
+        """Refuse what cannot be stored midway and gone on with, to another length.
+
+        Raises:
+            AssertionError: naming the method and what is wrong.
+        """
+        length_read = self.state.__dict__.get("length_read", False)
+        assert not length_read, f"{place}: looks at the length of the phase; declare it with resumable=False"
+        for key, value in self.last.items():
+            same = value is self.prepared.get(key)
+            assert same or is_plain(value), f"{place}: keeps {type(value).__name__} in scratch; declare resumable=False"

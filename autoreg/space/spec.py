@@ -68,7 +68,8 @@ class MethodSpec:
     (expression over the whole recipe, reason): a recipe for which the expression holds is refused; `this` stands for
     the method's own place in the recipe.
     `passes` is the number of gradient computations per training step while the method is active,
-    `trains` says whether a quantizer needs epochs of its own. `phrase` says how a report words the method: parts with
+    `trains` says whether a quantizer needs epochs of its own, `resumable` whether a training with the method can be
+    stored midway and gone on with, to another length. `phrase` says how a report words the method: parts with
     `{parameter}` filled in (`{parameter:%}` as a percentage); a part is left out when one of its parameters is absent
     or not mentioned. A method without parts is not mentioned; None is its name with all values.
     """
@@ -83,6 +84,7 @@ class MethodSpec:
     conflicts: tuple[tuple[str, str], ...] = ()
     passes: int = 1
     trains: bool = False
+    resumable: bool = True
     phrase: tuple[str, ...] | None = None
 
 

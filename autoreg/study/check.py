@@ -16,13 +16,14 @@ from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods import registry
-from autoreg.plan import TEACHER, Phase, compile_plan, rung_epochs, total_epochs
+from autoreg.plan import TEACHER, Phase, compile_plan, total_epochs
 from autoreg.space import Expression, Space, StudySpec
 from autoreg.space.nodes import describe_range
 from autoreg.study.options import RunOptions
 from autoreg.study.shipped import load_study_or_space
 from autoreg.study.task_study import TaskStudy
 from autoreg.tasks.batches import to_device
+from autoreg.training_length import rung_epochs
 from autoreg.trial.loop import forward, steps_in
 from autoreg.trial.reference import UntrainedReference
 from autoreg.trial.resolve import resolve_network
@@ -161,7 +162,7 @@ def _expect(study: TaskStudy, recipes: Sequence[Mapping[str, Any]], trials: int)
         own = [phase for phase in plan if phase.name != TEACHER]
         teachers = max(teachers, [phase for phase in plan if phase.name == TEACHER], key=len)
         epochs.append(total_epochs(own))
-        phases.append(len(own) - 1 + len(rung_epochs(int(recipe["training"]["epochs"]))))
+        phases.append(len(own) - 1 + sum(len(p.trunk) for p in own) + len(rung_epochs(recipe["training"])))
     folds = len(task.folds)
     trial = epoch * float(np.mean(epochs)) * folds
     taught = epoch * total_epochs(teachers) * folds  # the longest list holds all others

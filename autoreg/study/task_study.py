@@ -34,6 +34,7 @@ from autoreg.study.metric_names import check_metrics
 from autoreg.study.options import RunOptions
 from autoreg.study.study import Study
 from autoreg.study.subset_spec import check_fractions, data_fractions
+from autoreg.training_length import rung_stage
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import CurveRequest, UntrainedReference
 from autoreg.trial.resolve import resolve_network
@@ -295,13 +296,13 @@ class TaskStudy:
             prior=prior,
             learned_costs=() if self.objective.file_format is None else ("file_bytes",),
         )
-        phase_costs = self.objective.phase_costs if self.options.cache else None
+        costs = self.objective.phase_costs if self.options.cache else None
         return Engine(
             problem,
             budget=budget or spec.budget,
             seed=spec.seed,
             strategy=strategy or self.strategy,
-            shared_work=SharedWork(phase_costs, self.objective.training_key, self.uncompressed, trained_after),
+            shared_work=SharedWork(costs, self.objective.training_key, self.uncompressed, trained_after, rung_stage),
             normalizer=normalizer or self.normalizer,
             log=log,
             clock=clock,

@@ -30,6 +30,7 @@ from autoreg.sensitivity.curve import Curve
 from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
 from autoreg.space.spec import Param
 from autoreg.tasks.batches import logits_of
+from autoreg.trial.loop import has_statistics, re_estimate_in_place
 from autoreg.trial.run import Run
 
 Forward = Callable[[nn.Module, Any], Any]
@@ -111,7 +112,8 @@ def attach(  # many arguments: what a loop has at hand, all but three by name
         model = run.finish()
 
     Regularizer, noise, reparametrization and teacher act throughout; masks follow their schedule over the whole loop; a
-    quantizer that learns is attached at once, another at the end. The section `training` is not read.
+    quantizer that learns is attached at once, another at the end, after an average took the weights' place and batch
+    norm was estimated anew on the calibration batches. The section `training` is not read.
 
     Args:
         model: is changed in place.
@@ -207,9 +209,11 @@ def _at_work(
     shared = shared_weights(model)  # a weight that another module holds too stays as it is
     if isinstance(recipe.structure, MaskedStructure):
         found += _masks(model, recipe.structure, shared, calibration, seed)
+    if recipe.averaging is not None:
+        found.append(_Renormalizing(model, calibration))
     if recipe.quantization.rounds:
         found.append(_Quantizing(recipe.quantization, layers, calibration, shared))
-    return found
+    return found if recipe.averaging is None else [*found, recipe.averaging]
 
 
 class _OwnReference:
@@ -244,6 +248,21 @@ def _masks(
     ]
     retained = structure.retained(shapes, _OwnReference(model, score))
     return (ScheduledMasks(structure, retained, score),)
+
+
+class _Renormalizing:
+    """Gives a network with averaged weights batch-norm statistics of these, before inputs are quantized by them."""
+
+    def __init__(self, model: nn.Module, calibration: Calibration) -> None:
+        self._calibration = calibration
+        if has_statistics(model):
+            calibration.require("an average of a network with batch norm")
+
+    def finish(self, state: State) -> None:
+        """Estimate the statistics anew; the mode of the network stays."""
+        training = state.model.training
+        re_estimate_in_place(state.model, self._calibration.batches, self._calibration.forward)
+        state.model.train(training)
 
 
 class _Quantizing:

@@ -18,13 +18,15 @@ from autoreg.errors import InputError
 from autoreg.methods.bound import BoundRecipe, bind
 from autoreg.plan import (
     TEACHER,
+    TRAINING_PHASES,
     Phase,
     compile_plan,
     content_hash,
-    rung_epochs,
+    parts_done,
     teacher_members,
     total_epochs,
 )
+from autoreg.training_length import rung_epochs
 from autoreg.trial.compression_phases import compressed_copy, quantize_phase, sparsify_phase
 from autoreg.trial.context import PhaseContext, Work
 from autoreg.trial.inherit import narrow_phase
@@ -38,7 +40,6 @@ from autoreg.trial.setup import Setup
 from autoreg.trial.teacher import DenseTeacher
 from autoreg.trial.training_phase import TrainPhase
 
-TRAINING_PHASES = ("train", "tune")
 NARROWING_PHASE = "narrow"
 OWN_PHASES = (*TRAINING_PHASES, NARROWING_PHASE)
 COMPRESSION_PHASES = {"sparsify": sparsify_phase, "quantize": quantize_phase}
@@ -85,6 +86,7 @@ class Chain:
     Attributes:
         phases: of the recipe, in order of work.
         finished: how many of them are done, by this chain or by another before it.
+        trained_epochs: of the phase that reports rungs, how many are done.
         context: what the phases share; `context.work` is what they took.
     """
 
@@ -116,7 +118,7 @@ class Chain:
             pretrained_digest=setup.pretrained_digest,
             teacher_seeds=self._teacher_seeds,
         )
-        self.finished = 0
+        self.finished = self.trained_epochs = 0
         work = Work(epochs_requested=total_epochs(self.phases))
         keys = [phase.key for phase in self.phases if phase.name == TEACHER]
         self._teacher = DenseTeacher(setup.whole, fold, keys, self._train_teachers) if keys else None
@@ -172,7 +174,7 @@ class Chain:
         found = store.network(phase.key)
         if found is None:
             self._prepare_teacher(phase)
-            with store.computing(phase.key):
+            with store.computing(_lock_key(phase)):
                 found = store.network(phase.key)  # another process may have been first
                 if found is None:
                     found = self.compute(phase, state)
@@ -188,10 +190,18 @@ class Chain:
                 return narrow_phase(self.context, phase, state, generator)
             if phase.name in COMPRESSION_PHASES:
                 return COMPRESSION_PHASES[phase.name](self.context, phase, state, generator)
-            training = TrainPhase(self.context, phase, state, generator)
-            for epoch in rung_epochs(training.epochs)[:-1] if self.snapshots else ():
-                self.store.put_network(snapshot_key(phase.key, epoch), training.advance(epoch))
+            training = TrainPhase(self.context, phase, state, generator, self.store)
+            for epoch in rung_epochs(phase.settings)[:-1] if self.snapshots else ():
+                self.store.put_network(snapshot_key(phase, epoch), training.advance(epoch))
             return training.advance(training.epochs)
+
+    def parts_done(self) -> list[float]:
+        """Of each part of each phase, as in `autoreg.plan.phase_costs`, whether it is done (1) or not (0)."""
+        found: list[float] = []
+        for index, phase in enumerate(self.phases):
+            epochs = self.trained_epochs if index == self.finished else 0  # of the phase that it was stopped in
+            found += parts_done(phase, epochs, index < self.finished)
+        return found
 
     # -- teachers -------------------------------------------------------------------------------------------------
 
@@ -218,7 +228,7 @@ class Chain:
         own = [p for p in self.phases if p.name in TRAINING_PHASES]
         if self.on_rung is None or not own or phase.key != own[-1].key:
             return False
-        return not self._is_dense_training(phase) and bool(rung_epochs(int(phase.settings["epochs"])))
+        return not self._is_dense_training(phase) and bool(rung_epochs(phase.settings))
 
     def _is_dense_training(self, phase: Phase) -> bool:
         """Whether a phase is the training of the whole network that a recipe with trained weights starts from."""
@@ -234,22 +244,23 @@ class Chain:
         total = int(phase.settings["epochs"])
         training: TrainPhase | None = None
         with contextlib.ExitStack() as stack:  # the randomness of a training lasts from rung to rung
-            for epoch in rung_epochs(total):
-                key = phase.key if epoch == total else snapshot_key(phase.key, epoch)
+            for epoch in rung_epochs(phase.settings):
+                key = phase.key if epoch == total else snapshot_key(phase, epoch)
                 found = self.store.network(key)
                 if found is None and training is None:
                     self._prepare_teacher(phase)
-                with contextlib.nullcontext() if found is not None else self.store.computing(phase.key):
+                with contextlib.nullcontext() if found is not None else self.store.computing(_lock_key(phase)):
                     if found is None:
                         found = self.store.network(key)  # another process may have been first
                     if found is None:
                         if training is None:
                             generator = stack.enter_context(self.context.seeded(phase.name))
-                            training = TrainPhase(self.context, phase, state, generator)
+                            training = TrainPhase(self.context, phase, state, generator, self.store)
                         with self.context.work.timed(phase.name):
                             found = training.advance(epoch)
                         self.store.put_network(key, found)
                     metrics = self._rung_metrics(epoch, found)
+                self.trained_epochs = epoch
                 if epoch == total:
                     self.finished += 1
                 self.on_rung(epoch, metrics)
@@ -290,6 +301,11 @@ class Chain:
             return None
         self.store.put_outputs(self.phases[-1].key, first)
         return first
+
+
+def _lock_key(phase: Phase) -> str:
+    """What is held while a phase is computed: trainings that share their beginning wait for each other."""
+    return next(iter(phase.trunk.values()), phase.key)
 
 
 def _resolved(recipe: BoundRecipe, levels: Levels) -> dict[str, Any]:

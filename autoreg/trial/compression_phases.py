@@ -15,7 +15,7 @@ from autoreg.trial.compress import drop, quantize
 from autoreg.trial.context import PhaseContext
 from autoreg.trial.model_state import ModelState
 from autoreg.trial.run import Run
-from autoreg.trial.training_phase import make_run, train_epochs
+from autoreg.trial.training_phase import finished_model, make_run, train_epochs
 
 FINETUNE_RATE = 0.3  # of the training rate: weights that are already good, and a schedule of its own
 QAT_RATE = 0.1  # of the training rate: quantization-aware training moves weights little
@@ -35,7 +35,7 @@ def sparsify_phase(context: PhaseContext, phase: Phase, state: ModelState, gener
     extra = () if structure is None else structure.hooks(_target(context, structure, generator))
     run = make_run(context, phase.settings, state, epochs, generator, rate=FINETUNE_RATE, extra=extra)
     losses = train_epochs(context, run, phase, range(epochs))
-    return state.with_model(run.finish(), train_losses=(*state.train_losses, *losses))
+    return state.with_model(finished_model(context, run), train_losses=(*state.train_losses, *losses))
 
 
 def quantize_phase(context: PhaseContext, phase: Phase, state: ModelState, generator: torch.Generator) -> ModelState:
@@ -47,7 +47,7 @@ def quantize_phase(context: PhaseContext, phase: Phase, state: ModelState, gener
         state = _quantized(context, state, trained=True)
     run = make_run(context, phase.settings, state, epochs, generator, rate=QAT_RATE)
     losses = train_epochs(context, run, phase, range(epochs))
-    return state.with_model(run.finish(), train_losses=(*state.train_losses, *losses))
+    return state.with_model(finished_model(context, run), train_losses=(*state.train_losses, *losses))
 
 
 def compressed_copy(context: PhaseContext, state: ModelState, generator: torch.Generator) -> ModelState:
@@ -107,11 +107,10 @@ def _reshape_while_training(
             reshaped = structure.apply(state, target, fraction)
         if run is None or reshaped is not state:
             if run is not None:
-                run.finish()
+                run.finish(averaged=False)  # training goes on from what was trained
             run = make_run(context, phase.settings, reshaped, epochs, generator, rate=FINETUNE_RATE)
             run.state.step = epoch * run.state.steps_per_epoch
         state = reshaped
         losses += train_epochs(context, run, phase, range(epoch, epoch + 1))
-    if run is not None:
-        run.finish()
-    return state.with_model(state.model, train_losses=(*state.train_losses, *losses))
+    assert run is not None  # there is at least one epoch
+    return state.with_model(finished_model(context, run), train_losses=(*state.train_losses, *losses))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -67,21 +68,33 @@ def make_optimizer(model: nn.Module, settings: Mapping[str, Any], rate: float = 
 
 
 COOLDOWN = 0.2  # last part of a run in which a constant rate falls; within the 10 to 20 % of the reference below
+WARMUP = 0.05  # first part of a run in which the rate of a cosine rises
+WARMUP_EPOCHS = 0.5  # the same for a constant rate, in epochs: as long in a long run as in a short one
 
 
-def learning_rate(progress: float, schedule: str = "cosine") -> float:
-    """Factor on the learning rate at `progress` in [0, 1], after 5 % of linear warm-up.
+def learning_rate(step: int, epochs: int, steps_per_epoch: int, schedule: str = "cosine") -> float:
+    """Factor on the learning rate at a step of a run.
 
-    `cosine` is half a cosine down to 0.01. `constant_cooldown` stays at 1 and falls by 1 - sqrt over the last fifth, to
-    0.01: between warm-up and cool-down it does not depend on the length of the run, so that rungs compare.
+    `cosine` rises for 5 % of the run and is half a cosine down to 0.01 then. `constant_cooldown` rises for half an
+    epoch, stays at 1, and falls by 1 - sqrt over the last fifth of the run, to 0.01: until then it does not depend on
+    the length of the run, so that a longer one contains a shorter one, and rungs compare.
+
+    Args:
+        step: steps taken so far, from 0.
+        epochs: length of the run.
+        steps_per_epoch: at least 1.
+        schedule: `cosine` or `constant_cooldown`.
 
     Reference: Haegele et al., "Scaling laws and compute-optimal training beyond fixed training durations", 2024,
     arXiv 2405.18392 (catalogue 246): 10 to 20 % of 1 - sqrt match the cosine.
     """
-    if progress < 0.05:
-        return (progress + 0.01) / 0.06
+    progress = min(1.0, step / max(1, epochs * steps_per_epoch))
     if schedule == "constant_cooldown":
+        if step < WARMUP_EPOCHS * steps_per_epoch:
+            return (step / (WARMUP_EPOCHS * steps_per_epoch) + 0.2) / 1.2
         return max(1.0 - math.sqrt(max(progress - (1.0 - COOLDOWN), 0.0) / COOLDOWN), 0.01)
+    if progress < WARMUP:
+        return (progress + 0.01) / 0.06
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
 
 
@@ -113,7 +126,6 @@ def fit(
     optimizer = state.optimizer
     assert optimizer is not None
     rates = [group["lr"] for group in optimizer.param_groups]
-    steps = max(1, state.epochs * state.steps_per_epoch)
     losses: list[float] = []
     for epoch in epochs:
         total, count = 0.0, 0
@@ -121,7 +133,7 @@ def fit(
             state.model.train()
             for batch in loader:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * learning_rate(min(1.0, state.step / steps), schedule)
+                    group["lr"] = rate * learning_rate(state.step, state.epochs, state.steps_per_epoch, schedule)
                 here = run.batch(to_device(batch, device))
                 loss = run.step(_closure(run, task, here))
                 value = float(loss)
@@ -201,23 +213,43 @@ def re_estimate(
         batches: at most so many are averaged.
     """
     model = copy.deepcopy(model)
-    norms = [m for m in model.modules() if isinstance(m, _NORMS) and m.track_running_stats]
-    if not norms:
-        return model.eval()
-    momenta = [norm.momentum for norm in norms]
+    here = (to_device(batch, device) for batch in itertools.islice(loader, batches))
+    re_estimate_in_place(model, here, lambda m, batch: forward(m, task, batch))
+    return model.eval()
+
+
+def has_statistics(model: nn.Module) -> bool:
+    """Whether a model holds statistics of batch norm."""
+    return bool(_norms(model))
+
+
+def _norms(model: nn.Module) -> list[Any]:
+    return [m for m in model.modules() if isinstance(m, _NORMS) and m.track_running_stats]
+
+
+def re_estimate_in_place(model: nn.Module, batches: Iterable[Any], call: Callable[[nn.Module, Any], Any]) -> None:
+    """Give a model batch-norm statistics of its present weights, and leave it in evaluation mode.
+
+    Args:
+        model: is changed in place.
+        batches: of training data, on the model's device; all are averaged.
+        call: `call(model, batch)`.
+    """
+    norms = _norms(model)
     model.eval()
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average over the batches
         norm.train()
     with torch.no_grad():
-        for index, batch in enumerate(loader):
-            if index == batches:
-                break
-            forward(model, task, to_device(batch, device))
+        for batch in batches:
+            call(model, batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    return model.eval()
+    model.eval()
 
 
 def steps_in(loader: Iterable[Any]) -> int:

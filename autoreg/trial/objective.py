@@ -18,10 +18,10 @@ from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods.bound import bind
 from autoreg.methods.sparsity.masks import masks
-from autoreg.plan import Phase, compile_plan, identity, phase_costs, teacher_members
+from autoreg.plan import TRAINING_PHASES, Phase, compile_plan, identity, phase_costs, teacher_members
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
-from autoreg.trial.chain import TRAINING_PHASES, Chain, ChainResult, OnRung
+from autoreg.trial.chain import Chain, ChainResult, OnRung
 from autoreg.trial.file_size import FileSizePredictor, PredictedSize, measured_size
 from autoreg.trial.loop import evaluate
 from autoreg.trial.model_state import plain_copy
@@ -244,8 +244,7 @@ class TaskObjective:
         info.epochs_requested = sum(work.epochs_requested for work in works) / len(works)
         info.epochs_run = sum(work.epochs_run for work in works) / len(folds)
         info.phase_seconds = sum_by_key([work.seconds for work in works])
-        phases = range(len(chains[0].phases))
-        info.phase_fractions = [sum(i < chain.finished for chain in chains) / len(folds) for i in phases]
+        info.phase_fractions = [sum(done) / len(folds) for done in zip(*[c.parts_done() for c in chains], strict=True)]
         before = [result.uncompressed for result in results if result.uncompressed is not None]
         if results and len(before) == len(results):
             info.uncompressed_quality = mean_metrics(before)[quality]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 from autoreg.errors import InputError
-from autoreg.plan import content_hash
+from autoreg.plan import Phase, content_hash
+from autoreg.trial.checkpoint import pack_training, unpack_training
 from autoreg.trial.loop import seeded
 from autoreg.trial.model_state import ModelState, pack, unpack
+from autoreg.trial.run import Run
 from autoreg.trial.setup import Setup
 from autoreg.trial.store import StoreEntry
 
 
-def snapshot_key(phase_key: str, epoch: int) -> str:
-    """Key of the network in the midst of a training phase, after an epoch."""
-    return content_hash([phase_key, "rung", epoch])
+def snapshot_key(phase: Phase, epoch: int) -> str:
+    """Key of the network in the midst of a training phase, after an epoch; on its trunk the same for all lengths."""
+    return content_hash([phase.trunk.get(epoch, phase.key), "rung", epoch])
 
 
 class PhaseStore:
@@ -45,6 +48,28 @@ class PhaseStore:
         except (InputError, KeyError, RuntimeError, TypeError, ValueError):  # damaged: as good as missing
             self._setup.store.drop(key)
             return None
+
+    def resume(self, key: str, run: Run) -> list[float] | None:
+        """Bring a run to where the training under a key stood; its losses, None where there is none or it is damaged.
+
+        A damaged one is told before the run is changed: what does not fit the run is of no use to anybody.
+        """
+        entry = None if self._store is None else self._store.get(key)
+        if entry is None:
+            return None
+        before = pack_training(run, ())
+        current = replace(before, tensors={name: tensor.detach().clone() for name, tensor in before.tensors.items()})
+        try:
+            return unpack_training(entry, run, self._setup.device)
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            unpack_training(current, run, self._setup.device)
+            self._setup.store.drop(key)
+            return None
+
+    def put_training(self, key: str, run: Run, losses: Sequence[float]) -> None:
+        """Leave a training in its midst for others, which go on from there."""
+        if self._store is not None:
+            self._store.put(key, pack_training(run, losses))
 
     def put_network(self, key: str, state: ModelState) -> None:
         """Leave a network for others."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import InputError
+from autoreg.methods.averaging.weights import load_average
 from autoreg.methods.state import State
 from autoreg.methods.weights import weighted_layers
 
@@ -124,8 +125,27 @@ class Run:
         self.state.epoch = self.state.step // max(1, self.state.steps_per_epoch)
         return loss.detach()
 
-    def finish(self) -> nn.Module:
-        """End the phase: methods bake what they registered; returns the model."""
+    @property
+    def averages(self) -> bool:
+        """Whether a method averages the weights that training passes through."""
+        return bool(self._with("average"))
+
+    def load_average_into(self, model: nn.Module) -> None:
+        """Give a model, this one or a copy, the average of the weights so far, where a method takes one."""
+        for method in self._with("average"):
+            average = method.average(self.state)
+            if average is not None:
+                load_average(model, average)
+
+    def finish(self, *, averaged: bool = True) -> nn.Module:
+        """End the phase and return the model: it gets the averaged weights, methods bake what they registered.
+
+        Args:
+            averaged: False leaves the weights as they were trained, for a phase that goes on in another run. Statistics
+                of batch norm are not touched; they fit the weights that were trained.
+        """
+        if averaged:  # first: masks and quantizers that are brought to their levels now act on the average
+            self.load_average_into(self.state.model)
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

@@ -34,7 +34,7 @@ from autoreg.trial.subset import Subsets
 S = TypeVar("S", bound="Setup")
 
 # Results depend on the sources of these rooms: a changed method never meets an old checkpoint.
-_SOURCES = ("methods", "trial", "tasks", "plan.py", "costs", "network", "sensitivity")
+_SOURCES = ("methods", "trial", "tasks", "plan.py", "training_length.py", "costs", "network", "sensitivity")
 
 
 @dataclass(frozen=True)

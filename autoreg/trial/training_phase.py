@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from autoreg.methods import from_recipe
 from autoreg.methods.discovery import all_from_recipe
 from autoreg.methods.layers.selectors import select_parameters
-from autoreg.plan import Phase, share_of
+from autoreg.plan import TRAINING_METHODS, Phase, share_of
 from autoreg.tasks.splits import seed_loaders
 from autoreg.tasks.subset import EASY_FRACTION
 from autoreg.trial.calibration import calibration_batches
 from autoreg.trial.context import PhaseContext
 from autoreg.trial.loop import fit, forward, make_optimizer, steps_in
 from autoreg.trial.model_state import ModelState, baked_copy, freeze_except
+from autoreg.trial.phase_store import PhaseStore
 from autoreg.trial.run import Run
 
 
 class TrainPhase:
     """A training phase that goes on to one epoch after another, so that it can be scored on its way.
 
+    Where trainings of other lengths begin alike (`phase.trunk`), it goes on from where the farthest of them left it in
+    the store, and leaves itself there in turn.
+
     Args:
         context: the recipe.
         phase: `train` or `tune`.
         state: the network that is trained, in place.
         generator: source of randomness of the recipe's methods.
+        store: where the trunk is looked for and left.
     """
 
-    def __init__(self, context: PhaseContext, phase: Phase, state: ModelState, generator: torch.Generator) -> None:
-        self.context, self.phase = context, phase
+    def __init__(
+        self,
+        context: PhaseContext,
+        phase: Phase,
+        state: ModelState,
+        generator: torch.Generator,
+        store: PhaseStore,
+    ) -> None:
+        self.context, self.phase, self.store = context, phase, store
         self.state = select_trained(context, phase.settings, state)
         self.epochs = int(phase.settings["epochs"])
         self.run = make_run(context, phase.settings, self.state, self.epochs, generator)
@@ -44,11 +59,45 @@ class TrainPhase:
         Returns:
             Before the last epoch a copy, from which training does not go on; after it the finished network.
         """
+        ahead = [end for end in self.phase.trunk if self._epoch < end <= epoch]
+        for end in reversed(ahead):  # the farthest is enough
+            losses = self.store.resume(self.phase.trunk[end], self.run)
+            if losses is not None:
+                self._losses, self._epoch = losses, end
+                break
+        for end in ahead:
+            if end > self._epoch:
+                self._train_to(end)
+                self.store.put_training(self.phase.trunk[end], self.run, self._losses)
+        self._train_to(epoch)
+        if epoch == self.epochs:
+            model = finished_model(self.context, self.run)
+            return self.state.with_model(model, train_losses=(*self.state.train_losses, *self._losses))
+        return self.state.with_model(self._averaged_copy())
+
+    def _train_to(self, epoch: int) -> None:
         self._losses += train_epochs(self.context, self.run, self.phase, range(self._epoch, epoch))
         self._epoch = epoch
-        if epoch < self.epochs:
-            return self.state.with_model(baked_copy(self.run.state.model))
-        return self.state.with_model(self.run.finish(), train_losses=(*self.state.train_losses, *self._losses))
+
+    def _averaged_copy(self) -> nn.Module:
+        """The network as it would be left now, on a copy."""
+        if not self.run.averages:
+            return baked_copy(self.run.state.model)
+        model = copy.deepcopy(self.run.state.model)
+        self.run.load_average_into(model)
+        return normalized(self.context, baked_copy(model))
+
+
+def finished_model(context: PhaseContext, run: Run) -> nn.Module:
+    """The network at the end of a phase, with batch-norm statistics of its weights where these were averaged."""
+    model = run.finish()
+    return normalized(context, model) if run.averages else model
+
+
+def normalized(context: PhaseContext, model: nn.Module) -> nn.Module:
+    """A copy of a model with batch-norm statistics of its present weights."""
+    with context.setup.lock.shared():
+        return context.normalized(model)
 
 
 def select_trained(context: PhaseContext, settings: Mapping[str, Any], state: ModelState) -> ModelState:
@@ -83,9 +132,10 @@ def make_run(
         rate: factor on the learning rate.
         extra: further objects with hooks, after the recipe's own.
     """
-    kinds = [kind for kind in ("reparam", "noise", "regularizer", "teacher") if kind in settings]
     # from the phase's settings: a pretrained network's training has its own
-    methods = [method for kind in kinds for method in all_from_recipe(kind, settings[kind])]
+    bound = {kind: all_from_recipe(kind, settings[kind]) for kind in TRAINING_METHODS if kind in settings}
+    averaging = bound.pop("averaging", ())  # acts last: it averages what a step leaves
+    methods = (*itertools.chain.from_iterable(bound.values()), *extra, *averaging)
     share = share_of(settings)
     whole = share == 1
     steps = steps_in(context.loaders["train"]) if whole else context.setup.subsets(context.fold).steps(share)
@@ -93,7 +143,7 @@ def make_run(
     run = Run(
         state.model,
         None,
-        (*methods, *extra),
+        methods,
         epochs=epochs,
         steps_per_epoch=steps,
         generator=generator,

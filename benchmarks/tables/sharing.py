@@ -15,9 +15,9 @@ from typing import Any
 from torch import nn
 from torch.nn.utils import parametrize
 
-from autoreg.plan import Phase
+from autoreg.plan import TRAINING_PHASES, Phase
 from autoreg.space.recipe import canonical_json
-from autoreg.trial.chain import TRAINING_PHASES, Chain
+from autoreg.trial.chain import Chain
 from autoreg.trial.compression_phases import quantize_at_once, sparsify_at_once
 from autoreg.trial.loop import NonFiniteLossError, evaluate
 from autoreg.trial.model_state import ModelState, baked_copy
@@ -154,7 +154,7 @@ class SharingChain(Chain):
     def _train(self, phase: Phase, state: ModelState) -> ModelState:
         """A training phase; of the recipe's own, the network after every epoch is memory."""
         with self.context.seeded(phase.name) as generator:
-            training = TrainPhase(self.context, phase, state, generator)
+            training = TrainPhase(self.context, phase, state, generator, self.store)
             own = phase.key == self.own.key
             for epoch in range(1, training.epochs if own else 1):
                 self.memory.epochs[phase.key, epoch] = training.advance(epoch)

@@ -16,11 +16,11 @@ def recipe(**parts: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["regularizer", "noise", "reparam", "teacher", "sparsity"])
+@pytest.mark.parametrize("kind", ["regularizer", "noise", "reparam", "teacher", "averaging", "sparsity"])
 def test_every_method_by_its_bare_name_becomes_a_recipe_that_creates_it(kind: str) -> None:
     kind_of = {"sparsity": "structure"}.get(kind, kind)
     for name in registry().methods[kind_of]:
-        complete = recipe(**{kind: name})
+        complete = recipe(**{kind: name}, training={"start": "pretrained"})  # which some methods ask for
         assert from_recipe(kind_of, complete[kind]) == create(kind_of, name)
 
 

@@ -30,6 +30,7 @@ def test_recipe_has_the_sections_of_the_design() -> None:
         "noise",
         "reparam",
         "teacher",
+        "averaging",
         "sparsity",
         "quantization.quantizer",
         "quantization.weights.bits",

@@ -41,6 +41,48 @@ def loop(recipe: dict[str, Any], epochs: int = 3, **more: Any) -> tuple[nn.Modul
     return run.finish(), losses
 
 
+def test_an_average_takes_the_place_of_the_weights_and_leaves_the_training_alone() -> None:
+    plain, losses = loop({})
+    averaged, same = loop({"averaging": {"lawa": {"count": 2}}})
+    assert losses == same
+    shorter, _ = loop({}, epochs=2)
+    for mean, last, before in zip(averaged.parameters(), plain.parameters(), shorter.parameters(), strict=True):
+        torch.testing.assert_close(mean, (last + before) / 2)
+
+
+def test_masks_and_quantizers_act_on_the_average() -> None:
+    recipe = {"averaging": "ema", "sparsity": {"weight": {"amount": 0.5, "allocation": "uniform"}}}
+    model, _ = loop({**recipe, "quantization": {"weights": {"bits": 4}}})
+    for index in (0, 2):
+        weight = layer_weight(model, index)
+        assert float((weight == 0).float().mean()) >= 0.5
+        assert all(row.unique().numel() <= 16 for row in weight)
+
+
+def test_statistics_of_batch_norm_are_those_of_the_average() -> None:
+    model = nn.Sequential(nn.Linear(16, 4), nn.BatchNorm1d(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    settings: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 2}
+    with pytest.raises(InputError, match="an average of a network with batch norm looks at data"):
+        autoreg.attach(model, optimizer, {"averaging": "ema"}, **settings)
+    run = autoreg.attach(model, optimizer, {"averaging": "ema"}, calibration=[X], **settings)
+    for _ in range(2):
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = run.loss(None, model(X)[:, 0].square().mean() - model(X)[:, 1].mean())
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        run.step(closure)
+    run.finish()
+    linear, norm = model
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean, linear(X).mean(0))
+    assert model.training
+
+
 def layer_weight(model: nn.Module, index: int) -> torch.Tensor:
     """The weight of a layer as it computes, masks and quantizers applied."""
     layer = model.get_submodule(str(index))

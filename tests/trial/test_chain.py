@@ -66,6 +66,16 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "taught by its last epoch": {"teacher": "ps_kd", "training": {"epochs": 4}},
     "a third of the data": {"training": {"share": 0.33}, **weight(schedule="gradual")},
+    "averages through masks and learned steps": {
+        "averaging": {"lawa": {"count": 2}},
+        **weight(schedule="gradual"),
+        "quantization": {"quantizer": "lsq", "weights": {"bits": 4}},
+    },
+    "averages while channels go": {
+        "averaging": {"ema": {"horizon": 0.5}},
+        "sparsity": {"channel": {"amount": 0.5, "schedule": "gradual"}},
+        "training": {"finetune_epochs": 2},
+    },
     "pretrained, few layers trained": {
         "training": {"start": "pretrained"},
         "layers": {"train": {"fisher": {"count": 2}}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 import torch
 from torch import nn
 
@@ -12,7 +13,7 @@ from tests.trial.conftest import TinyTask
 
 
 def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
-    rates = [learning_rate(step / 1000) for step in range(1001)]
+    rates = [learning_rate(step, 10, 100) for step in range(1001)]
     assert max(rates) <= 1.0
     assert rates.index(max(rates)) == 50
     assert abs(rates[-1] - 0.01) < 1e-9
@@ -20,12 +21,19 @@ def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
 
 
 def test_a_constant_rate_cools_down_in_the_last_fifth_by_one_minus_the_root() -> None:
-    rates = [learning_rate(step / 1000, "constant_cooldown") for step in range(1001)]
-    assert rates[:50] == [learning_rate(step / 1000) for step in range(50)]
+    rates = [learning_rate(step, 10, 100, "constant_cooldown") for step in range(1001)]
+    assert rates[:50] == pytest.approx([learning_rate(step, 10, 100) for step in range(50)])
     assert set(rates[50:801]) == {1.0}
     assert abs(rates[850] - 0.5) < 1e-9  # a quarter of the way
     assert rates[-1] == 0.01
     assert all(a >= b for a, b in pairwise(rates[50:]))
+
+
+def test_until_it_cools_down_a_constant_rate_does_not_depend_on_the_length() -> None:
+    """Exactly: a longer run contains a shorter one."""
+    short, long = ([learning_rate(step, epochs, 7, "constant_cooldown") for step in range(70)] for epochs in (10, 23))
+    assert short[:56] == long[:56]
+    assert short[57] < long[57] == 1.0
 
 
 def test_phase_seeds_differ_by_every_part_and_are_fixed() -> None:

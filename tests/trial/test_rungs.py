@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 from autoreg.engine.log.trial import Trial
-from autoreg.plan import content_hash
+from autoreg.plan import Phase, content_hash
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.phase_store import snapshot_key
 from tests.trial.conftest import evaluate
@@ -99,7 +99,7 @@ def test_a_rung_scores_the_network_that_the_recipe_ends_with(objective: TaskObje
 
 def test_no_snapshot_has_the_key_of_its_phase() -> None:
     """Keys are of all that they stand for: those of one training differ from each other and from its own."""
-    phases = [f"{epoch:064d}" for epoch in range(4)]
+    phases = [Phase("train", f"{epoch:064d}", 4, {}) for epoch in range(4)]
     keys = [snapshot_key(phase, epoch) for phase in phases for epoch in range(4)]
-    assert len({*keys, *phases}) == 20
+    assert len({*keys, *(phase.key for phase in phases)}) == 20
     assert {len(key) for key in keys} == {len(content_hash(0))}

@@ -27,6 +27,8 @@ class RungDecider:
         group: Label of what shares the noise of a seed, such as a training; None: every trial has its own.
         trained_after: Label of what a config trains after the rungs; a trial's end is forecast from those of its label.
             None: all have the same.
+        rung_stage: Label of where in its training a config is at a step; a trial is compared with those of its label.
+            None: the step says it all.
         ledger: Which work has been done; None where trials share none.
     """
 
@@ -38,10 +40,11 @@ class RungDecider:
         *,
         group: Callable[[Record], str] | None = None,
         trained_after: Callable[[dict[str, Any]], str] | None = None,
+        rung_stage: Callable[[dict[str, Any], int], str] | None = None,
         ledger: SharedWorkLedger | None = None,
     ) -> None:
         self._halving, self._problem, self._seed = halving, problem, seed
-        self._group, self._trained_after, self._ledger = group, trained_after, ledger
+        self._group, self._trained_after, self._rung_stage, self._ledger = group, trained_after, rung_stage, ledger
 
     def decide(self, state: StudyState, record: Record, step: int, metrics: Mapping[str, float]) -> Decision:
         """Decide about a trial that reports `metrics` after `step`.
@@ -68,15 +71,17 @@ class RungDecider:
         own = _point(names, problem, record, metrics)
         counted = problem.front_candidates(state)
         sign = problem.signs[problem.names.index(problem.quality)]
-        label = self._label(record)
+        label, stage = self._label(record), self._stage(record, step)
         alike = [
             (r, report.metrics[problem.quality])
             for r in state.complete()
-            if (report := r.at(step)) is not None and problem.quality in report.metrics and self._label(r) == label
+            if (report := r.at(step)) is not None
+            and problem.quality in report.metrics
+            and (self._label(r), self._stage(r, step)) == (label, stage)
         ]
         decision = self._halving.decide(
             np.array(own) * signs,
-            np.array(_others(names, problem, state, record, step)).reshape(-1, len(names)) * signs,
+            np.array(self._others(names, state, record, step)).reshape(-1, len(names)) * signs,
             quality=names.index(problem.quality),
             finished=[(sign * at, sign * r.metrics[problem.quality]) for r, at in alike],
             groups=None if self._group is None else [f"{r.seed} {self._group(r)}" for r, _ in alike],
@@ -89,6 +94,22 @@ class RungDecider:
 
     def _label(self, record: Record) -> str:
         return "" if self._trained_after is None else self._trained_after(record.config)
+
+    def _stage(self, record: Record, step: int) -> str:
+        return "" if self._rung_stage is None else self._rung_stage(record.config, step)
+
+    def _others(self, names: list[str], state: StudyState, record: Record, step: int) -> list[tuple[float, ...]]:
+        """Objectives of the other trials at this rung, in the order of their reports; failed trials left out."""
+        points, stage = [], self._stage(record, step)
+        for number in state.rungs.get(step, ()):
+            other = state.records[number]
+            report = other.at(step)
+            if report is None or other.state == "FAIL" or number == record.number:
+                continue
+            point = _point(names, self._problem, other, report.metrics)
+            if point is not None and self._stage(other, step) == stage:
+                points.append(point)
+        return points
 
     def _saves_work(self, state: StudyState, record: Record) -> bool:
         """Whether enough of a trial's work remains for a stop to save something."""
@@ -109,22 +130,6 @@ def _wrong(problem: Problem, state: StudyState) -> int:
 def _comparable(problem: Problem, record: Record, metrics: Mapping[str, float]) -> list[str]:
     """Objectives that are known of a trial at a rung: reported there, or known before it ran."""
     return [name for name in problem.names if name in metrics or (name in record.costs and name != problem.quality)]
-
-
-def _others(
-    names: list[str], problem: Problem, state: StudyState, record: Record, step: int
-) -> list[tuple[float, ...]]:
-    """Objectives of the other trials at this rung, in the order of their reports; failed trials left out."""
-    points = []
-    for number in state.rungs.get(step, ()):
-        other = state.records[number]
-        report = other.at(step)
-        if report is None or other.state == "FAIL" or number == record.number:
-            continue
-        point = _point(names, problem, other, report.metrics)
-        if point is not None:
-            points.append(point)
-    return points
 
 
 def _point(

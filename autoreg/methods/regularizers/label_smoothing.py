@@ -30,6 +30,7 @@ def uniform_cross_entropy(logits: Tensor) -> Tensor:
     "label_smoothing",
     kind="regularizer",
     catalogue=[2],
+    resumable=False,
     paper=Paper(
         "Towards Understanding Label Smoothing",
         "Xu et al.",

@@ -36,6 +36,7 @@ def soft_cross_entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
     "ps_kd",
     kind="teacher",
     catalogue=[11],
+    resumable=False,
     phrase=("learns from its last epoch", "weight {weight}"),
     paper=Paper(
         "Self-Knowledge Distillation with Progressive Refinement of Targets",

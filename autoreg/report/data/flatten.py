@@ -14,6 +14,7 @@ METHOD_SLOTS = frozenset(
         "noise",
         "reparam",
         "teacher",
+        "averaging",
         "sparsity",
         "criterion",
         "allocation",

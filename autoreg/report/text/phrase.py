@@ -9,9 +9,8 @@ from typing import Any
 from autoreg.methods.discovery import find_class, spec_of
 from autoreg.space.spec import MethodSpec
 
-_SECTIONS = frozenset(
-    ("regularizer", "noise", "reparam", "teacher", "sparsity", "quantization", "layers", "network", "training")
-)
+_TRAINED_WITH = ("regularizer", "noise", "reparam", "teacher", "averaging")
+_SECTIONS = frozenset((*_TRAINED_WITH, "sparsity", "quantization", "layers", "network", "training"))
 
 
 def recipe_phrase(config: Mapping[str, Any]) -> str:
@@ -31,11 +30,7 @@ def recipe_phrase(config: Mapping[str, Any]) -> str:
         *_network(config.get("network"), config.get("training")),
         _method("structure", config.get("sparsity", "none")),
         _quantization(config.get("quantization")),
-        *(
-            phrase
-            for slot in ("regularizer", "noise", "reparam", "teacher")
-            for phrase in _methods(slot, config.get(slot, "none"))
-        ),
+        *(phrase for slot in _TRAINED_WITH for phrase in _methods(slot, config.get(slot, "none"))),
         *_layers(config.get("layers")),
         *_training(config.get("training")),
         *_plain({k: v for k, v in config.items() if k not in _SECTIONS}),

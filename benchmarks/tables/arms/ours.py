@@ -9,7 +9,8 @@ import numpy as np
 
 from autoreg.engine import Budget, Engine, Halving, Normalizer, Problem, Result, SharedWork, Strategy
 from autoreg.engine.pareto.front import Axis
-from autoreg.plan import rung_epochs, trained_after
+from autoreg.plan import trained_after
+from autoreg.training_length import rung_epochs
 from autoreg.trial_info import TrialInfo
 from benchmarks.tables.arms import Task
 from benchmarks.tables.table import Config, Key, key_of
@@ -154,4 +155,4 @@ class OursBound(OursHalving):
 
     def report(self, config: Config, step: int, steps: int, error: float) -> bool:
         """Report to the engine after 1/9 and 1/3 of the training and its end, as tasks do."""
-        return step in rung_epochs(steps - 1) and super().report(config, step, steps, error)
+        return step in rung_epochs({"epochs": steps - 1}) and super().report(config, step, steps, error)

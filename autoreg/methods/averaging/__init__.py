@@ -1,0 +1,1 @@
+"""Averages of the weights that a phase of training passes through."""
