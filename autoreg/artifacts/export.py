@@ -41,6 +41,10 @@ class FileFormat:
     name: str = "safetensors"
     compress: bool = True
 
+    def to_dict(self) -> dict[str, Any]:
+        """As a study's file says it."""
+        return {"format": self.name, "compress": self.compress}
+
 
 def file_bytes(
     found: Deployable,

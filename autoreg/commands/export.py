@@ -18,7 +18,9 @@ def export(
         list[str], typer.Option(help="Name of a baseline of the final evaluation; may be repeated.")
     ] = [],  # noqa: B006
     all_front: Annotated[bool, typer.Option("--all-front", help="The whole front, baselines on it too.")] = False,
-    format: Annotated[str, typer.Option(help="onnx, torch or safetensors.")] = "onnx",
+    format: Annotated[
+        str | None, typer.Option(help="onnx, torch or safetensors; by default that of the study's file_bytes, or onnx.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; DIR/exports by default.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Entropy coding of integer weights.")] = False,
     import_: Imports = [],  # noqa: B006

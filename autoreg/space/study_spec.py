@@ -185,7 +185,7 @@ class _Reader:
     def _compress(self, format: str) -> bool:
         value = self._data.get("compress", format == COMPRESSED)
         if type(value) is not bool:
-            raise self._wrong(("compress",), (True, False))
+            raise self._wrong(("compress",), "true, false")
         if value and format != COMPRESSED:
             raise self._wrong(("compress",), f"false with format: {format}; entropy coding is for {COMPRESSED}")
         return value

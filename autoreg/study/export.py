@@ -21,6 +21,7 @@ from autoreg.errors import InputError, NoTrialError
 from autoreg.latency.backends import Backend, time_model
 from autoreg.report.data.front import front_rows
 from autoreg.report.data.load import StudyData
+from autoreg.study.export_format import export_format
 from autoreg.study.export_report import ExportReport
 from autoreg.tasks import Task
 from autoreg.tasks.batches import batch_size_of, logits_of
@@ -72,7 +73,7 @@ class Exported:
 def export_trials(
     folder: Path,
     numbers: Sequence[int],
-    format: str,
+    format: str | None,
     *,
     baselines: Sequence[str] = (),
     out: Path | None = None,
@@ -88,7 +89,7 @@ def export_trials(
     Args:
         folder: the study's folder.
         numbers: of the trials; the whole front where neither these nor baselines are given.
-        format: `onnx`, `torch` or `safetensors`.
+        format: `onnx`, `torch` or `safetensors`; None for what `file_bytes` is the size of in the study, else `onnx`.
         baselines: names of baselines of the final evaluation.
         out: where the files go; by default `exports` in the study's folder.
         compress: entropy coding of integer weights, for `safetensors`.
@@ -104,25 +105,22 @@ def export_trials(
             quality than its log says; there is no new file then.
         AutoregError: the network cannot be written in this format.
     """
-    if format not in EXPORT_FORMATS:
-        raise InputError(f"--format {format}: allowed are {', '.join(EXPORT_FORMATS)}")
-    if compress and format != "safetensors":
-        raise InputError(f"--compress: entropy coding is for --format safetensors, not {format}")
+    chosen = export_format(folder, format, compress)
     data = StudyData.load(folder)
     wanted = {**_complete_trials(data, numbers), **_baselines(data, baselines)} or _front(data)
     objective, seed = objective_of(folder)
     target = out or folder / "exports"
     found: dict[str, Exported] = {}
     for name, (config, trial) in wanted.items():
-        path = target / f"{file_stem(name)}{EXPORT_FORMATS[format]}"
+        path = target / f"{file_stem(name)}{EXPORT_FORMATS[chosen.name]}"
         own = folder / "exports"
         found[name] = export_recipe(
             objective,
             config,
             seed,
             path,
-            format,
-            compress=compress,
+            chosen.name,
+            compress=chosen.compress,
             logged=None if trial is None else logged_quality(trial, objective.setup.task),
             copy_to=None if _same(target, own) else own,
         )

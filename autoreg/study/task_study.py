@@ -199,7 +199,7 @@ class TaskStudy:
     def study_config(self) -> dict[str, Any]:
         """What study.json holds."""
         spec, setup = self.spec, self.objective.setup
-        model = self.objective.latency_model
+        model, file_format = self.objective.latency_model, self.objective.file_format
         return {
             "name": spec.name,
             "task": {
@@ -224,7 +224,9 @@ class TaskStudy:
             "dense": self.dense,
             "prepared": dict(self.prepared),
             "normalizer": self.normalizer.to_dict(),
-            "file_format": {"format": spec.format, "compress": spec.compress},
+            "file_format": None
+            if file_format is None
+            else {"format": file_format.name, "compress": file_format.compress},
             "store": str(self.objective.options.store),
             "options": {
                 "cache": self.objective.options.cache,

@@ -70,7 +70,7 @@ class FileSizePredictor:
 
     def __init__(self, reference: Reference, format: FileFormat) -> None:
         setup = reference.setup
-        self._setup, self._reference, self._format = setup, reference, format
+        self._setup, self._reference, self.format = setup, reference, format
         dense = deployable(reference.model)
         self._dense = dense.model
         layers = dict(weighted_layers(self._dense))
@@ -95,7 +95,7 @@ class FileSizePredictor:
         placement = self._placement(levels)
         if self._program is not None:
             return _interval(self._program.bytes(costs, levels, placement), PROGRAM_ERROR)
-        symbols = self._symbols(recipe, levels) if self._format.compress else None
+        symbols = self._symbols(recipe, levels) if self.format.compress else None
         facts = NetworkFacts(setup.profile, costs, levels, placement, setup.structure)
         found = self._packed.bytes(facts, symbols)
         return _interval(found.bytes, CODED_ERROR * found.coded / found.bytes + WHOLE_ERROR)

@@ -160,7 +160,9 @@ class TaskObjective:
     @property
     def file_sizes(self) -> FileSizePredictor | None:
         """What predicts sizes of files, None where nobody asks for them."""
-        if self._file_sizes is None and self.file_format is not None:
+        if self.file_format is None:
+            return None
+        if self._file_sizes is None or self._file_sizes.format != self.file_format:
             self._file_sizes = FileSizePredictor(self.reference, self.file_format)
         return self._file_sizes
 

@@ -82,6 +82,7 @@ def test_a_bound_space_validates_too(
 @pytest.mark.parametrize("change", [
     "", "space: {training: {lr: {log: [1e-3, 1]}}}", "task: digits", "budget: {minutes: 1.5, epochs: 100}",
     "baselines: none", "sampler: nsga2", "final_seeds: 0", "workers: 2",
+    "{format: safetensors, compress: false}", "format: onnx",
 ])  # fmt: skip
 def test_right_studies_validate(validator: jsonschema.Draft202012Validator, change: str) -> None:
     data = {**read_yaml(STUDY).data, **(read_yaml(change).data if change else {})}
@@ -94,6 +95,7 @@ def test_right_studies_validate(validator: jsonschema.Draft202012Validator, chan
     "executor: cluster", "seed: -1", "workers: 0", "taks: digits", "space: {sparsty: none}",
     "sampler: best", "task: {a: {}, b: {}}",
     "space: {training: {lr: fast}}", "baselines: false",
+    "format: zip", "compress: 3",
 ])  # fmt: skip
 def test_wrong_studies_do_not_validate(validator: jsonschema.Draft202012Validator, change: str) -> None:
     data = {**read_yaml(STUDY).data, **read_yaml(change).data}

@@ -39,6 +39,7 @@ def test_a_study_says_what_it_says(folder: Path) -> None:
     assert study.budget == Budget(trials=60)
     assert (study.seed, study.executor, study.workers, study.sampler) == (7, "local", 1, "auto")
     assert (study.baselines, study.final_seeds, study.text) == ("default", 3, STUDY)
+    assert (study.format, study.compress) == ("safetensors", True)
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
@@ -78,6 +79,9 @@ WRONG = {
     "a truth value for a number": ("seed: 7", "workers: true", "s.yaml:7: workers: found true; allowed: a whole number from 1"),
     "an executor misspelt": ("seed: 7", "executor: lcoal", "s.yaml:7: executor: found 'lcoal'; allowed: local, ray; did you mean 'local'?"),
     "a sampler that is none": ("seed: 7", "sampler: tpee", "s.yaml:7: sampler: found 'tpee'; allowed: auto, tpe, nsga2, random, grid, evolution; did you mean 'tpe'?"),
+    "a format of no file": ("seed: 7", "format: onx", "s.yaml:7: format: found 'onx'; allowed: onnx, torch, safetensors; did you mean 'onnx'?"),
+    "compression of a graph": ("seed: 7", "format: torch\ncompress: true", "s.yaml:8: compress: found true; allowed: false with format: torch"),
+    "compression by a number": ("seed: 7", "compress: 9", "s.yaml:7: compress: found 9; allowed: true, false"),
     "baselines by a truth value": ("seed: 7", "baselines: false", "s.yaml:7: baselines: found false; allowed: default, full, none"),
     "two tasks": ("{digits: {train_images: 400}}", "{digits: {}, speech: {}}", "s.yaml:2: task: found {'digits': {}, 'speech': {}}; allowed: the name of a task"),
     "parameters of a task that are none": ("{digits: {train_images: 400}}", "{digits: 400}", "s.yaml:2: task.digits: found 400; allowed: {digits: {parameter: value}}"),

@@ -12,6 +12,8 @@ from autoreg.artifacts.export import EXPORT_FORMATS, FileFormat
 from autoreg.engine.log.trial import Trial
 from autoreg.study.export import export_recipe
 from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import TrialOptions
+from autoreg.trial.task_ref import TaskRef
 from tests.trial.conftest import evaluate
 
 FORMATS = {
@@ -53,7 +55,7 @@ def test_the_recorded_size_is_that_of_the_exported_file(format: str, objective: 
 def test_what_is_predicted_is_what_is_measured(name: str, objective: TaskObjective) -> None:
     """Without entropy coding nearly to the byte: what is unknown is how numbers in the header are written."""
     for format, tolerance in (("safetensors", 0.01), ("compressed", 0.05)):
-        objective.file_format, objective._file_sizes = FORMATS[format], None
+        objective.file_format = FORMATS[format]
         predicted = objective.costs_and_intervals(objective.setup.complete(RECIPES[name]))[1]["file_bytes"]
         measured = evaluate(objective, RECIPES[name])[0]["file_bytes"]
         low, middle, high = predicted.ends
@@ -72,3 +74,34 @@ def test_a_worker_gets_the_format(objective: TaskObjective) -> None:
     again = pickle.loads(pickle.dumps(objective))
     assert again.file_format == objective.file_format
     assert objective.without_rungs().file_format == objective.file_format
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong"),
+    [
+        ({}, {"weight_decay": 0.1}),
+        ({"l1": {"strength": 0.01}}, {"l1": {"strength": 30.0}}),
+    ],
+)
+def test_regularization_saves_bytes_at_the_same_bits(
+    weak: dict[str, Any], strong: dict[str, Any], tmp_path: Path
+) -> None:
+    wine = TaskRef("tabular", {"data": "wine", "blocks": 1})
+    objective = TaskObjective(wine, TrialOptions(str(tmp_path)), latency=False, file_format=FORMATS["compressed"])
+    bits = {"quantization": {"weights": {"bits": 4, "granularity": "tensor"}}}
+    training = {"lr": 0.1, "epochs": 6, "finetune_epochs": 0, "weight_decay": 1e-5}
+    less, more = (
+        evaluate(objective, {**bits, "regularizer": change, "training": training})[0]
+        if "l1" in change
+        else evaluate(objective, {**bits, "training": {**training, **change}})[0]
+        for change in (strong, weak)
+    )
+    assert less["bytes"] == more["bytes"]
+    assert less["file_bytes"] < 0.995 * more["file_bytes"]
+
+
+def test_a_network_that_is_narrow_from_the_start(objective: TaskObjective) -> None:
+    recipe = {"network": {"width": 0.5}, "quantization": {"weights": {"bits": 4}}}
+    objective.file_format = FORMATS["compressed"]
+    predicted = objective.costs_and_intervals(objective.setup.complete(recipe))[1]["file_bytes"]
+    assert evaluate(objective, recipe)[0]["file_bytes"] == pytest.approx(predicted.ends[1], rel=0.05)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 MAX_DOMINATED_POINTS = 1500
-PLOTTED_COSTS = ("flops", "effective_flops", "bops", "bytes", "latency_ms")
+PLOTTED_COSTS = ("flops", "effective_flops", "bops", "bytes", "file_bytes", "latency_ms")
 
 
 def metric_pairs(data: StudyData) -> list[tuple[str, str]]:

@@ -196,12 +196,13 @@ def _rich_table(data: StudyData, rows: Sequence[FrontRow], extras: Sequence[str]
     heads = ["trial", *(value_title(data, rows, m, short=True) for m in metrics)]
     heads += [f"{metric_title(q)}, test" for q in tested]
     heads += ["P(on front)"] if probability else []
-    heads += ["file bytes", "file ms"] if files else []
+    sizes = "file_bytes" not in metrics  # else the search has measured them, in the format of the study
+    heads += ["file bytes", "file ms"][0 if sizes else 1 :] if files else []
     lines = []
     for r in rows:
         cells = [value_text(data, r, m) for m in metrics] + [format_spread(q, r.test) for q in tested]
         cells += ["" if r.front_probability is None else f"{r.front_probability:.0%}"] if probability else []
-        cells += _file_cells(r.exported, interval=len(extras) > 1) if files else []
+        cells += _file_cells(r.exported, interval=len(extras) > 1)[0 if sizes else 1 :] if files else []
         lines.append([r.name if r.baseline else str(r.trial), *cells])
     for head, cells in zip(heads, (list(column) for column in zip(*lines, strict=True)), strict=True):
         least = max(map(len, [*head.split(), *cells]))
