@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from autoreg.study.study import Study
     from autoreg.tasks import Task
     from autoreg.trial.attach import attach
+    from autoreg.trial.narrow_own import narrow
 
 __all__ = [
     "AutoregError",
@@ -26,6 +27,7 @@ __all__ = [
     "Trial",
     "attach",
     "method",
+    "narrow",
     "search",
 ]
 
@@ -40,6 +42,7 @@ _HOMES = {
     "Trial": "autoreg.engine.log.trial",
     "attach": "autoreg.trial.attach",
     "method": "autoreg.methods",
+    "narrow": "autoreg.trial.narrow_own",
     "search": "autoreg.study.api",
 }
 

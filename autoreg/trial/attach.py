@@ -31,6 +31,7 @@ from autoreg.space import LayerInfo, complete_recipe, layer_values, load_recipe
 from autoreg.space.spec import Param
 from autoreg.tasks.batches import logits_of
 from autoreg.trial.loop import has_statistics, re_estimate_in_place
+from autoreg.trial.narrow_own import NARROWED, leaves_whole
 from autoreg.trial.run import Run
 
 Forward = Callable[[nn.Module, Any], Any]
@@ -136,6 +137,7 @@ def attach(  # many arguments: what a loop has at hand, all but three by name
     content = load_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
     bound = bind(complete_recipe(content, registry(), layers))
     _refuse(bound)
+    _check_network(model, bound)
     if (hasattr(bound.teacher, "of")) != (teacher is not None):
         name = "none" if bound.teacher is None else spec_of(bound.teacher).name
         allowed = "teacher=a model, or a callable of a batch" if teacher is None else "no argument teacher"
@@ -163,13 +165,22 @@ def _outputs_of(teacher: nn.Module, forward: Forward) -> Callable[[Any], Tensor]
     return lambda batch: logits_of(forward(teacher, batch))
 
 
+def _check_network(model: nn.Module, recipe: BoundRecipe) -> None:
+    """Refuse a model that is not the network that the recipe has from the start.
+
+    Raises:
+        InputError: then.
+    """
+    wanted = recipe.config.get("network")
+    if wanted != getattr(model, NARROWED, None) and not leaves_whole(recipe.network):
+        raise InputError(
+            "attach: network: the model is not the narrow network of the recipe; make it before its optimizer, with "
+            "`model = autoreg.narrow(model, example_input, recipe)`"
+        )
+
+
 def _refuse(recipe: BoundRecipe) -> None:
     """Refuse what a loop that keeps its optimizer cannot do."""
-    if recipe.network is not None and (recipe.network.width != 1 or recipe.network.blocks.keep is not None):
-        raise InputError(
-            "attach: network: a narrower network is made before its optimizer; build it, or use a task and "
-            "`autoreg apply`, and attach a recipe without the section"
-        )
     reshaping = recipe.structure is not None and recipe.structure.changes_shape
     for place, method in (("sparsity", recipe.structure if reshaping else None), ("layers.drop", recipe.drop)):
         if method is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoreg.costs.levels import Levels
@@ -12,7 +12,8 @@ from autoreg.costs.predict import groups_after
 from autoreg.errors import InputError
 from autoreg.methods.bound import BoundNetwork, BoundRecipe, bind
 from autoreg.methods.discovery import spec_of
-from autoreg.space import layer_values
+from autoreg.network.shapes import Profile
+from autoreg.space import LayerInfo, layer_values
 from autoreg.trial.narrow_setup import BuiltSetup, CutSetup, NarrowSetup
 from autoreg.trial.reference import Reference
 from autoreg.trial.setup import Setup
@@ -76,15 +77,39 @@ def network_levels(network: BoundNetwork, reference: Reference, *, trained: bool
     setup = reference.setup
     names = [block.name for block in setup.profile.blocks]
     scores = reference.block_scores(network.blocks, trained=trained) if network.blocks.needs and names else None
+    return levels_of(network, setup.profile, setup.layers, scores, place=f"the task {setup.task.name!r}")
+
+
+def levels_of(
+    network: BoundNetwork,
+    profile: Profile,
+    layers: Sequence[LayerInfo],
+    scores: Mapping[str, float] | None,
+    *,
+    place: str,
+) -> Levels:
+    """The blocks that go and the channels that stay of a network.
+
+    Args:
+        network: the section of a recipe.
+        profile: of the whole network.
+        layers: its weighted layers, which patterns are over.
+        scores: of its blocks, where the recipe's choice needs them.
+        place: whose network it is, for messages.
+
+    Raises:
+        InputError: the network has too few blocks, or no channels that can go.
+    """
+    names = [block.name for block in profile.blocks]
     stay = set(network.blocks.select(names, scores))
     dropped = tuple(name for name in names if name not in stay)
-    widths = layer_values(network.width, setup.layers)
-    groups = groups_after(setup.profile, dropped)
+    widths = layer_values(network.width, layers)
+    groups = groups_after(profile, dropped)
     removable = [group for group in groups if group.removable]
     if not removable and min(widths.values(), default=1.0) < 1:
         reasons = sorted({group.reason for group in groups if group.reason}) or ["no coupled channels found"]
         raise InputError(
-            f"network.width: {min(widths.values()):g} removes channels, but the task {setup.task.name!r} has none that "
+            f"network.width: {min(widths.values()):g} removes channels, but {place} has none that "
             f"can go ({'; '.join(reasons)}); allowed here: 1"
         )
     left = {group.id: part_of(group.size, float(widths[group.id])) for group in removable}

@@ -124,6 +124,7 @@ def test_the_public_names_are_these() -> None:
         "Trial",
         "attach",
         "method",
+        "narrow",
         "search",
     ]
     for name in autoreg.__all__:
