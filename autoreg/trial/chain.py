@@ -170,7 +170,7 @@ class Chain:
             return state
         if self._has_rungs(phase):
             return self._train_to_rungs(phase, state)
-        store = self._whole_store if self._is_dense_training(phase) else self.store
+        store = self._store_of(phase)
         found = store.network(phase.key)
         if found is None:
             self._prepare_teacher(phase)
@@ -190,9 +190,10 @@ class Chain:
                 return narrow_phase(self.context, phase, state, generator)
             if phase.name in COMPRESSION_PHASES:
                 return COMPRESSION_PHASES[phase.name](self.context, phase, state, generator)
-            training = TrainPhase(self.context, phase, state, generator, self.store)
+            store = self._store_of(phase)
+            training = TrainPhase(self.context, phase, state, generator, store)
             for epoch in rung_epochs(phase.settings)[:-1] if self.snapshots else ():
-                self.store.put_network(snapshot_key(phase, epoch), training.advance(epoch))
+                store.put_network(snapshot_key(phase, epoch), training.advance(epoch))
             return training.advance(training.epochs)
 
     def parts_done(self) -> list[float]:
@@ -233,6 +234,10 @@ class Chain:
     def _is_dense_training(self, phase: Phase) -> bool:
         """Whether a phase is the training of the whole network that a recipe with trained weights starts from."""
         return phase.name == "train" and self.context.recipe.starts_trained
+
+    def _store_of(self, phase: Phase) -> PhaseStore:
+        """Where the network of a phase is: that of the dense training is the whole one, whatever it is cut to later."""
+        return self._whole_store if self._is_dense_training(phase) else self.store
 
     def _train_to_rungs(self, phase: Phase, state: ModelState) -> ModelState:
         """Train from rung to rung, and report how a compressed copy does at each.

@@ -224,3 +224,25 @@ def test_a_task_that_builds_narrow_networks_itself_is_asked_for_them(tmp_path: P
     assert trial.info.notes == []
     with pytest.raises(InputError, match=r"network.blocks: snip .* allowed: all, first"):
         objective.costs(objective.setup.complete({"network": {"blocks": {"snip": {"keep": 1}}}}))
+
+
+class Cooldown(TinyTask):
+    """A dense training whose beginning shorter ones share."""
+
+    training: ClassVar[dict[str, Any]] = {
+        "epochs": 10,
+        "finetune_epochs": 0,
+        "qat_epochs": 0,
+        "lr": 0.1,
+        "schedule": "constant_cooldown",
+    }
+
+
+def test_a_dense_training_that_is_cut_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
+    """What it finds in the store, and leaves there, is the whole network."""
+    objective = TaskObjective(TaskRef(Cooldown(), {}), TrialOptions(str(tmp_path)), latency=False)
+    evaluate(objective, {"training": {"epochs": 5}})
+    _, trial = evaluate(objective, HALF | {"training": {"start": "pretrained", "epochs": 0}})
+    assert trial.info.epochs_run is not None
+    assert 0 < trial.info.epochs_run < 10
+    assert evaluate(objective, {})[1].info.epochs_run == 0
