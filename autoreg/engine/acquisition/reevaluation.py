@@ -148,7 +148,7 @@ def log_knowledge_gradient(problem: Problem, state: StudyState, posterior: Poste
     column = problem.names.index(problem.quality)
     sign, axis = float(problem.signs[column]), state.normalizer.axes[column]
     variance = np.diag(posterior.covariance)
-    moved = variance / np.sqrt(variance + posterior.noise.seed_variance)
+    moved = variance / np.sqrt(variance + posterior.seed_variances)
     middles, spreads = quality_mixture(posterior.mean, moved, posterior.warp)
     unit = abs(axis.reference - axis.ideal)
     means, spreads = (middles - sign * axis.ideal) / unit, spreads / unit

@@ -5,7 +5,8 @@ noise was kind. The estimate here is the posterior of a Gaussian process over sc
 towards what the trials around it predict, the more the noisier a run is and the fewer runs there are. The noise of a
 seed is shared in part by the variants of one training. How much of the process' noise is the seed's, and how much of
 that is shared, is fitted to re-evaluations and variants by marginal likelihood; the rest is lack of fit, what sets a
-recipe apart from its neighbours at every seed.
+recipe apart from its neighbours at every seed. Both are larger for recipes that train unstably, see
+`autoreg.engine.surrogate.heteroscedasticity`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats, nondominated
 from autoreg.engine.problem import Problem
-from autoreg.engine.surrogate.ensemble import Hyperparameters
+from autoreg.engine.surrogate.ensemble import Hyperparameters, quality_mixture
 from autoreg.engine.surrogate.fitted import FittedSurrogate
 from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.engine.surrogate.gp import JITTER
+from autoreg.engine.surrogate.heteroscedasticity import factors, features, fit_slopes, leave_one_out
 from autoreg.engine.surrogate.output_warping import HalfRank
 from autoreg.engine.surrogate.threads import one_thread
 from autoreg.lazy import lazy_module
@@ -69,11 +71,19 @@ class NoiseVariances:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs as the posterior takes them: score [n], recipe [n] and group [n] (training and seed) as indices."""
+    """Runs as the posterior takes them: score [n], recipe [n] and group [n] (training and seed) as indices.
+
+    `factor` [k]: of the noise variance of each recipe, 1 for all where none is given.
+    """
 
     scores: Floats
     recipe: NDArray[np.int64]
     group: NDArray[np.int64]
+    factor: Floats | None = None
+
+    def scale(self, count: int) -> Floats:
+        """Factor of the noise deviation of each of `count` recipes."""
+        return np.ones(count) if self.factor is None else np.sqrt(self.factor)
 
 
 def covariance(runs: Runs, prior: Floats, noise: NoiseVariances) -> Floats:
@@ -81,9 +91,9 @@ def covariance(runs: Runs, prior: Floats, noise: NoiseVariances) -> Floats:
     same = runs.recipe[:, None] == runs.recipe[None, :]
     together = runs.group[:, None] == runs.group[None, :]
     own = np.eye(len(runs.scores)) * (noise.seed_variance - noise.shared_seed_variance)
-    return np.asarray(
-        prior[np.ix_(runs.recipe, runs.recipe)] + noise.lack_of_fit * same + noise.shared_seed_variance * together + own
-    )
+    scale = runs.scale(len(prior))[runs.recipe]
+    noises = noise.lack_of_fit * same + noise.shared_seed_variance * together + own
+    return np.asarray(prior[np.ix_(runs.recipe, runs.recipe)] + noises * np.outer(scale, scale))
 
 
 def log_likelihood(runs: Runs, prior: Floats, noise: NoiseVariances) -> float:
@@ -115,7 +125,7 @@ def fit_noise(runs: Runs, prior: Floats, total: float) -> tuple[float, float]:
 def posterior(runs: Runs, prior: Floats, noise: NoiseVariances) -> tuple[Floats, Floats]:
     """Mean [k] and covariance [k, k] of recipes' scores over seeds, given runs of them."""
     center = float(runs.scores.mean())
-    whole = prior + noise.lack_of_fit * np.eye(len(prior))
+    whole = prior + noise.lack_of_fit * np.diag(runs.scale(len(prior)) ** 2)
     factor = linalg.cho_factor(covariance(runs, prior, noise), lower=True)
     across = whole[:, runs.recipe]
     mean = center + across @ linalg.cho_solve(factor, runs.scores - center)
@@ -130,7 +140,8 @@ class Posterior:
         trials: Number of the first trial of each recipe [k], ascending.
         mean: Scores over seeds [k]; small is good.
         covariance: Of the same [k, k].
-        noise: What one more run would add.
+        noise: What one more run of a mean recipe would add.
+        seed_variances: What another seed would change of each recipe [k].
         warp: From quality, to be minimized, to scores.
     """
 
@@ -138,7 +149,13 @@ class Posterior:
     mean: Floats
     covariance: Floats
     noise: NoiseVariances
+    seed_variances: Floats
     warp: HalfRank
+
+    def expected_quality(self) -> Floats:
+        """Quality [k], to be minimized, that is expected of one more run: what a score says of it is not linear."""
+        spread = np.sqrt(np.diag(self.covariance) + self.seed_variances)
+        return np.asarray(quality_mixture(self.mean, spread, self.warp)[0].mean(axis=1))
 
 
 @dataclass(frozen=True)
@@ -149,13 +166,43 @@ class _NearFront:
         trials: First trial of each recipe that may be on the front [k].
         runs: Of these recipes first, then of others.
         prior: Covariance of all recipes without noise; the first k are `trials`.
+        log_costs: Mean logarithm of the known costs of all recipes.
         noise_variance: What the process takes for noise.
     """
 
     trials: tuple[int, ...]
     runs: Runs
     prior: Floats
+    log_costs: Floats
     noise_variance: float
+
+    def fitted(self) -> _Noise:
+        """How the noise of these runs is divided, and where it is large."""
+        predicted, variance, centred = self._left_out()
+        table = features(predicted, self.log_costs, self.runs.recipe)
+        slopes = fit_slopes(predicted, variance, centred, self.noise_variance, table[self.runs.recipe])
+        runs = replace(self.runs, factor=factors(table, slopes))
+        return _Noise(fit_noise(runs, self.prior, self.noise_variance), slopes)
+
+    def with_factors(self, slopes: Floats | None) -> Runs:
+        """The runs with the factors of their noise."""
+        if slopes is None:
+            return self.runs
+        table = features(self._left_out()[0], self.log_costs, self.runs.recipe)
+        return replace(self.runs, factor=factors(table, slopes))
+
+    def _left_out(self) -> tuple[Floats, Floats, Floats]:
+        """Mean and variance of each score as the other runs predict it, and the scores; all centred."""
+        centred = self.runs.scores - self.runs.scores.mean()
+        recipe = self.runs.recipe
+        return *leave_one_out(self.prior[np.ix_(recipe, recipe)], self.noise_variance, centred), centred
+
+
+class _Noise(NamedTuple):
+    """Seed and shared fraction of the noise, and slopes of its log variance; None: the same noise for all."""
+
+    fractions: tuple[float, float]
+    slopes: Floats | None
 
 
 class PosteriorEstimator:
@@ -169,8 +216,8 @@ class PosteriorEstimator:
         self._problem, self._fitter = problem, fitter
         self._at: FittedSurrogate | None = None
         self._posterior: Posterior | None = None
-        self._fractions_at: tuple[Hyperparameters, int] | None = None
-        self._fractions = PRIOR_MODE
+        self._noise_at: tuple[Hyperparameters, int] | None = None
+        self._noise = _Noise(PRIOR_MODE, None)
 
     def at(self, state: StudyState) -> Posterior | None:
         """The posterior now; None with too few trials."""
@@ -194,29 +241,31 @@ class PosteriorEstimator:
         if found is None:
             return mean_qualities(state, self._problem.quality)
         sign = self._problem.signs[self._problem.names.index(self._problem.quality)]
-        return dict(zip(found.trials, (sign * found.warp.inverse(found.mean)).tolist(), strict=True))
+        return dict(zip(found.trials, (sign * found.expected_quality()).tolist(), strict=True))
 
     def _estimate(self, fitted: FittedSurrogate) -> Posterior | None:
         near = self._near_front(fitted, self._fitter.observations)
         if near is None:
             return None
-        noise = variances(near.noise_variance, *self._noise_fractions(fitted))
-        mean, spread = posterior(near.runs, near.prior, noise)
+        fractions, slopes = self._fitted_noise(fitted)
+        noise, runs = variances(near.noise_variance, *fractions), near.with_factors(slopes)
+        mean, spread = posterior(runs, near.prior, noise)
         count = len(near.trials)
+        seeds = noise.seed_variance * runs.scale(len(near.prior))[:count] ** 2
         warp = fitted.ensembles[self._problem.quality].hyperparameters.warp
-        return Posterior(near.trials, mean[:count], spread[:count, :count], noise, warp)
+        return Posterior(near.trials, mean[:count], spread[:count, :count], noise, seeds, warp)
 
-    def _noise_fractions(self, fitted: FittedSurrogate) -> tuple[float, float]:
+    def _fitted_noise(self, fitted: FittedSurrogate) -> _Noise:
         observations = self._fitter.observations
         again = (k for k in range(len(observations), 0, -1) if observations[k - 1].reevaluation_of is not None)
         count = max(fitted.hyperparameter_trials, next(again, 0))
         parameters = fitted.ensembles[self._problem.quality].hyperparameters
         # The object itself is part of the key: it changes when a prior ends too, and with it the columns.
-        if self._fractions_at is None or self._fractions_at[0] is not parameters or self._fractions_at[1] != count:
+        if self._noise_at is None or self._noise_at[0] is not parameters or self._noise_at[1] != count:
             near = self._near_front(fitted, observations[:count])
-            self._fractions = PRIOR_MODE if near is None else fit_noise(near.runs, near.prior, near.noise_variance)
-            self._fractions_at = parameters, count
-        return self._fractions
+            self._noise = _Noise(PRIOR_MODE, None) if near is None else near.fitted()
+            self._noise_at = parameters, count
+        return self._noise
 
     def _near_front(self, fitted: FittedSurrogate, observations: Sequence[Record]) -> _NearFront | None:
         """Runs of the recipes near the front of some observations, with others to fill up; None where none may be."""
@@ -236,9 +285,11 @@ class PosteriorEstimator:
         recipe = np.array([first[r.number if r.reevaluation_of is None else r.reevaluation_of] for r in records])
         labels = [f"{r.seed} {self._fitter.group(r)}" for r in records]
         group = np.unique(labels, return_inverse=True)[1].reshape(-1)
-        rows = columns[[k for k, r in enumerate(records) if r.reevaluation_of is None]]
+        firsts = [k for k, r in enumerate(records) if r.reevaluation_of is None]
+        rows, costs = columns[firsts], fitted.log_costs([records[k].costs for k in firsts])
+        log_costs = costs.mean(axis=1) if costs.shape[1] else np.zeros(len(rows))
         prior = kernel.covariance(rows, rows) + JITTER * np.eye(len(rows))
-        return _NearFront(tuple(r.number for r in near), Runs(scores, recipe, group), prior, noise_variance)
+        return _NearFront(tuple(r.number for r in near), Runs(scores, recipe, group), prior, log_costs, noise_variance)
 
 
 def mean_qualities(state: StudyState, quality: str) -> dict[int, float]:

@@ -101,14 +101,14 @@ def test_another_run_gains_what_the_front_of_posterior_means_gains_by_it() -> No
     state = state_of(points, scale)
     problem = Problem(toy_space(), OBJECTIVES, "error", digest)
     spread = np.diag([0.01, 0.02, 0.01, 0.003, 0.01])
-    posterior = Posterior(
-        (0, 1, 2, 3, 4), np.array([e for e, _ in points]), spread, NoiseVariances(0.02, 0.0, 0.0), Straight()
-    )
+    seeds = np.array([0.02, 0.02, 0.01, 0.04, 0.02])
+    noise = NoiseVariances(0.02, 0.0, 0.0)
+    posterior = Posterior((0, 1, 2, 3, 4), np.array([e for e, _ in points]), spread, noise, seeds, Straight())
     got = np.exp(log_knowledge_gradient(problem, state, posterior))
     rng = np.random.default_rng(0)
     before = scale.hypervolume(points)
     for k in range(5):
-        moved = spread[k, k] / math.sqrt(spread[k, k] + 0.02)
+        moved = spread[k, k] / math.sqrt(spread[k, k] + seeds[k])
         after = []
         for drawn in points[k][0] + moved * rng.standard_normal(4000):
             now = list(points)
