@@ -24,8 +24,9 @@ from autoreg.engine.log.trial import Result, Trial
 from autoreg.engine.pareto.front import Normalizer
 from autoreg.engine.problem import Problem
 from autoreg.engine.settings import Strategy
+from autoreg.plan import fresh_seeds
 from autoreg.space import Budget, Space
-from autoreg.study.final_evaluation import choose_members, fresh_seeds
+from autoreg.study.final_members import choose_members
 from autoreg.study.options import RunOptions
 from autoreg.study.shipped import load_study
 from autoreg.study.task_study import TaskStudy
@@ -89,6 +90,11 @@ def optimism(engine: Engine, fresh: Mapping[int, float], samples: int, ask_secon
     )
 
 
+def on_front(engine: Engine) -> list[int]:
+    """The trials of the front of posterior means that a final evaluation would re-measure."""
+    return [one.number for one in choose_members(engine) if one.posterior is not None]
+
+
 # -- a task ----------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +108,7 @@ def of_study(name: str, trials: int, seed: int, fresh: int) -> Optimism:
         study.objective.latency = False
         engine, seconds = study.run().engine, math.nan
         found = {}
-        for number in choose_members(engine):
+        for number in on_front(engine):
             config = engine.trials()[number].config
             runs = [study.objective(config, Trial(seed=one)) for one in fresh_seeds(seed, fresh)]
             found[number] = float(np.mean([metrics[study.quality] for metrics in runs]))
@@ -134,7 +140,7 @@ def true_error(config: Mapping[str, Any]) -> float:
         gain = 0.002 * (math.log10(regularizer["l1"]["strength"]) + 4) ** 2
     else:
         gain = 0.003 + 0.5 * (regularizer["sam"]["rho"] - 0.08) ** 2
-    return min(0.008 + size + gain + 0.02 * rate**2 + 0.002 * decay**2, 0.9)
+    return float(min(0.008 + size + gain + 0.02 * rate**2 + 0.002 * decay**2, 0.9))
 
 
 def failure_rate(config: Mapping[str, Any]) -> float:
@@ -176,7 +182,7 @@ def of_simulation(trials: int, seed: int) -> Optimism:
     while (ask := engine.ask()) is not None:
         engine.tell(ask.number, Result("COMPLETE", {"error": one_error(ask.config, ask.seed)}))
     seconds += time.process_time()
-    found = {number: mean_error(engine.trials()[number].config) for number in choose_members(engine)}
+    found = {number: mean_error(engine.trials()[number].config) for number in on_front(engine)}
     return optimism(engine, found, SAMPLES, seconds)
 
 

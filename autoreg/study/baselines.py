@@ -11,9 +11,13 @@ from autoreg.engine.log.baseline_names import (
     DENSE,
     HALF_CHANNELS,
     HALF_CHANNELS_INT8,
+    HALF_CHANNELS_TAUGHT,
+    HALF_CHANNELS_TAUGHT_INT8,
     INT8,
     QUARTER_CHANNELS,
     QUARTER_CHANNELS_INT8,
+    QUARTER_CHANNELS_TAUGHT,
+    QUARTER_CHANNELS_TAUGHT_INT8,
     UNIFORM_CHANNELS,
     UNIFORM_WEIGHTS,
 )
@@ -22,7 +26,6 @@ from autoreg.errors import InputError
 from autoreg.methods.sections import SECTIONS
 from autoreg.space import Space, StudySpec
 from autoreg.space.spec import Param
-from autoreg.trial.compression_phases import FINETUNE_RATE
 from autoreg.trial.objective import TaskObjective
 
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -44,10 +47,7 @@ def possible_baselines(objective: TaskObjective, dense: Mapping[str, Any], *, fu
     def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
         return objective.setup.complete({**empty, **recipe})
 
-    training = dict(dense["training"])
-    if training["epochs"] + training["finetune_epochs"] == 0:  # a network that comes trained: narrow ones do not
-        training |= {name: complete({})["training"][name] for name in ("epochs", "finetune_epochs")}
-    known = baseline_recipes(complete, dense, training)
+    known = baseline_recipes(complete, dense)
     if full:
         known |= full_recipes(complete, dense)
     return {name: recipe for name, recipe in known.items() if is_possible(objective, recipe)}
@@ -88,17 +88,17 @@ def _work(objective: TaskObjective, recipe: Mapping[str, Any]) -> list[tuple[str
     return [(c[0] if len(c) == 2 or c[2] == seed else f"{c[0]} of seed {c[2]}", c[1]) for c in costs]
 
 
-def baseline_recipes(
-    complete: Complete, dense: Mapping[str, Any], training: Mapping[str, Any] | None = None
-) -> dict[str, dict[str, Any]]:
+def baseline_recipes(complete: Complete, dense: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The recipes every report carries: dense, int8, uniform removal of channels and of weights, narrow networks.
+
+    Networks that are narrow from the start learn alone and from the dense network, and have 32 and 8 bits; there are
+    none where the dense recipe is not trained, but begins with weights that it does not train anew.
 
     Args:
         complete: fills recipes.
-        dense: the dense recipe, whose training the first four have.
-        training: of the networks that are narrow from the start, in 32 and in 8 bits; None, or one without epochs:
-            there are none.
+        dense: the dense recipe, whose training they have.
     """
+    training = dict(dense["training"])
     eight = {"quantizer": {"rtn": {}}, "weights": {"bits": 8}, "activations": {"bits": 8}}
     changes: dict[str, dict[str, Any]] = {
         DENSE: {},
@@ -106,14 +106,17 @@ def baseline_recipes(
         UNIFORM_CHANNELS: {"sparsity": {"channel": _one_shot(0.5)}},
         UNIFORM_WEIGHTS: {"sparsity": {"weight": _one_shot(0.8)}},
     }
-    changes = {name: {**change, "training": dict(dense["training"])} for name, change in changes.items()}
-    if training is not None and training["epochs"] + training["finetune_epochs"] > 0:
-        for width, plain, quantized in (
-            (0.5, HALF_CHANNELS, HALF_CHANNELS_INT8),
-            (0.25, QUARTER_CHANNELS, QUARTER_CHANNELS_INT8),
+    changes = {name: {**change, "training": training} for name, change in changes.items()}
+    if training["epochs"] > 0:
+        taught = {"teacher": {"kd": {"of": "dense"}}}
+        for width, *names in (
+            (0.5, HALF_CHANNELS, HALF_CHANNELS_INT8, HALF_CHANNELS_TAUGHT, HALF_CHANNELS_TAUGHT_INT8),
+            (0.25, QUARTER_CHANNELS, QUARTER_CHANNELS_INT8, QUARTER_CHANNELS_TAUGHT, QUARTER_CHANNELS_TAUGHT_INT8),
         ):
-            changes[plain] = narrow(width, training)
-            changes[quantized] = {**changes[plain], "quantization": eight}
+            alone = narrow(width, training)
+            recipes = [alone, {**alone, "quantization": eight}, {**alone, **taught}]
+            recipes.append({**recipes[-1], "quantization": eight})
+            changes |= dict(zip(names, recipes, strict=True))
     return {name: complete(change) for name, change in changes.items()}
 
 
@@ -122,19 +125,17 @@ def narrow(width: float, training: Mapping[str, Any], rate: float = 1.0, decay: 
 
     Args:
         width: in (0, 1).
-        training: of the study; all its epochs go to the narrow network.
+        training: of the study.
         rate: factor on its learning rate.
         decay: factor on its weight decay.
     """
     changed = {
         **training,
         "start": "scratch",
-        "lr": min(10.0, training["lr"] * rate / FINETUNE_RATE),  # all its epochs count as fine-tuning
+        "lr": min(10.0, training["lr"] * rate),
         "weight_decay": min(10.0, training["weight_decay"] * decay),
-        "epochs": 0,
-        "finetune_epochs": training["epochs"] + training["finetune_epochs"],
     }
-    return {"sparsity": {"channel": _one_shot(1 - width, "random")}, "training": changed}
+    return {"network": {"width": width}, "training": changed}
 
 
 def empty_slots(space: Space) -> dict[str, Any]:

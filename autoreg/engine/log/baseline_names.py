@@ -8,8 +8,12 @@ UNIFORM_CHANNELS = "uniform channels 50 %"
 UNIFORM_WEIGHTS = "uniform weights 80 %"
 HALF_CHANNELS = "half width"
 HALF_CHANNELS_INT8 = "half width, int8"
+HALF_CHANNELS_TAUGHT = "half width, distilled"
+HALF_CHANNELS_TAUGHT_INT8 = "half width, distilled, int8"
 QUARTER_CHANNELS = "quarter width"
 QUARTER_CHANNELS_INT8 = "quarter width, int8"
+QUARTER_CHANNELS_TAUGHT = "quarter width, distilled"
+QUARTER_CHANNELS_TAUGHT_INT8 = "quarter width, distilled, int8"
 
 BASELINE_NAMES = (
     DENSE,
@@ -18,6 +22,10 @@ BASELINE_NAMES = (
     UNIFORM_WEIGHTS,
     HALF_CHANNELS,
     HALF_CHANNELS_INT8,
+    HALF_CHANNELS_TAUGHT,
+    HALF_CHANNELS_TAUGHT_INT8,
     QUARTER_CHANNELS,
     QUARTER_CHANNELS_INT8,
+    QUARTER_CHANNELS_TAUGHT,
+    QUARTER_CHANNELS_TAUGHT_INT8,
 )
