@@ -107,9 +107,9 @@ def _milliseconds(study: TaskStudy, configs: Sequence[dict[str, Any]]) -> dict[s
 
 
 def _coded(study: TaskStudy, change: Mapping[str, Any]) -> dict[str, Any]:
-    """The dense recipe with weights of 8 bits, one scale a tensor, and a change."""
-    recipe = copy.deepcopy(study.dense_recipe)
-    recipe["quantization"]["weights"] |= {"bits": 8, "granularity": "tensor"}
+    """The task's own training with weights of 4 bits, one scale a tensor, and a change."""
+    recipe = copy.deepcopy(study.objective.setup.dense)
+    recipe["quantization"]["weights"] |= {"bits": 4, "granularity": "tensor"}
     for section, value in change.items():
         recipe[section] = {**recipe[section], **value} if section == "training" else value
     return study.objective.setup.complete(recipe)
@@ -138,7 +138,7 @@ def page(rows: Mapping[str, Mapping[str, float]], strengths: Mapping[str, Any], 
         cells += [f"{row['within']:.0%}", f"{row['predict_ms']:.1f} ms", f"{row['measure_ms']:.1f} ms"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     if strengths:
-        lines += ["", "One recipe on digits, 8 bits, one scale a tensor, at two strengths:", ""]
+        lines += ["", "The task's own training on digits, weights of 4 bits, one scale a tensor, at two strengths:", ""]
         lines += ["| regularizer | weak: bytes of the file (payload), error | strong |", "|---|---|---|"]
         for name, ends in strengths.items():
             cells = [f"{m['file_bytes']:,.0f} ({m['bytes']:,.0f}), {m[quality]:.3f}" for m in ends]

@@ -18,8 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from autoreg.artifacts.deployable import Deployable, LayerCode
-from autoreg.artifacts.packed.entropy import DamagedError
-from autoreg.artifacts.packed.layer import read_layer, write_layer
+from autoreg.artifacts.packed.bits import Bytes
+from autoreg.artifacts.packed.entropy import DamagedError, encode_all
+from autoreg.artifacts.packed.layer import flat_mask, held_numbers, read_layer, write_layer
+from autoreg.artifacts.packed.packing import Encoder, pack
 from autoreg.errors import InputError
 from autoreg.files import parse_json, write_whole
 from autoreg.methods.weights import weighted_layers
@@ -79,13 +81,13 @@ def packed_content(
     """
     from safetensors.numpy import save
 
-    model = deployable.model
+    model, encoder = deployable.model, _encoder(deployable) if compress else None
     tensors: dict[str, Any] = {}
     layers: dict[str, Any] = {}
     first: dict[int, str] = {}
     for name, layer in weighted_layers(model):
         owner = first.setdefault(id(layer.weight), name)
-        layers[name] = write_layer(tensors, name, weight_of(layer), deployable, owner, compress=compress)
+        layers[name] = write_layer(tensors, name, weight_of(layer), deployable, owner, encoder=encoder)
     for name, parameter in model.named_parameters():
         if id(parameter) not in first:
             tensors[name] = _plain(parameter)
@@ -137,6 +139,24 @@ def load_packed(path: str | os.PathLike[str], build: Callable[..., nn.Module], *
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{where}: damaged ({type(error).__name__}: {error})") from error
     return deployable
+
+
+def _encoder(deployable: Deployable) -> Encoder:
+    """Gives the codes of the pieces of all weights in the order of the layers; they are made together."""
+    pieces: list[Bytes] = []
+
+    def note(symbols: Bytes) -> Bytes:
+        pieces.append(symbols)
+        return symbols
+
+    seen: set[int] = set()
+    for name, layer in weighted_layers(deployable.model):
+        if id(layer.weight) not in seen:
+            numbers, bits = held_numbers(weight_of(layer), deployable.codes.get(name, LayerCode()))
+            pack(numbers, flat_mask(deployable.masks.get(name)), bits, encoder=note)
+        seen.add(id(layer.weight))
+    codes = iter(encode_all(pieces))
+    return lambda symbols: next(codes)
 
 
 def _plain(tensor: Tensor) -> Any:

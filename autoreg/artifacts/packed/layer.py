@@ -12,14 +12,14 @@ from torch import Tensor
 
 from autoreg.artifacts.deployable import Deployable, Grid, LayerCode
 from autoreg.artifacts.packed.entropy import DamagedError
-from autoreg.artifacts.packed.packing import POSITIONS, VALUES, Packed, pack, unpack
+from autoreg.artifacts.packed.packing import POSITIONS, VALUES, Encoder, Packed, pack, unpack
 from autoreg.costs.formulas import FLOAT_BITS
 from autoreg.errors import AutoregError, InputError
 from autoreg.methods.functional.affine import dequantize
 
 
 def write_layer(
-    tensors: dict[str, Any], name: str, weight: Tensor, deployable: Deployable, owner: str, *, compress: bool
+    tensors: dict[str, Any], name: str, weight: Tensor, deployable: Deployable, owner: str, *, encoder: Encoder | None
 ) -> dict[str, Any]:
     """Put the tensors of a layer's weight into `tensors`, float32 or bytes.
 
@@ -29,7 +29,7 @@ def write_layer(
         weight: its weight.
         deployable: codes and masks.
         owner: the first layer that holds this very tensor; only that one stores it.
-        compress: whether to entropy-code.
+        encoder: as of `pack`.
 
     Returns:
         The layer's entry in the metadata; what is null, false or empty is left out.
@@ -56,33 +56,43 @@ def write_layer(
     mask = deployable.masks.get(name)
     if mask is not None and bool(weight[~mask].any()):
         raise AutoregError(f"layer {name!r}: a masked weight is not zero")
-    return _short(entry | _write_weight(tensors, name, weight, code, mask, compress=compress))
+    return _short(entry | _write_weight(tensors, name, weight, code, mask, encoder=encoder))
 
 
 def _write_weight(
-    tensors: dict[str, Any], name: str, weight: Tensor, code: LayerCode, mask: Tensor | None, *, compress: bool
+    tensors: dict[str, Any], name: str, weight: Tensor, code: LayerCode, mask: Tensor | None, *, encoder: Encoder | None
 ) -> dict[str, Any]:
     """Put the tensors of a weight that is stored with this layer into `tensors`; its part of the entry."""
     entry: dict[str, Any] = {}
     grid, integers = code.weight, code.integers
-    if grid is None or integers is None:
-        numbers, bits = weight.detach().cpu().float().reshape(-1).numpy(), FLOAT_BITS
-    else:
+    numbers, bits = held_numbers(weight, code)
+    if grid is not None and integers is not None:
         value = values_of(integers, grid, code.axis)
         if not torch.allclose(value, weight.detach().cpu().float(), rtol=1e-5, atol=1e-12):
             raise AutoregError(f"layer {name!r}: its weight is not what its integers stand for")
-        numbers, bits = (integers.reshape(-1).int() - grid.low).to(torch.uint8).numpy(), grid.bits
         entry["weight"] = {"bits": bits, "low": grid.low, "high": grid.high}
         tensors[f"{name}.weight:scale"] = grid.scale.float().contiguous().numpy()
         if grid.low >= 0 or bool(grid.zero_point.any()):
             kind = torch.uint8 if grid.low >= 0 else torch.int8
             tensors[f"{name}.weight:zero_point"] = grid.zero_point.to(kind).contiguous().numpy()
-    packed = pack(numbers, None if mask is None else mask.cpu().reshape(-1).numpy(), bits, compress=compress)
+    packed = pack(numbers, flat_mask(mask), bits, encoder=encoder)
     for piece, content in packed.pieces.items():
         tensors[f"{name}.weight:{piece}"] = content
     # `kept` is the format's own word, in files that are out there.
     entry |= {"packing": packed.packing, "kept": packed.retained, "masked": mask is not None}
     return entry | {"coded": list(packed.coded)}
+
+
+def held_numbers(weight: Tensor, code: LayerCode) -> tuple[Any, int]:
+    """What a file holds of a weight, in one dimension, and its bits: integers less the lowest, or float32."""
+    if code.weight is None or code.integers is None:
+        return weight.detach().cpu().float().reshape(-1).numpy(), FLOAT_BITS
+    return (code.integers.reshape(-1).int() - code.weight.low).to(torch.uint8).numpy(), code.weight.bits
+
+
+def flat_mask(mask: Tensor | None) -> Any:
+    """A mask as an array of one dimension; None where there is none."""
+    return None if mask is None else mask.cpu().reshape(-1).numpy()
 
 
 def _short(entry: Mapping[str, Any]) -> dict[str, Any]:

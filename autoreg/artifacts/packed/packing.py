@@ -6,18 +6,20 @@ scales and zero points apart, are `packed_bytes(count, retained, bits)` bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoreg.artifacts.packed.bits import Bytes, pack_bits, packed_size, unpack_bits
-from autoreg.artifacts.packed.entropy import DamagedError, decode, encode
+from autoreg.artifacts.packed.entropy import DamagedError, decode
 from autoreg.costs.formulas import FLOAT_BITS
 
 PACKINGS = ("dense", "bitmask", "index")
 VALUES, POSITIONS = "values", "positions"
+Encoder = Callable[[Bytes], Bytes]
+"""The entropy code of symbols of one byte each."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class Packed:
 
 
 def pack(
-    values: NDArray[np.uint8] | NDArray[np.float32], mask: NDArray[np.bool_] | None, bits: int, *, compress: bool
+    values: NDArray[np.uint8] | NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    bits: int,
+    *,
+    encoder: Encoder | None = None,
 ) -> Packed:
     """Pack a tensor in the way that takes the fewest bytes; the first of `PACKINGS` on equal sizes.
 
@@ -51,17 +57,17 @@ def pack(
         values: one dimension: whole numbers in [0, 2**bits), or float32 where `bits` is 32.
         mask: True stays, shaped like the values; None where all do.
         bits: 2 to 8, or 32.
-        compress: whether each piece of whole numbers may be entropy-coded where that is smaller.
+        encoder: makes the entropy code of a piece of whole numbers, taken where it is smaller; None for none.
     """
-    whole = _piece(values, bits, compress)
+    whole = _piece(values, bits, encoder)
     count = len(values)
     retained = count if mask is None else int(mask.sum())
     found = [Packed("dense", {VALUES: whole[0]}, (VALUES,) if whole[1] else (), retained)]
     if mask is not None and retained < count:
-        some = _piece(values[mask], bits, compress)
+        some = _piece(values[mask], bits, encoder)
         width = (count - 1).bit_length()
         ways = {
-            "bitmask": _piece(mask.astype(np.uint8), 1, compress),
+            "bitmask": _piece(mask.astype(np.uint8), 1, encoder),
             "index": (pack_bits(np.flatnonzero(mask), width), False),
         }
         for packing, positions in ways.items():
@@ -103,14 +109,14 @@ def unpack(packed: Packed, count: int, bits: int) -> tuple[NDArray[np.generic], 
 
 
 def _piece(
-    numbers: NDArray[np.uint8] | NDArray[np.float32], bits: int, compress: bool
+    numbers: NDArray[np.uint8] | NDArray[np.float32], bits: int, encoder: Encoder | None
 ) -> tuple[Bytes | NDArray[np.float32], bool]:
     """A piece, and whether it is entropy-coded."""
     if bits == FLOAT_BITS:
         return numbers.astype("<f4"), False
     plain = pack_bits(numbers.astype(np.uint8), bits)
-    if compress and len(plain):
-        coded = encode(numbers.astype(np.uint8))
+    if encoder is not None and len(plain):
+        coded = encoder(numbers.astype(np.uint8))
         if len(coded) < len(plain):
             return coded, True
     return plain, False

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoreg.artifacts.packed.entropy import DamagedError, decode, encode, shannon_bytes
+from autoreg.artifacts.packed.entropy import DamagedError, coded_size, decode, encode, encode_all, shannon_bytes
 
 
 @settings(max_examples=60, deadline=None)
@@ -25,6 +25,24 @@ def test_entropy_coding_comes_within_two_percent_of_the_shannon_bound(share: flo
     coded_size, bound = len(encode(draw)), shannon_bytes(draw)
     table = 4 + 3 * len(np.unique(draw))
     assert bound < coded_size - table < 1.02 * bound
+
+
+def test_tensors_that_are_coded_together_are_coded_as_alone() -> None:
+    rng = np.random.default_rng(0)
+    sizes = ((1, 1.0), (300, 20.0), (5000, 2.0), (70_000, 0.1), (9216, 40.0), (400_000, 3.0))
+    tensors = [np.clip(rng.normal(128, spread, n).round(), 0, 255).astype(np.uint8) for n, spread in sizes]
+    together = encode_all(tensors)
+    for symbols, code in zip(tensors, together, strict=True):
+        assert (code == encode(symbols)).all()
+        assert (decode(code, len(symbols)) == symbols).all()
+    assert encode_all([]) == []
+
+
+@pytest.mark.parametrize(("count", "spread"), [(1000, 20.0), (5000, 1.0), (100_000, 8.0)])
+def test_the_length_of_a_code_is_known_from_the_entropy(count: int, spread: float) -> None:
+    values = np.clip(np.random.default_rng(0).normal(128, spread, count).round(), 0, 255).astype(np.uint8)
+    expected = coded_size(count, 8 * shannon_bytes(values) / count, len(np.unique(values)))
+    assert len(encode(values)) == pytest.approx(expected, rel=0.01)
 
 
 def test_the_shannon_bound_of_known_distributions() -> None:

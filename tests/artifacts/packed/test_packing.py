@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoreg.artifacts.packed.entropy import encode
 from autoreg.artifacts.packed.packing import pack, unpack
 from autoreg.costs.formulas import packed_bytes
 
@@ -19,7 +20,7 @@ def test_pieces_weigh_what_the_formula_says(size: int, density: float, bits: int
     values: Any = rng.integers(0, 2**bits, size) if bits < 32 else rng.normal(size=size)
     values = values.astype(np.uint8 if bits < 32 else np.float32)
     mask = rng.random(size) < density
-    packed = pack(values, mask, bits, compress=compress)
+    packed = pack(values, mask, bits, encoder=encode if compress else None)
     formula = packed_bytes(size, int(mask.sum()), bits)
     assert packed.size <= formula if compress else packed.size == formula
     held, where = unpack(packed, size, bits)
