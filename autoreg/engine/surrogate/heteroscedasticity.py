@@ -1,9 +1,9 @@
 """Where the noise of a score is large: unstable trainings are noisier than stable ones.
 
 The variance of a run's noise is that of the process times a factor, whose logarithm is linear in the predicted score
-and the known cost. One number for all would take the luck of unstable recipes for quality: of 28 recipes on digits, run
-with four seeds each, the deviation of the error grew from 0.006 at an error of 0.02 to 0.024 at 0.12. Its dependence on
-the learning rate was nil beside that on the score.
+and the known cost. With one number for all, an unstable recipe that had a good seed looks good. Of 28 recipes on
+digits, run with four seeds each, the deviation of the error grew from 0.006 at an error of 0.02 to 0.024 at 0.12; its
+dependence on the learning rate was nil beside that on the score.
 """
 
 from __future__ import annotations
