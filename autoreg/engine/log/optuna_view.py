@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoreg.engine.log.records import Record
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 NUMBER = "trial"
 """User attribute that holds our number of a trial: Optuna numbers trials in the order in which they are added."""
+LOCK_FILE_SUFFIX = ".lock"
+"""What Optuna adds to a journal file's name for its lock."""
+LOCK_GRACE_SECONDS = 5
+"""A lock of a journal file that does not change for so long was left behind: one writer holds it for milliseconds."""
 SUMMARY = ("epochs_requested", "epochs_run", "seconds", "notes")
 """What of a trial's info is shown."""
 
@@ -37,7 +41,12 @@ def open_storage(where: str | os.PathLike[str]) -> optuna.storages.BaseStorage:
     """
     text = os.fspath(where)
     if "://" not in text:
-        backend = JournalFileBackend(text)
+        # absolute: Optuna looks at the file through its lock, a link, to see whether a killed process left that behind
+        path = os.path.abspath(text)
+        lock = path + LOCK_FILE_SUFFIX
+        if os.path.lexists(lock) and not os.path.exists(lock):  # a link that leads nowhere: it would wait for ever
+            os.unlink(lock)
+        backend = JournalFileBackend(path, lock_obj=JournalFileSymlinkLock(path, grace_period=LOCK_GRACE_SECONDS))
         return optuna.storages.JournalStorage(backend)
     try:
         return optuna.storages.get_storage(text)

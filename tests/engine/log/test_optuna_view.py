@@ -87,6 +87,20 @@ def test_a_storage_that_cannot_be_opened_is_named_without_its_password(tmp_path:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("target", ["study/optuna.journal", "{folder}/study/optuna.journal"])
+def test_a_lock_that_a_killed_process_left_is_released(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """Optuna's lock is a link to the journal, by the path that was given: one from the working folder leads nowhere."""
+    monkeypatch.chdir(tmp_path)
+    Path("study").mkdir()
+    OptunaView("study/optuna.journal", "toy", OBJECTIVES, toy_space())
+    Path("study/optuna.journal.lock").symlink_to(target.format(folder=tmp_path))
+    view = OptunaView("study/optuna.journal", "toy", OBJECTIVES, toy_space())
+    view.sync(engine.state.records)
+    assert len(view.study.trials) == 24
+
+
 @pytest.mark.filterwarnings("ignore:PedAnovaImportanceEvaluator computes")
 def test_optunas_own_tools_work_on_the_view(where: str) -> None:
     """Importance of parameters, as reports show it: here the rate decides most."""
