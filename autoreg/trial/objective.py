@@ -13,6 +13,7 @@ from autoreg.artifacts.skeleton import build_skeleton, latency_key, write_skelet
 from autoreg.costs.count import count
 from autoreg.costs.levels import Levels
 from autoreg.costs.predict import Costs, predict
+from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import measure
 from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
@@ -179,9 +180,16 @@ class TaskObjective:
         return identity(config, self.setup.registry, self._network(config))
 
     def _network(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What makes the network of a recipe narrower from the start, None where nothing does."""
+        """What makes the network of a recipe narrower from the start, None where nothing does.
+
+        A network that cannot be made is known by the recipe's own words: its key is asked for before its costs are.
+        """
         recipe = bind(config)
-        return network_record(recipe, reference_for(recipe, self.reference).setup)
+        try:
+            setup = reference_for(recipe, self.reference).setup
+        except InputError:
+            return {"refused": config["network"]}
+        return network_record(recipe, setup)
 
     def training_key(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they share their training; the effect of its seed is then the same for all."""

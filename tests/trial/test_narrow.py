@@ -81,6 +81,13 @@ def test_a_section_that_removes_nothing_leaves_the_keys_as_they_are(objective: T
     assert "network" not in objective.setup.complete({})
 
 
+def test_a_network_that_cannot_be_made_has_a_key_of_its_own(objective: TaskObjective) -> None:
+    """A search asks for keys before it asks for costs, which refuse it."""
+    complete = objective.setup.complete
+    keys = [objective.identity(complete({"network": {"blocks": {"first": {"keep": keep}}}})) for keep in (2, 3, 4)]
+    assert len(set(keys)) == 3
+
+
 def test_all_phases_hang_on_the_network_and_equal_networks_share_them(objective: TaskObjective) -> None:
     quarter = {"network": {"width": 0.25}}
     keys = [{key for _, key in phases(objective, recipe)} for recipe in ({}, HALF, quarter)]
