@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from autoreg.engine import Budget, Engine, EventLog, Halving, Normalizer, Problem, SharedWork, Strategy
 from autoreg.engine.log.trial import Trial
@@ -18,7 +19,7 @@ from autoreg.study.task_study import TaskStudy
 from autoreg.training_length import rung_stage
 from benchmarks.premise_allocation import sensitive_amounts
 from benchmarks.premise_bench import Bench, Done, Recipe, front, make_ready
-from benchmarks.premise_tasks import Family
+from benchmarks.premise_tasks import ABLATIONS, Family
 
 SHARES = {"train": 0.5, "sparsify": 0.25}
 """Of the seconds of the sequential arm; the rest quantizes."""
@@ -28,16 +29,42 @@ BEST_SMALL = 2
 """Trials of each width that are quantized."""
 
 
-def joint(bench: Bench) -> None:
-    """Our engine, sampler auto, over the whole space: quality and bytes at once.
+OBJECTIVES: dict[str, Literal["min"]] = {"bytes": "min", "flops": "min"}
+"""Costs that the joint arms seek beside the error."""
 
-    Its scale is that of the measure: hypervolume below the dense error plus the tolerance, and the dense bytes.
+
+def joint(bench: Bench, without: str = "") -> None:
+    """Our engine, sampler auto, over the whole space: quality, bytes and FLOPs at once.
+
+    Its scale is that of the measure: hypervolume below the dense error plus the tolerance, and the dense costs.
+
+    Args:
+        bench: of the arm.
+        without: one of `ABLATIONS`, which the space leaves out.
     """
+    study, scale = _whole_space(bench, without)
+    with bench.stage("search"):
+        engine = study.engine(EventLog(), normalizer=scale, budget=Budget(), clock=bench.clock)
+        run_local(engine, bench.watched(study.objective, "joint", bench.case.width), in_process=True, stop=bench.over)
+
+
+def tpe(bench: Bench) -> None:
+    """Optuna's TPE over the space of the joint arm, for the same objectives; no starters, no filter, no surrogate."""
+    study, scale = _whole_space(bench, "")
+    study.objective.rungs = False
+    strategy = Strategy(sampler="tpe", prune=False, screen=False)
+    with bench.stage("search"):
+        engine = study.engine(EventLog(), normalizer=scale, strategy=strategy, budget=Budget(), clock=bench.clock)
+        run_local(engine, bench.watched(study.objective, "tpe", bench.case.width), in_process=True, stop=bench.over)
+
+
+def _whole_space(bench: Bench, without: str) -> tuple[TaskStudy, Normalizer]:
+    """A study of the whole space, made ready, and its scale."""
     case = bench.case
+    objectives: dict[str, Literal["min", "max"]] = {case.quality: "min", **OBJECTIVES}
     with bench.clock.uncounted():
-        space = Space.from_dict(case.joint(), "premise")
+        space = Space.from_dict(case.joint(without), "premise")
         ref = bench.ref(case.width)
-        objectives = {"error": "min", "bytes": "min"}
         spec = StudySpec(
             "premise", str(ref.name), space, objectives, dict(ref.params), budget=Budget(), seed=bench.seed
         )
@@ -45,17 +72,18 @@ def joint(bench: Bench) -> None:
         study.objective.latency = False
         make_ready(study.objective)
     with bench.stage("prepare"):
-        dense = study.dense["error"]
+        dense = study.dense[case.quality]
         study.prepare()
     corner, ideal = dense + case.tolerance, max(0.0, dense - 2 * case.tolerance)
-    scale = Normalizer.from_dense(objectives, study.dense, "error", corner, best=ideal)
-    with bench.stage("search"):
-        engine = study.engine(EventLog(), normalizer=scale, budget=Budget(), clock=bench.clock)
-        run_local(engine, bench.watched(study.objective, "joint", case.width), in_process=True, stop=bench.over)
+    return study, Normalizer.from_dense(objectives, study.dense, case.quality, corner, best=ideal)
 
 
-def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> list[Done]:
+def tune(
+    bench: Bench, width: int, until: float, stage: str, *, distilled: int | None = None, **epochs: int
+) -> list[Done]:
     """Tune the training of a network that nothing is removed from, by TPE on its error, the default training first.
+
+    With `distilled` it is narrowed to that width from the start and learns from the dense network, or from several.
 
     Bad trials are stopped early by the optimistic bound, which helps where the rung is the error of the network itself;
     the joint arm stops none, as is the default of tasks.
@@ -63,11 +91,16 @@ def tune(bench: Bench, width: int, until: float, stage: str, **epochs: int) -> l
     objective = bench.objective(width)
     with bench.clock.uncounted():
         setup = objective.setup
-        space = Space.from_dict(bench.case.dense(**epochs), "training")
+        tree = bench.case.dense(**epochs) if distilled is None else bench.case.distilled(distilled, **epochs)
+        space = Space.from_dict(tree, "training")
         space = space.bind(setup.registry, setup.layers, setup.defaults)
-        start = setup.complete({"training": epochs})
+        start: Recipe = {"training": epochs}
+        if distilled is not None:
+            start |= {"network": tree["network"], "teacher": {"kd": {"of": "dense"}}}
+        start = setup.complete(start)
+    quality = bench.case.quality
     engine = Engine(
-        Problem(space, {"error": "min"}, "error", objective.identity),
+        Problem(space, {quality: "min"}, quality, objective.identity),
         seed=bench.seed,
         strategy=Strategy(sampler="tpe", starters=[("dense", start)], prune=Halving(every_report_is_rung=True)),
         shared_work=SharedWork(group=objective.training_key, trained_after=trained_after, rung_stage=rung_stage),
@@ -87,12 +120,22 @@ def dense(bench: Bench) -> None:
 
 def small(bench: Bench) -> None:
     """Narrow networks from scratch, each tuned for an equal part of the seconds, then quantized after training."""
+    _small(bench, distilled=False)
+
+
+def distilled(bench: Bench) -> None:
+    """The same with the dense network, or four of them, as teachers, whose training counts."""
+    _small(bench, distilled=True)
+
+
+def _small(bench: Bench, *, distilled: bool) -> None:
     case = bench.case
     best: list[Done] = []
     with bench.stage("train"):
         for k, width in enumerate(case.narrow, 1):
             until = SMALL_TUNING * bench.seconds * k / len(case.narrow)
-            found = tune(bench, width, until, f"width {width}", **full_epochs(bench))
+            own, narrow = (case.width, width) if distilled else (width, None)
+            found = tune(bench, own, until, f"width {width}", distilled=narrow, **full_epochs(bench))
             best += sorted(found, key=lambda d: d.error)[:BEST_SMALL]
     with bench.stage("quantize"):
         for bits in sorted(case.bits)[::-1][1:]:
@@ -207,7 +250,18 @@ def with_bits(recipe: Mapping[str, Any], quantizer: str, bits: int) -> Recipe:
     return {**recipe, "quantization": {**before, "quantizer": {quantizer: {}}, "weights": weights}}
 
 
-ARMS: dict[str, Callable[[Bench], None]] = {"joint": joint, "sequential": sequential, "dense": dense, "small": small}
+ARMS: dict[str, Callable[[Bench], None]] = {
+    "joint": joint,
+    "sequential": sequential,
+    "dense": dense,
+    "small": small,
+    "distilled": distilled,
+    "tpe": tpe,
+}
+"""What is compared; the ablations are called by name alone."""
+ABLATED: dict[str, Callable[[Bench], None]] = {
+    f"joint_without_{name}": functools.partial(joint, without=name) for name in ABLATIONS
+}
 
 
 def warm_up(bench: Bench) -> None:

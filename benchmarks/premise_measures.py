@@ -31,8 +31,8 @@ from benchmarks.tables.staircase import hypervolume
 UNIT = math.log(100)
 LEVELS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Shares of the dense cost at which the error is read."""
-ARMS = ("joint", "sequential", "dense", "small", "small_bits")
-"""Of which the last is `small` with the quantized networks, by the same runs."""
+ARMS = ("joint", "sequential", "dense", "small", "small_bits", "distilled", "tpe")
+"""Of which `small_bits` is `small` with the quantized networks, by the same runs; ablations follow them."""
 Point = tuple[float, float, float]
 """Cost, validation error, test error of a member."""
 
@@ -97,9 +97,11 @@ def measures(points: Sequence[Point], scale: Scale) -> dict[str, float]:
 
 
 def scale_of(rows: Sequence[Mapping[str, Any]], case: Case, cost: str) -> Scale:
-    """The scale of a case by the runs of its dense arm; by the only dense cost there is."""
+    """The scale of a case by the runs of its dense arm; measured costs differ between them, so the median counts."""
     dense = [p for row in rows if row["arm"] == "dense" for p in points_of(row, cost)]
-    return Scale(dense[0][0], float(np.mean([t for _, _, t in dense])), case.tolerance, case.near)
+    return Scale(
+        float(np.median([c for c, _, _ in dense])), float(np.mean([t for _, _, t in dense])), case.tolerance, case.near
+    )
 
 
 def fronts_of(rows: Sequence[Mapping[str, Any]], cost: str) -> dict[str, dict[int, list[Point]]]:
@@ -107,7 +109,7 @@ def fronts_of(rows: Sequence[Mapping[str, Any]], cost: str) -> dict[str, dict[in
     found: dict[str, dict[int, list[Point]]] = {arm: {} for arm in ARMS}
     for row in rows:
         small = row["arm"] == "small"
-        found[row["arm"]][row["seed"]] = points_of(row, f"{cost}32" if small else cost)
+        found.setdefault(row["arm"], {})[row["seed"]] = points_of(row, f"{cost}32" if small else cost)
         if small:
             found["small_bits"][row["seed"]] = points_of(row, cost)
     return {arm: by_seed for arm, by_seed in found.items() if by_seed}

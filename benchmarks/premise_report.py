@@ -32,7 +32,14 @@ SHOWN = {
     "dense": "dense, tuned",
     "small": "small, 32 bits",
     "small_bits": "small, quantized",
+    "distilled": "small, distilled, quantized",
+    "tpe": "TPE, joint space",
 }
+
+
+def shown(arm: str) -> str:
+    """An arm's name on the page."""
+    return SHOWN.get(arm, arm.replace("_", " "))
 
 
 def report(case: Case, rows: Sequence[dict[str, Any]], stem: Path, seconds: float) -> None:
@@ -41,7 +48,7 @@ def report(case: Case, rows: Sequence[dict[str, Any]], stem: Path, seconds: floa
         print("premise: no runs of the arm `dense` yet, which all is measured against", file=sys.stderr)
         return
     judged = {}
-    for cost in ("bytes", "flops"):
+    for cost in ("bytes", "flops", "latency_ms"):
         scale, fronts = scale_of(rows, case, cost), fronts_of(rows, cost)
         found = {a: {s: measures(p, scale) for s, p in by_seed.items()} for a, by_seed in fronts.items()}
         first = "joint" if "joint" in found else next(a for a in found if a != "dense")
@@ -76,8 +83,13 @@ def page(case: Case, rows: Sequence[Mapping[str, Any]], judged: Mapping[str, Any
         "Measures are explained in `benchmarks/premise_measures.py`. Mean over seeds ± half of its 95 % interval.",
     ]
     for cost, part in judged.items():
-        lines += ["", f"## By {cost}" + ("" if cost == "bytes" else " (no arm sought it)"), "", *_table(part["found"])]
-        lines += ["", f"{SHOWN[part['first']]} less the other, paired by seed:", "", *_tests(part["tests"])]
+        lines += [
+            "",
+            f"## By {cost}" + (" (no arm sought it)" if cost == "latency_ms" else ""),
+            "",
+            *_table(part["found"]),
+        ]
+        lines += ["", f"{shown(part['first'])} less the other, paired by seed:", "", *_tests(part["tests"])]
     lines += ["", "## What was spent", "", *_spent(rows)]
     return "\n".join(lines) + "\n"
 
@@ -87,7 +99,7 @@ def _table(found: Mapping[str, Mapping[int, Mapping[str, float]]]) -> list[str]:
     lines = [f"| arm | seeds | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for arm, by_seed in found.items():
         cells = [_cell(name, [m[name] for m in by_seed.values()]) for name in names]
-        lines.append(f"| {SHOWN[arm]} | {len(by_seed)} | {' | '.join(cells)} |")
+        lines.append(f"| {shown(arm)} | {len(by_seed)} | {' | '.join(cells)} |")
     return lines
 
 
@@ -109,11 +121,11 @@ def _tests(tests: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, by_arm in tests.items():
         for arm, row in by_arm.items():
             low, high = row["difference"] - row["half"], row["difference"] + row["half"]
-            shown = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+            interval = f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
             if name == "cheapest":
-                shown = f"× {math.exp(row['difference']):.2f} [{math.exp(low):.2f}, {math.exp(high):.2f}]"
+                interval = f"× {math.exp(row['difference']):.2f} [{math.exp(low):.2f}, {math.exp(high):.2f}]"
             lines.append(
-                f"| {name} | {SHOWN[arm]} | {shown} | {row['better']} of {row['pairs']} | {row['p']:.4f} "
+                f"| {name} | {shown(arm)} | {interval} | {row['better']} of {row['pairs']} | {row['p']:.4f} "
                 f"| {row['holm']:.4f} |"
             )
     return lines
@@ -121,17 +133,15 @@ def _tests(tests: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _spent(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["| arm | seconds of work | speed | trials that ended | stopped | failed | by stage |", "|---" * 7 + "|"]
-    for arm in SHOWN:
+    for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
-        if not own:
-            continue
         states = [[trial[2] for trial in row["trials"]] for row in own]
         counts = [np.mean([s.count(n) if n else len(s) for s in states]) for n in ("", "PRUNED", "FAIL")]
         stages = {name: np.mean([row["stages"].get(name, 0.0) for row in own]) for name in own[0]["stages"]}
         by_stage = ", ".join(f"{name} {value:.1f}" for name, value in stages.items())
         seconds, speed = (np.mean([row[name] for row in own]) for name in ("spent", "speed"))
         numbers = " | ".join(f"{value:.1f}" for value in counts)
-        lines.append(f"| {SHOWN[arm]} | {seconds:.1f} | {speed:.2f} | {numbers} | {by_stage} |")
+        lines.append(f"| {shown(arm)} | {seconds:.1f} | {speed:.2f} | {numbers} | {by_stage} |")
     return lines
 
 
@@ -141,17 +151,17 @@ def attained(by_seed: Mapping[int, Sequence[Point]], grid: Sequence[float]) -> n
 
 
 def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -> None:
-    """Test error reached at each cost: the median over seeds and the middle half, by bytes and by flops."""
-    figure = new_figure(10.0, 4.6)
+    """Test error reached at each cost: the median over seeds and the middle half, by each cost."""
+    figure = new_figure(15.0, 4.6)
     colors = dict(zip(SHOWN, SERIES_COLORS, strict=False))
     for place, (cost, part) in enumerate(judged.items(), 1):
-        ax = new_axes(figure, 1, 2, place)
+        ax = new_axes(figure, 1, 3, place)
         scale: Scale = part["scale"]
         lowest = min(p[0] for by_seed in part["fronts"].values() for points in by_seed.values() for p in points)
         grid = np.geomspace(lowest, scale.cost, 300)
         bottom = [scale.error]
         for arm, by_seed in part["fronts"].items():
-            if arm == "dense":
+            if arm == "dense" or arm not in colors:
                 continue
             errors = attained(by_seed, grid.tolist())
             there = np.isfinite(errors).mean(axis=0) >= 0.5
@@ -168,7 +178,7 @@ def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -
         scale_axis(ax, "y", "error", [scale.error], log=False)
         ax.set_ylabel("test error")
         below = f"{seconds:g} seconds per arm and seed; median and middle half" if place == 1 else ""
-        heading(ax, f"{case.name}: error at a cost" if place == 1 else "by flops, which no arm sought", below)
+        heading(ax, f"{case.name}: error at a cost" if place == 1 else f"by {cost}", below)
         if place == 1:
-            legend_below(figure, ax, columns=5)
+            legend_below(figure, ax, columns=7)
     save(figure, path)

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 
+KD: Tree = {
+    "kd": {
+        "of": ["dense", "ensemble"],
+        "members": 4,
+        "temperature": {"log": [1, 8]},
+        "weight": {"uniform": [0.5, 1.0]},
+    }
+}
+ABLATIONS = ("network", "teacher", "averaging", "training", "cocktails")
+"""What a joint arm may go without; `training` is how long a recipe trains."""
+
 
 class SmallSpeech(SpeechTask):
     """The speech task at a quarter of its resolution (means over two bands and two steps of time), a block less."""
@@ -67,6 +78,9 @@ class Case:
         amounts: by structure the shares (of blocks the numbers) that it removes, coarse before fine.
         tolerance: error above the dense network's from which on nothing counts.
         near: error above the dense network's up to which a network counts as good as it.
+        axes: what the joint arms vary beside training, removal and bits: the network from the start, its teacher,
+            averaging, and how long it trains.
+        quality: the task's metric that counts as the error.
     """
 
     name: str
@@ -81,6 +95,8 @@ class Case:
     amounts: Mapping[str, tuple[float, ...]]
     tolerance: float
     near: float
+    axes: Tree
+    quality: str = "error"
 
     @property
     def digest(self) -> str:
@@ -88,14 +104,38 @@ class Case:
         fields = {k: v for k, v in asdict(self).items() if k not in ("tolerance", "near")}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
-    def joint(self) -> Tree:
-        """The whole space: how to train, what to remove, how many bits."""
+    def joint(self, without: str = "") -> Tree:
+        """The whole space: how to train, what to remove, how many bits, and the axes of the case.
+
+        Args:
+            without: one of `ABLATIONS`, left out.
+        """
         quantization = {"quantizer": ["rtn", "lsq"], "weights": {"bits": list(self.bits)}}
-        return {**self.training, **self.removal, "quantization": quantization}
+        space: Tree = {**self.training, **self.removal, "quantization": quantization}
+        for name, node in self.axes.items():
+            if name != without:
+                space[name] = {**space["training"], **node} if name == "training" else node
+        if without != "cocktails":
+            options = [option for option in self.training["regularizer"] if option != "none"]
+            space["regularizer"] = {"any_of": options}
+        return space
 
     def dense(self, **epochs: int) -> Tree:
         """The part of the space that says how a network is trained, at so many epochs."""
         return {**self.training, "training": {**self.training["training"], **epochs}}
+
+    def distilled(self, width: int, **epochs: int) -> Tree:
+        """The same for a narrow network that learns from the dense one, or from several."""
+        return {**self.dense(**epochs), "network": {"width": width / self.width}, "teacher": KD}
+
+
+def _axes(narrowest: float, epochs: tuple[int, int]) -> Tree:
+    return {
+        "network": {"width": {"log": [narrowest, 1.0]}},
+        "teacher": ["none", KD],
+        "averaging": ["none", "ema", "lawa"],
+        "training": {"epochs": {"log_int": list(epochs)}},
+    }
 
 
 def _removal(channels: float, round_to: int) -> Tree:
@@ -153,6 +193,7 @@ SPEECH = Case(
     amounts={"weight": WEIGHTS, "channel": (0.5, 0.25, 0.75, 0.6, 0.4), "drop": (1, 2)},
     tolerance=0.10,
     near=0.01,
+    axes=_axes(0.2, (3, 15)),
 )
 
 ADULT = Case(
@@ -176,22 +217,68 @@ ADULT = Case(
     amounts={"weight": WEIGHTS, "channel": (0.75, 0.9, 0.5, 0.95, 0.85, 0.65, 0.25), "drop": (2, 1)},
     tolerance=0.02,
     near=0.01,
+    axes=_axes(0.03, (2, 12)),
 )
 
-TABULAR = Case(
-    **{
-        **{name: getattr(ADULT, name) for name in Case.__dataclass_fields__},
-        "name": "tabular",
-        "task": "tabular",
-        "width": 32,
-        "narrow": (16, 8),
-        "params": {"blocks": 2},
-        "tolerance": 0.05,
-    }
-)
-"""A table of 569 rows that comes with scikit-learn: to try the benchmark out."""
 
-CASES = {case.name: case for case in (SPEECH, ADULT, TABULAR)}
+def _like(case: Case, **changed: Any) -> Case:
+    return Case(**{**{name: getattr(case, name) for name in Case.__dataclass_fields__}, **changed})
+
+
+TABULAR = _like(
+    ADULT,
+    name="tabular",
+    task="tabular",
+    width=32,
+    narrow=(16, 8),
+    params={"blocks": 2},
+    tolerance=0.05,
+    axes=_axes(0.06, (5, 40)),
+)
+"""A table of 569 rows that comes with scikit-learn, breast cancer."""
+
+WINE = _like(TABULAR, name="wine", params={"blocks": 2, "data": "wine"}, tolerance=0.10)
+"""A table of 178 rows that comes with scikit-learn."""
+
+DIGITS = _like(
+    SPEECH,
+    name="digits",
+    task="digits",
+    params={"train_images": 400},
+    narrow=(8, 6, 4, 3),
+    near=0.01,
+    axes=_axes(0.18, (5, 40)),
+)
+
+MNIST = _like(
+    SPEECH,
+    name="mnist",
+    task="benchmarks.mnist:Mnist",
+    params={"train_images": 2000, "width": 16},
+    narrow=(8, 6, 4, 3),
+    tolerance=0.05,
+    axes=_axes(0.18, (2, 9)),
+)
+
+CHAR_LM = _like(
+    ADULT,
+    name="char_lm",
+    task="char_lm",
+    params={"steps": 40},
+    narrow=(48, 32, 24, 16),
+    training={
+        "regularizer": ["none", {"l1": {"strength": {"log": [0.1, 30]}}}, {"sam": {"rho": {"uniform": [0.01, 0.1]}}}],
+        "noise": ["none", {"dropout": {"rate": {"uniform": [0.02, 0.3]}}}],
+        "training": {"lr": {"log": [1e-3, 2e-2]}, "weight_decay": {"log": [1e-3, 1]}},
+    },
+    removal=_removal(0.6, 4),
+    tolerance=0.5,
+    near=0.05,
+    axes=_axes(0.25, (4, 16)),
+    quality="bpc",
+)
+
+CASES = {case.name: case for case in (DIGITS, ADULT, SPEECH, MNIST, TABULAR, WINE, CHAR_LM)}
 
 
 def case_of(name: str) -> Case:

@@ -91,7 +91,7 @@ def test_small_hands_over_the_front_of_its_32_bit_networks_too() -> None:
         return Done(recipe, 8, "", 0.0, "COMPLETE", error, {"bytes": cost, "flops": 5.0})
 
     whole, rounded = of(32, 100.0, 0.2), of(8, 30.0, 0.2)
-    handed = premise.handed_over([whole, rounded], bits=True, dense=False)
+    handed = premise.handed_over([whole, rounded], [], bits=True, dense=False)
     assert [(d.costs["bytes"], on) for d, on in handed] == [
         (30.0, ["bytes"]),
         (100.0, ["flops", "bytes32", "flops32"]),
