@@ -21,7 +21,7 @@ import numpy as np
 from autoreg.engine.log.trial import Trial
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import Reference
-from autoreg.trial.resolve import resolve
+from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import TrialOptions
 from autoreg.trial.task_ref import TaskRef
 from benchmarks.premise_clock import WorkClock
@@ -75,7 +75,7 @@ class Objective(TaskObjective):
 
     def latency_of(self, recipe: Mapping[str, Any]) -> float:
         """Milliseconds of the exported network, timed on this machine once per architecture."""
-        return self._latency(recipe, resolve(recipe, self.setup, self.reference)).ms
+        return self._latency(recipe, *resolve_network(recipe, self.reference)).ms
 
 
 @dataclass
