@@ -165,6 +165,8 @@ def picture(case: Case, judged: Mapping[str, Any], path: Path, seconds: float) -
                 continue
             errors = attained(by_seed, grid.tolist())
             there = np.isfinite(errors).mean(axis=0) >= 0.5
+            if not there.any():  # no cheaper than the dense network
+                continue
             held = np.where(np.isfinite(errors), errors, np.inf)[:, there]
             low, middle, high = (np.quantile(held, q, axis=0, method="lower") for q in (0.25, 0.5, 0.75))
             x, color = grid[there], colors[arm]

@@ -203,5 +203,5 @@ def test_all_arms_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_cases_have_spaces_that_hold_their_dense_network() -> None:
     assert len({case.digest for case in CASES.values()}) == len(CASES)
-    with pytest.raises(Exception, match="allowed are speech"):
+    with pytest.raises(Exception, match="allowed are digits"):
         case_of("nothing")
