@@ -157,7 +157,7 @@ class Study:
                 others = "" if len(bounds) == 1 else " together with the other bounds"
                 raise NoTrialError(f"best: no trial reached {name} {sign} {bound:g}{others}; the best is {reached:g}")
         row = met.sort_values(by, ascending=directions[by] == "min").iloc[0]
-        return {str(k): v for k, v in row.items() if v == v and v is not None}
+        return {str(k): v for k, v in row.items() if isinstance(v, list | dict) or not pd.isna(v)}
 
     def config(self, which: int | str) -> dict[str, Any]:
         """The config of a trial, by its number, or of a baseline of the final evaluation, by its name.

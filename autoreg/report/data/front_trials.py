@@ -8,13 +8,16 @@ from autoreg.report.data.final_results import FinalResults
 
 
 def is_decided(final: FinalResults, trials: int) -> bool:
-    """Whether a final evaluation has said which members stay, and the search has not gone on since.
+    """Whether fresh seeds have said which members stay, and the search has not gone on since.
+
+    A final evaluation without any seed says nothing.
 
     Args:
         final: content of final.json.
         trials: how many the study has.
     """
-    if not any(member.on_final_front is not None for member in final.members) and not _on(final):
+    measured = [one.validation for one in (*final.members, *final.baselines) if one.on_final_front is not None]
+    if not any(measured):
         return False
     last = final.test_uses[-1].trials if final.test_uses else None
     return last is None or last >= trials

@@ -21,6 +21,8 @@ def no_front_sentence(data: StudyData) -> str:
     counts = state_counts(data)
     if not counts:
         return "no trial has started yet."
+    if data.is_final:
+        return "with fresh seeds none of its members meets the constraints."
     parts = ", ".join(f"{count} {word}" for word, count in counts.items())
     if "complete" in counts:
         return f"no trial meets the constraints so far ({parts})."
