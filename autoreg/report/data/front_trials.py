@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from autoreg.report.data.final_results import FinalResults
+from autoreg.report.data.final_results import Baseline, FinalResults, Member
 
 
 def is_decided(final: FinalResults, trials: int) -> bool:
@@ -16,8 +16,8 @@ def is_decided(final: FinalResults, trials: int) -> bool:
         final: content of final.json.
         trials: how many the study has.
     """
-    measured = [one.validation for one in (*final.members, *final.baselines) if one.on_final_front is not None]
-    if not any(measured):
+    both: list[Member | Baseline] = [*final.members, *final.baselines]
+    if not any(one.on_final_front is not None and one.validation is not None for one in both):
         return False
     last = final.test_uses[-1].trials if final.test_uses else None
     return last is None or last >= trials
