@@ -45,6 +45,7 @@ EQUAL_COSTS = 0.05
 WALL_FILE = "wall_seconds.txt"
 
 
+# many arguments: the figures of one row of the table
 @dataclass(frozen=True)
 class Outcome:
     """What one run of the demo came to; see the module for what the figures mean.
