@@ -34,6 +34,8 @@ from autoreg.trial_info import QUANTILE_95
 CODED_ERROR, WHOLE_ERROR, PROGRAM_ERROR = 0.1, 0.003, 0.02
 """Relative error, as one standard deviation, of coded bytes, of a whole file of packed weights, and of one that holds a
 graph; before any trial has shown its own."""
+HEADER_ERROR_BYTES = 40
+"""As one standard deviation, what the numbers of a header differ by from those that are written for it."""
 
 
 class PredictedSize(NamedTuple):
@@ -98,7 +100,8 @@ class FileSizePredictor:
         symbols = self._symbols(recipe, levels) if self.format.compress else None
         facts = NetworkFacts(setup.profile, costs, levels, placement, setup.structure)
         found = self._packed.bytes(facts, symbols)
-        return _interval(found.bytes, CODED_ERROR * found.coded / found.bytes + WHOLE_ERROR)
+        whole = WHOLE_ERROR + HEADER_ERROR_BYTES / found.bytes
+        return _interval(found.bytes, CODED_ERROR * found.coded / found.bytes + whole)
 
     def _symbols(self, recipe: BoundRecipe, levels: Levels) -> SymbolsOf:
         """The symbols of a layer's weight, by those of the reference; of an unknown layer, of the largest there."""
