@@ -56,9 +56,10 @@ def heading(ax: Axes, text: str, below: str = "") -> None:
     """A bold heading above the axes, and a muted line under it."""
     ax.set_title(text + ("\n" if below else ""), loc="left", fontsize=11, fontweight="bold", color=TEXT_COLOR, pad=8)
     if below:
-        ax.annotate(
+        line = ax.annotate(
             below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=MUTED_COLOR
         )
+        line.set_in_layout(False)  # a line longer than the picture would leave the axes no room
 
 
 def save(figure: Figure, path: Path) -> Path:
