@@ -17,7 +17,6 @@ from autoreg.errors import InputError
 from autoreg.methods.bound import BoundQuantization, BoundRecipe, bind, lowest_bits
 from autoreg.methods.discovery import method_class, methods_with, spec_of
 from autoreg.methods.quantization.weight_bits import WeightBits
-from autoreg.methods.sparsity.structures.structure import Network
 from autoreg.network.shapes import LayerProfile
 from autoreg.space import layer_values
 from autoreg.trial.narrow import reference_for
@@ -63,7 +62,7 @@ def resolve(recipe: Mapping[str, Any] | BoundRecipe, setup: Setup, reference: Re
     recipe = bind(recipe)
     check_teacher(setup, recipe.teacher)
     dropped = _dropped(recipe.drop, setup, reference)
-    network = Network(setup.task.name, setup.profile, dropped)
+    network = setup.without_blocks(dropped)
     levels = Levels() if recipe.structure is None else recipe.structure.resolve(network, reference)
     stored = [layer for layer in network.layers if not layer.shared]
     weight_bits = _weight_bits(recipe.quantization, stored, setup, levels.retained, reference)

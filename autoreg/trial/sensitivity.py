@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoreg.methods.sparsity.structures.structure import CurveSubject, Network
+from autoreg.methods.sparsity.structures.structure import CurveSubject
 from autoreg.network.surgery.apply import drop_blocks
 from autoreg.plan import content_hash
 from autoreg.sensitivity.curve import Curve
@@ -51,7 +51,7 @@ def measured_curves(
         By layer, or by channel group, its curve; and what was spent now: `seconds`, and `epochs`, passes over the
         training split that would take as much work. Nothing where the store had it.
     """
-    ladder = subject.ladder(Network(setup.task.name, setup.profile, dropped), scores, setup.example_input)
+    ladder = subject.ladder(setup.without_blocks(dropped), scores, setup.example_input)
     content = (*subject.measured, list(dropped), ladder.levels)
     key = content_hash(["curves", setup.base, _digest(model, scores, batches), *content])
     found = setup.store.get(key) if setup.options.cache else None
@@ -77,7 +77,7 @@ def guessed_curves(
 
     For checks before anything trains, which need levels that could be, at no cost.
     """
-    ladder = subject.ladder(Network(setup.task.name, setup.profile, dropped), scores, setup.example_input)
+    ladder = subject.ladder(setup.without_blocks(dropped), scores, setup.example_input)
     guessed = {name: tuple(ladder.guessed(name)) for name in ladder.levels}
     return {name: Curve(tuple(levels), guessed[name], guessed[name]) for name, levels in ladder.levels.items()}
 

@@ -20,6 +20,7 @@ from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import LatencyCache, MeasureLock
 from autoreg.methods import registry
 from autoreg.methods.discovery import foreign_sources
+from autoreg.methods.sparsity.structures.structure import Network
 from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import Profile, profile
 from autoreg.network.surgery.initialize import own_initialization
@@ -84,6 +85,7 @@ class Setup:
         self._loaders: dict[str, Mapping[str, Any]] = {}
         self._subsets: dict[str, Subsets] = {}
         self._narrowed: dict[str, Any] = {}
+        self._networks: dict[tuple[str, ...], Network] = {}
 
     def narrowed(self, key: str, make: Callable[[], S]) -> S:
         """The setup of a narrower network, made once for a key."""
@@ -159,6 +161,12 @@ class Setup:
     def output_form(self) -> str:
         """What the task's network gives: `classes`, `values` or `unknown`."""
         return output_form(self.task, self.fresh_model(0))
+
+    def without_blocks(self, dropped: tuple[str, ...]) -> Network:
+        """The network for which levels are resolved, without some of its blocks."""
+        if dropped not in self._networks:
+            self._networks[dropped] = Network(self.task.name, self.profile, dropped)
+        return self._networks[dropped]
 
     @cached_property
     def layers(self) -> tuple[LayerInfo, ...]:

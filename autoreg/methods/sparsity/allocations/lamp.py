@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
+from autoreg.methods.sparsity.allocations.remembered import remembered
 from autoreg.methods.sparsity.allocations.shapes import LayerShape, one_amount, rank_globally
 from autoreg.space.spec import Paper
 
@@ -72,5 +73,6 @@ class Lamp:
         """
         if scores is None:
             raise InputError("allocation 'lamp' needs the scores of a reference")
-        ranked = {name: lamp_scores(score) for name, score in scores.items()}
-        return rank_globally(layers, one_amount("lamp", amount), ranked)
+        given = list(scores.values())
+        ranked = remembered("lamp", given, lambda: [lamp_scores(score) for score in given])
+        return rank_globally(layers, one_amount("lamp", amount), dict(zip(scores, ranked, strict=True)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
+from autoreg.methods.sparsity.allocations.remembered import remembered
 from autoreg.methods.sparsity.counts import check_amount, retained_count
 from autoreg.space import LayerInfo, layer_values
 
@@ -77,20 +78,25 @@ def rank_globally(layers: Sequence[LayerShape], amount: float, scores: Mapping[s
     missing = [layer.name for layer in layers if layer.name not in scores]
     if missing:
         raise InputError(f"allocation: no scores for {', '.join(missing)}")
-    flat = [scores[layer.name].detach().flatten().double().cpu() for layer in layers]
-    if not flat:
+    if not layers:
         return {}
-    ranked = []
-    for values in flat:
-        values = values.clone()
-        values[int(values.argmax())] = math.inf
-        ranked.append(values)
-    total = sum(v.numel() for v in flat)
-    keep = max(len(layers), retained_count(total, amount))
-    order = torch.argsort(torch.cat(ranked), descending=True, stable=True)[:keep]
-    owner = torch.repeat_interleave(torch.arange(len(flat)), torch.tensor([v.numel() for v in flat]))
-    retained = torch.bincount(owner[order], minlength=len(flat)).tolist()
+    given = [scores[layer.name] for layer in layers]
+    owners = remembered("owners", given, lambda: _owners_by_rank(given))
+    keep = max(len(layers), retained_count(len(owners), amount))
+    retained = torch.bincount(owners[:keep], minlength=len(layers)).tolist()
     return {
         layer.name: (values.numel() - count) / values.numel()
-        for layer, values, count in zip(layers, flat, retained, strict=True)
+        for layer, values, count in zip(layers, given, retained, strict=True)
     }
+
+
+def _owners_by_rank(scores: Sequence[Tensor]) -> Tensor:
+    """By rank, the best of each layer first, then by score: the number of the layer that a score belongs to."""
+    ranked = []
+    for given in scores:
+        values = given.detach().flatten().double().cpu().clone()
+        values[int(values.argmax())] = math.inf
+        ranked.append(values)
+    order = torch.argsort(torch.cat(ranked), descending=True, stable=True)
+    sizes = torch.tensor([values.numel() for values in ranked])
+    return torch.repeat_interleave(torch.arange(len(ranked), dtype=torch.int32), sizes)[order]
