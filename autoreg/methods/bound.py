@@ -61,6 +61,11 @@ class BoundNetwork:
     width: Any
     _slots: Mapping[str, Any]
 
+    @property
+    def key(self) -> str:
+        """What of it says which blocks and channels the network has."""
+        return repr((self.width, self._slots["blocks"]))
+
     @cached_property
     def blocks(self) -> Any:
         """Which droppable blocks the network has."""

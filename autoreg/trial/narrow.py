@@ -56,7 +56,10 @@ def narrow_setup(network: BoundNetwork, reference: Reference, *, trained: bool) 
         if width == 1 and blocks is None:
             return None
         return setup.narrowed(repr((width, blocks)), lambda: BuiltSetup(setup, width, blocks))
-    levels = network_levels(network, reference, trained=trained)
+    asked = f"{network.key} {trained}"
+    levels = reference.network_levels.get(asked)
+    if levels is None:
+        levels = reference.network_levels[asked] = network_levels(network, reference, trained=trained)
     if not levels.dropped and not levels.channels:
         return None
     key = repr((levels.dropped, sorted(levels.channels.items())))

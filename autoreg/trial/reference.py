@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from autoreg.costs.levels import Levels
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.structures.structure import CurveSubject
 from autoreg.network.surgery.factorize import spectrum
@@ -41,6 +42,8 @@ class Reference:
         self._curves: dict[str, dict[str, Curve]] = {}
         self._block_scores: dict[tuple[type[Any], bool], dict[str, float]] = {}
         self._narrowed: dict[tuple[int, str], Reference] = {}
+        self.network_levels: dict[str, Levels] = {}
+        """By what recipes ask for, the blocks and channels that their network has from the start."""
         self.spent = {"seconds": 0.0, "epochs": 0.0}
         """What curves have cost: seconds, and the passes over the training split that would take as much work."""
 

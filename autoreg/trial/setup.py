@@ -160,7 +160,7 @@ class Setup:
     @cached_property
     def output_form(self) -> str:
         """What the task's network gives: `classes`, `values` or `unknown`."""
-        return output_form(self.task, self.fresh_model(0))
+        return output_form(self.task, self.fresh_model(0)) if self.whole is self else self.whole.output_form
 
     def without_blocks(self, dropped: tuple[str, ...]) -> Network:
         """The network for which levels are resolved, without some of its blocks."""
