@@ -100,6 +100,15 @@ class StackSampler:
         return None
 
 
+_running: list[StackSampler] = []
+
+
+def sample_once(parts: Parts, folder: Path, *, within: str = "") -> None:
+    """Count from here on where the time of this process goes, unless that is done already."""
+    if not _running:
+        _running.append(StackSampler(parts, folder, within=within))
+
+
 def _age() -> float:
     """Seconds since this process was started."""
     ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])

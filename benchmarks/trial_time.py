@@ -12,7 +12,6 @@ driver's: what it asks, tells and writes while workers wait or train.
 from __future__ import annotations
 
 import argparse
-import functools
 import inspect
 import json
 import tempfile
@@ -29,7 +28,7 @@ from autoreg.study.options import RunOptions
 from autoreg.study.shipped import load_study
 from autoreg.study.task_study import TaskStudy
 from autoreg.trial.objective import TaskObjective
-from benchmarks.stack_sampler import StackSampler
+from benchmarks.stack_sampler import StackSampler, sample_once
 
 TRAINING = "training"
 PARTS: dict[str, tuple[str, ...]] = {
@@ -64,12 +63,6 @@ DRIVER: dict[str, tuple[str, ...]] = {
 }
 
 
-@functools.cache
-def start_sampling(counts: Path) -> StackSampler:
-    """Count from here on where the time of this process goes; once, whatever is loaded later."""
-    return StackSampler(PARTS, counts, within="execution/base.py:run_one")
-
-
 class SampledObjective(TaskObjective):
     """A task objective whose workers count where their time goes."""
 
@@ -82,7 +75,7 @@ class SampledObjective(TaskObjective):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self.counts is not None:
-            start_sampling(self.counts)
+            sample_once(PARTS, self.counts, within="execution/base.py:run_one")
 
 
 def sampled(objective: TaskObjective, counts: Path) -> TaskObjective:
