@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from autoreg.space.recipe import canonical_json
 from autoreg.space.spec import MethodSpec, Registry
 from autoreg.training_length import CONSTANT, cooldown_start, grid_epochs
@@ -34,6 +32,9 @@ NO_METHOD = "none"
 
 TEACHER = "teacher"
 """Name of the phases that train a recipe's teachers."""
+
+SELF_TAUGHT = {"kd": {"temperature": 1.0, "weight": 1.0}}
+"""The teacher of a dense network that learns nothing but what the dense network says."""
 
 OPTIMIZER_SETTINGS = ("lr", "weight_decay", "optimizer", "momentum")
 
@@ -87,16 +88,7 @@ def teacher_members(config: Config) -> int:
     params = {} if isinstance(slot, str) else next(iter(slot.values()))
     if "of" not in params:
         return 0
-    return int(params["members"]) if params["of"] == "ensemble" else 1
-
-
-def fresh_seeds(seed: int, count: int) -> list[int]:
-    """Seeds that a search with this one does not use: of re-measured recipes, and of a teacher's further members.
-
-    More of them begin with the same. So dense trainings that stand beside a re-measured front are those of an ensemble.
-    """
-    state = np.random.default_rng([seed, 0xF1])
-    return [int(value) for value in state.integers(1_000_000, 2**31, size=count)]
+    return int(params["members"]) if params["of"] == "ensemble" else 1  # what is trained again has the same seed
 
 
 def is_quantized(config: Config) -> bool:
@@ -205,11 +197,8 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
     if training["epochs"] > 0:
         add("tune" if pretrained else "train", *_train(config, registry, teacher))
     if _reshapes(config) or training["finetune_epochs"] > 0:
-        settings = {
-            **_train(config, registry, teacher if training["finetune_epochs"] > 0 else {})[1],
-            "epochs": training["finetune_epochs"],
-            "resolved": resolved,
-        }
+        taught = teacher if training["finetune_epochs"] > 0 else {}
+        settings = {**_train(config, registry, taught)[1], "epochs": training["finetune_epochs"], "resolved": resolved}
         settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
         del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are active at once
         add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
@@ -240,7 +229,17 @@ def _teachers(config: Config, dense: tuple[float, Mapping[str, Any]], starts: Se
     """
     epochs, settings = dense
     keys = [content_hash([starts[k % len(starts)], "train", settings]) for k in range(teacher_members(config))]
-    return [Phase(TEACHER, key, epochs, settings) for key in keys]
+    found = [Phase(TEACHER, key, epochs, settings) for key in keys]
+    if _teaches_itself(config):
+        again = {**settings, TEACHER: SELF_TAUGHT, "taught_by": keys}
+        found.append(Phase(TEACHER, content_hash([starts[0], "train", again]), epochs, again))
+    return found
+
+
+def _teaches_itself(config: Config) -> bool:
+    """Whether the dense network is trained again on its own outputs: its method has a parameter `again`."""
+    slot = config.get(TEACHER, NO_METHOD)
+    return slot != NO_METHOD and "again" in next(iter(slot.values()))
 
 
 def _teacher(config: Config, teachers: Sequence[Phase]) -> dict[str, Any]:
@@ -249,7 +248,7 @@ def _teacher(config: Config, teachers: Sequence[Phase]) -> dict[str, Any]:
     if slot == NO_METHOD:
         return {}
     ((name, params),) = slot.items()
-    own = {key: value for key, value in params.items() if not (teachers and key in ("of", "members"))}
+    own = {key: value for key, value in params.items() if not (teachers and key in ("of", "members", "again"))}
     taught_by = {"taught_by": [phase.key for phase in teachers]} if teachers else {}
     return {TEACHER: {name: own}, **taught_by}
 
@@ -314,6 +313,7 @@ def phase_costs(
     beside them: it is the same whatever seed a trial has.
     """
     seeds = iter(teacher_seeds)
+    first = teacher_seeds[0] if teacher_seeds else 0
     found: list[tuple[str, float] | tuple[str, float, int]] = []
     for phase in phases:
         begun, total = 0, int(phase.settings.get("epochs", 0))
@@ -321,7 +321,7 @@ def phase_costs(
             found.append((key, phase.epochs * (end - begun) / total))
             begun = end
         rest = phase.epochs * (total - begun) / total if begun else phase.epochs
-        found.append((phase.key, rest, next(seeds)) if phase.name == TEACHER else (phase.key, rest))
+        found.append((phase.key, rest, next(seeds, first)) if phase.name == TEACHER else (phase.key, rest))
     return tuple(found)
 
 

@@ -28,7 +28,6 @@ from autoreg.artifacts.onnx.runtime import operator_counts, runs_in_words
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import AutoregError, InputError
 from autoreg.latency.interleaved import time_interleaved
-from autoreg.plan import fresh_seeds
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.baselines import baseline_recipes
 from autoreg.study.export import export_recipe
@@ -36,6 +35,7 @@ from autoreg.study.options import RunOptions
 from autoreg.study.shipped import find_shipped
 from autoreg.study.task_study import TaskStudy
 from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import fresh_seeds
 from autoreg.trial.task_ref import import_modules
 
 CANDIDATES = 8  # members that are carried out again with fresh seeds, the fastest first

@@ -24,13 +24,13 @@ from autoreg.engine.log.trial import Result, Trial
 from autoreg.engine.pareto.front import Normalizer
 from autoreg.engine.problem import Problem
 from autoreg.engine.settings import Strategy
-from autoreg.plan import fresh_seeds
 from autoreg.space import Budget, Space
 from autoreg.study.final_members import choose_members
 from autoreg.study.options import RunOptions
 from autoreg.study.shipped import load_study
 from autoreg.study.task_study import TaskStudy
 from autoreg.tasks.splits import named_sets
+from autoreg.trial.setup import fresh_seeds
 
 SAMPLES = 500
 """Validation samples of the simulated problem."""

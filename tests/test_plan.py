@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, fresh_seeds, identity, passes, total_epochs, trained_after
+from autoreg.plan import compile_plan, identity, passes, total_epochs, trained_after
 from autoreg.space import MethodSpec, complete_recipe
 
 REGISTRY = registry()
@@ -114,12 +114,6 @@ def test_a_teacher_has_nobody_to_teach_where_nothing_is_trained() -> None:
     own = keys(recipe(teacher="ps_kd"))
     assert [name for name, _ in own] == [name for name, _ in keys(DENSE)]  # its own teacher: no other training
     assert own[0] != keys(DENSE)[0]
-
-
-def test_more_seeds_begin_with_the_same() -> None:
-    assert fresh_seeds(3, 5)[:2] == fresh_seeds(3, 2)
-    assert len(set(fresh_seeds(3, 5))) == 5
-    assert fresh_seeds(4, 5) != fresh_seeds(3, 5)
 
 
 def test_levels_of_a_reference_are_in_the_key() -> None:

@@ -17,7 +17,6 @@ from autoreg.engine.log.baseline_names import DENSE
 from autoreg.engine.log.records import Record
 from autoreg.latency.interleaved import time_interleaved
 from autoreg.latency.timing import time_onnx
-from autoreg.plan import fresh_seeds
 from autoreg.report.data.exported_model import ExportedModel
 from autoreg.report.data.final_results import Baseline, FinalResults, Member, UseOfTestData
 from autoreg.report.data.study_config import read_json_object
@@ -30,6 +29,7 @@ from autoreg.study.seed_statistics import SeedFront, spread, spread_by_set
 from autoreg.study.study import Study
 from autoreg.study.task_study import TaskStudy
 from autoreg.trial.objective import TaskObjective
+from autoreg.trial.setup import fresh_seeds
 
 
 def finish(study: TaskStudy, searched: Study, on_step: OnStep | None = None) -> FinalResults:

@@ -120,8 +120,8 @@ class Chain:
         )
         self.finished = self.trained_epochs = 0
         work = Work(epochs_requested=total_epochs(self.phases))
-        keys = [phase.key for phase in self.phases if phase.name == TEACHER]
-        self._teacher = DenseTeacher(setup.whole, fold, keys, self._train_teachers) if keys else None
+        teachers = [phase for phase in self.phases if phase.name == TEACHER]
+        self._teacher = DenseTeacher(setup.whole, fold, teachers, self._train_teachers) if teachers else None
         self.context = PhaseContext(setup, recipe, self.levels, seed, fold, work, self._teacher)
         self.store = PhaseStore(setup)
         self._whole_store = PhaseStore(setup.whole)
@@ -215,9 +215,11 @@ class Chain:
     def _train_teachers(self) -> list[nn.Module]:
         """The dense networks that the teacher is the mean of, trained on the training data of this fold or stored."""
         setup, networks = self.setup.whole, list[nn.Module]()
-        for seed in self._teacher_seeds:
+        own = [phase.settings.get(TEACHER) for phase in self.phases if phase.name == TEACHER]
+        for taught, seed in itertools.zip_longest(own, self._teacher_seeds, fillvalue=self._teacher_seeds[0]):
             reference = Reference(setup, lambda: setup.skeleton())  # never asked: the dense recipe removes nothing
-            chain = Chain(setup, reference, setup.dense, seed=seed, fold=self.context.fold)
+            recipe = setup.dense if taught is None else setup.complete({**setup.dense, TEACHER: taught})
+            chain = Chain(setup, reference, recipe, seed=seed, fold=self.context.fold)
             networks.append(chain.trained().model)
             self.context.work.epochs_run += chain.context.work.epochs_run
         return networks

@@ -97,10 +97,11 @@ def check_teacher(setup: Setup, teacher: Any) -> None:
             f"teacher: {name} learns outputs that are {' or '.join(teacher.outputs)}; those of task {task!r} are {form}"
             f"; allowed: {', '.join(['none', *able])}"
         )
-    if setup.given_weights is not None and getattr(teacher, "of", "") == "ensemble" and teacher.members > 1:
+    several = hasattr(teacher, "again") or (getattr(teacher, "of", "") == "ensemble" and teacher.members > 1)
+    if setup.given_weights is not None and several:
         raise InputError(
-            f"teacher: {name} of an ensemble of {teacher.members}: task {task!r} brings its network trained, of which "
-            "there is one; allowed: of: dense"
+            f"teacher: {name} of several trainings: task {task!r} brings its network trained, of which there is one; "
+            "allowed: a method that learns from one training, with of: dense"
         )
 
 

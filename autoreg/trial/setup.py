@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,7 +25,7 @@ from autoreg.methods.sparsity.structures.structure import Network
 from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import Profile, profile
 from autoreg.network.surgery.initialize import own_initialization
-from autoreg.plan import content_hash, fresh_seeds
+from autoreg.plan import content_hash
 from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
 from autoreg.tasks import Task
@@ -251,6 +252,15 @@ class Setup:
             store = self.store if self.options.cache else None
             self._subsets[fold] = Subsets(self.task, self.loaders(fold)["train"], key, store)
         return self._subsets[fold]
+
+
+def fresh_seeds(seed: int, count: int) -> list[int]:
+    """Seeds that a search with this one does not use: of re-measured recipes, and of a teacher's further members.
+
+    More of them begin with the same. So dense trainings that stand beside a re-measured front are those of an ensemble.
+    """
+    state = np.random.default_rng([seed, 0xF1])
+    return [int(value) for value in state.integers(1_000_000, 2**31, size=count)]
 
 
 @functools.cache

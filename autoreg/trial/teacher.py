@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from autoreg.errors import InputError
-from autoreg.plan import content_hash
+from autoreg.methods.teacher.dampened import truth_weight
+from autoreg.plan import Phase, content_hash
 from autoreg.tasks.batches import batch_size_of, logits_of, take, tensors_of, to_device
 from autoreg.tasks.loader import BatchLoader
 from autoreg.trial.loop import forward, seeded
@@ -42,12 +44,19 @@ def row_keys(inputs: Any) -> Tensor:
         if tensor.dim() == 0:
             continue
         rows = tensor.detach().reshape(len(tensor), -1).contiguous()
-        bits = rows.view(_INTEGERS[rows.element_size()]).to(torch.int64) * _MIXER
+        size = rows.element_size()
+        whole = rows.shape[1] * size % 8 == 0 == rows.storage_offset() * size % 8  # several numbers a word, if they fit
+        bits = rows.view(torch.int64 if whole else _INTEGERS[size]).to(torch.int64) * _MIXER
         bits = bits ^ (bits >> 32)  # what differs in high bits alone must change low ones too
-        generator = torch.Generator().manual_seed(place)
-        factors = torch.randint(-(2**63), 2**63 - 1, (bits.shape[1],), generator=generator).to(bits.device) | 1
-        keys = keys.to(bits.device) + (bits * factors).sum(dim=1) + bits.shape[1]
+        keys = keys.to(bits.device) + (bits * _factors(place, bits.shape[1], bits.device)).sum(dim=1) + bits.shape[1]
     return keys
+
+
+@functools.lru_cache(maxsize=8)
+def _factors(place: int, count: int, device: torch.device) -> Tensor:
+    """Odd random numbers by which the bits of a sample are multiplied."""
+    generator = torch.Generator().manual_seed(place)
+    return torch.randint(-(2**63), 2**63 - 1, (count,), generator=generator).to(device) | 1
 
 
 def compressed(outputs: Tensor) -> dict[str, Tensor]:
@@ -80,15 +89,22 @@ class DenseTeacher:
     Args:
         setup: task, device and store.
         fold: whose training data the networks were trained on.
-        keys: of their trainings.
+        trainings: their phases. One that learns from the others says nothing of batches: only `truth` is by it.
         networks: gives them, trained; asked when they are first needed.
+
+    Attributes:
+        truth: weight of the true targets beside what the networks say; None where none was trained on the others.
     """
 
+    truth: float | None = None
+
     def __init__(
-        self, setup: Setup, fold: str, keys: Sequence[str], networks: Callable[[], Sequence[nn.Module]]
+        self, setup: Setup, fold: str, trainings: Sequence[Phase], networks: Callable[[], Sequence[nn.Module]]
     ) -> None:
         self._setup, self._fold, self._make = setup, fold, networks
-        self._key = content_hash(["teacher", list(keys)])
+        self._key = content_hash(["teacher", [phase.key for phase in trainings]])
+        self._members = sum("taught_by" not in phase.settings for phase in trainings)
+        self._again = self._members < len(trainings)
         self._networks: list[nn.Module] = []
         self._table: dict[str, Tensor] | None = None
         self._classes = 0
@@ -104,10 +120,11 @@ class DenseTeacher:
             self._load()
             with setup.lock.shared():
                 table = self._computed()
-            entry = StoreEntry(table, {"classes": self._classes})
+                truth = self._best_truth() if self._again else None
+            entry = StoreEntry(table, {"classes": self._classes, "truth": truth})
             if store is not None:
                 store.put(self._key, entry)
-        self._classes = int(entry.meta["classes"])
+        self._classes, self.truth = int(entry.meta["classes"]), entry.meta["truth"]
         self._table = {name: tensor.to(setup.device) for name, tensor in entry.tensors.items()}
 
     def __call__(self, batch: Any) -> Tensor:
@@ -129,9 +146,21 @@ class DenseTeacher:
             with seeded(0), torch.enable_grad():
                 self._networks = [network.to(self._setup.device).eval() for network in self._make()]
 
+    def _best_truth(self) -> float:
+        """The weight of the true targets, by what the two trainings say of the calibration split."""
+        task, targets, answers = self._setup.task, list[Tensor](), (list[Tensor](), list[Tensor]())
+        with seeded(0), torch.no_grad():
+            for batch in self._setup.loaders(self._fold)["calibration"]:
+                here = to_device(batch, self._setup.device)
+                for found, network in zip(answers, (self._networks[0], self._networks[-1]), strict=True):
+                    found.append(torch.softmax(logits_of(forward(network, task, here)), dim=-1).flatten(0, -2))
+                targets.append(task.targets(here).flatten())
+        first, second = (torch.cat(found) for found in answers)
+        return truth_weight(torch.nn.functional.one_hot(torch.cat(targets), first.shape[-1]), first, second)
+
     @torch.no_grad()
     def _asked(self, batch: Any) -> Tensor:
-        answers = [logits_of(forward(network, self._setup.task, batch)) for network in self._networks]
+        answers = [logits_of(forward(net, self._setup.task, batch)) for net in self._networks[: self._members]]
         return torch.stack(answers).mean(dim=0)
 
     def _computed(self) -> dict[str, Tensor]:

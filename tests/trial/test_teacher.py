@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoreg.errors import InputError
+from autoreg.methods.teacher.dampened import truth_weight
+from autoreg.plan import SELF_TAUGHT
 from autoreg.tasks.splits import split_loaders
 from autoreg.trial.chain import Chain
 from autoreg.trial.objective import TaskObjective
-from autoreg.trial.setup import Setup, TrialOptions
+from autoreg.trial.setup import Setup, TrialOptions, fresh_seeds
 from autoreg.trial.task_ref import TaskRef
 from autoreg.trial.teacher import TOP_CLASSES, DenseTeacher, compressed, expanded, row_keys
 from tests.trial.conftest import TinyTask, evaluate
@@ -38,6 +40,12 @@ def teacher_of(chain: Chain) -> DenseTeacher:
     found = chain.context.teacher
     assert isinstance(found, DenseTeacher)
     return found
+
+
+def test_more_seeds_begin_with_the_same() -> None:
+    assert fresh_seeds(3, 5)[:2] == fresh_seeds(3, 2)
+    assert len(set(fresh_seeds(3, 5))) == 5
+    assert fresh_seeds(4, 5) != fresh_seeds(3, 5)
 
 
 def test_samples_are_known_by_their_content() -> None:
@@ -127,6 +135,30 @@ def test_what_teachers_cost_is_counted_once(objective: TaskObjective) -> None:
     assert len(first.info.phase_fractions) == len(other.info.phase_fractions) == 3 + 3
 
 
+def test_the_dense_network_is_trained_again_on_its_own_outputs(objective: TaskObjective) -> None:
+    """Two trainings of one seed; what they say of the calibration split gives the weight of the truth."""
+    setup, epochs = objective.setup, TinyTask.training["epochs"]
+    _, first = evaluate(objective, {"teacher": "dampened"})
+    _, other = evaluate(objective, {"teacher": "dampened"}, seed=3)
+    assert other.info.epochs_run is not None
+    assert first.info.epochs_run == other.info.epochs_run + 2 * epochs == first.info.epochs_requested
+    teacher = teacher_of(taught_chain(objective, {"teacher": "dampened"}))
+    teacher.prepare()
+    dense = objective.chain(setup.dense, seed=0, fold="all").trained().model.eval()
+    again = setup.complete({**setup.dense, "teacher": SELF_TAUGHT})
+    chain = objective.chain(again, seed=0, fold="all")
+    second = chain.trained().model.eval()
+    assert chain.context.work.epochs_run == 0  # an ordinary recipe's training
+    images, labels = (torch.cat(part) for part in zip(*setup.loaders("all")["calibration"], strict=True))
+    with torch.no_grad():
+        said = [torch.softmax(network(images), 1) for network in (dense, second)]
+        assert teacher.truth == pytest.approx(truth_weight(F.one_hot(labels, 10), *said), abs=1e-4)
+        torch.testing.assert_close(teacher((images, labels)), dense(images), rtol=1e-4, atol=1e-5)
+    costs = objective.phase_costs(setup.complete({"teacher": "dampened"}))
+    assert [cost[1:] for cost in costs[:2]] == [(epochs, 0), (epochs, 0)]
+    assert costs[0][0] != costs[1][0]
+
+
 def test_a_taught_network_comes_nearer_to_its_teacher(objective: TaskObjective) -> None:
     half = {"sparsity": {"channel": {"amount": 0.5}}, "training": {"epochs": 6}}
     images = torch.cat([batch[0] for batch in objective.setup.loaders("all")["train"]])
@@ -189,7 +221,7 @@ def test_an_ensemble_of_a_network_that_the_task_brings_is_refused(objective: Tas
             return dict(Setup(TinyTask(), objective.options).fresh_model(3).state_dict())
 
     given = TaskObjective(TaskRef(GivenTask(), {}), objective.options, latency=False)
-    with pytest.raises(InputError, match="brings its network trained, of which there is one; allowed: of: dense"):
+    with pytest.raises(InputError, match="brings its network trained, of which there is one; allowed: a method"):
         given.costs(given.setup.complete(ENSEMBLE))
     recipe = {"teacher": {"kd": {"of": "dense"}}, "training": {"epochs": 1}}
     chain = given.chain(given.setup.complete(recipe), seed=5, fold="all")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from autoreg.errors import InputError
 from autoreg.methods import State, create
+from autoreg.methods.teacher.dampened import truth_weight
 from autoreg.methods.teacher.kd import distillation_loss
 from autoreg.methods.teacher.ttm import matching_loss
 
@@ -113,6 +114,48 @@ def test_a_network_learns_from_its_last_epoch_more_and_more() -> None:
     at.epoch = 2
     target = 0.4 * F.one_hot(labels, CLASSES) + 0.6 * torch.softmax(model(x), 1).detach()
     torch.testing.assert_close(total(), F.cross_entropy(model(x), target).detach())
+
+
+def test_the_weight_of_the_truth_is_that_of_the_best_ridge_regression() -> None:
+    """By fits to a y + (1 − a) f(y) for many a, each solved by itself, and its error on other data."""
+    generator = torch.Generator().manual_seed(3)
+    x, other = torch.randn(2, 40, 12, generator=generator, dtype=torch.float64)
+    signs = torch.randn(12, 2, generator=generator, dtype=torch.float64)
+    y, unseen = (part @ signs + 4 * torch.randn(40, 2, generator=generator, dtype=torch.float64) for part in (x, other))
+
+    def fit(targets: Tensor) -> Tensor:
+        found: Tensor = torch.linalg.solve(x.T @ x + 5 * torch.eye(12, dtype=torch.float64), x.T @ targets)
+        return found
+
+    first = fit(y)
+    found = truth_weight(unseen, other @ first, other @ fit(x @ first))
+
+    def error(a: float) -> float:
+        return float((other @ fit(a * y + (1 - a) * x @ first) - unseen).square().mean())
+
+    best = min((k / 100 for k in range(101)), key=error)
+    assert 0.0 < best < 1.0
+    assert found == pytest.approx(best, abs=0.006)
+    assert truth_weight(unseen, other @ first, other @ first) == 1.0  # nothing was learned twice
+
+
+def test_dampened_targets_mix_the_truth_and_the_teacher() -> None:
+    class Teacher:
+        truth = 0.3
+
+        def __call__(self, _batch: Tensor) -> Tensor:
+            return drawn(1)
+
+    at = state(drawn(0))
+    at.teacher = Teacher()
+    assert at.base_loss is not None
+    target = 0.3 * F.one_hot(torch.arange(N) % CLASSES, CLASSES) + 0.7 * torch.softmax(drawn(1), 1)
+    total = at.base_loss + create("teacher", "dampened").loss(at)
+    torch.testing.assert_close(total, F.cross_entropy(drawn(0), target))
+    with pytest.raises(InputError, match="has no `truth`"):
+        create("teacher", "dampened").loss(state(drawn(0), drawn(1)))
+    with pytest.raises(InputError, match="again = False"):
+        create("teacher", "dampened", {"again": False})
 
 
 @pytest.mark.parametrize("name", ["kd", "ttm", "ps_kd"])
