@@ -63,19 +63,20 @@ def is_possible(objective: TaskObjective, recipe: Mapping[str, Any]) -> bool:
 
 
 def chosen_starters(
-    objective: TaskObjective, baselines: Mapping[str, dict[str, Any]], spec: StudySpec, *, shared: bool
+    objective: TaskObjective, baselines: Mapping[str, dict[str, Any]], spec: StudySpec
 ) -> list[tuple[str, dict[str, Any]]]:
     """Names and recipes of the baselines that a search begins with, in order; see `engine.starters`.
+
+    They are priced as if trials share finished phases, also where these are not stored: a study that goes on without
+    its store asks for the same trials.
 
     Args:
         objective: of the study.
         baselines: by name.
         spec: of the study.
-        shared: whether trials share finished phases.
     """
     known = [
-        Starter(name, recipe, objective.costs(recipe), _work(objective, recipe) if shared else ())
-        for name, recipe in baselines.items()
+        Starter(name, recipe, objective.costs(recipe), _work(objective, recipe)) for name, recipe in baselines.items()
     ]
     costs = [name for name in spec.objectives if name != objective.setup.task.quality]
     return [(one.name, one.config) for one in choose_starters(known, costs, spec.budget)]

@@ -244,7 +244,7 @@ class TaskStudy:
 
     def starters(self) -> list[tuple[str, dict[str, Any]]]:
         """The baselines that are trials of the search, in the space or not, in order."""
-        return chosen_starters(self.objective, self.baselines(), self.spec, shared=self.options.cache)
+        return chosen_starters(self.objective, self.baselines(), self.spec)
 
     def uncompressed(self, config: dict[str, Any]) -> dict[str, Any] | None:
         """The recipe of the same training with nothing removed or quantized, None where the space has none.

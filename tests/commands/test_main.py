@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from autoreg.engine.log.baseline_names import BASELINE_NAMES
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
 from autoreg.study.task_study import TaskStudy
@@ -248,10 +249,12 @@ def test_methods_of_ones_own_are_listed_checked_and_searched(
     ]
     file = tmp_path / "own.yaml"
     file.write_text(STUDY.replace("  sparsity: [none,", "  regularizer: squares\n  sparsity: [none,"))
-    assert call("run", file, "--import", "my_methods", "--out", tmp_path / "o", "--store", store, "--trials", 2) == 0
-    assert all(
-        "squares" in config["regularizer"] for config in configs(tmp_path / "o") if config["training"]["lr"] != 0.1
-    )
+    assert call("run", file, "--import", "my_methods", "--out", tmp_path / "o", "--store", store, "--trials", 4) == 0
+    proposed = [
+        e["config"] for e in events(tmp_path / "o") if e["event"] == "ask" and e["source"] not in BASELINE_NAMES
+    ]
+    assert len(proposed) == 2
+    assert all("squares" in config["regularizer"] for config in proposed)
 
 
 def test_schema_and_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
