@@ -148,10 +148,10 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
     config: Config,
     registry: Registry,
     *,
-    base: str,
-    seed: int,
-    fold: str,
     dense: Config,
+    base: str = "",
+    seed: int = 0,
+    fold: str = "",
     resolved: Mapping[str, Any] | None = None,
     pretrained_digest: str = "",
     teacher_seeds: Sequence[int] = (),
@@ -161,10 +161,11 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
     Args:
         config: a complete recipe (every section present).
         registry: what the methods declare (passes per step, whether a quantizer trains).
-        base: hash of what every phase depends on: task, code, library versions, dtype, device, threads.
+        dense: the task's dense recipe; its training is the `train` phase of a recipe that starts pretrained.
+        base: hash of what every phase depends on: task, code, library versions, dtype, device, threads. Without it,
+            seed and fold, keys tell recipes apart and nothing else.
         seed: the trial's seed.
         fold: the fold of the task's data that is trained and scored.
-        dense: the task's dense recipe; its training is the `train` phase of a recipe that starts pretrained.
         resolved: the explicit levels of the recipe (JSON), where its allocation is data-dependent; `weight_bits`
             among them where one divides the bits, `network` where the network is narrower from the start.
         pretrained_digest: of the trained weights that the task brings, so that none need be trained; empty for none.
@@ -344,7 +345,6 @@ def identity(config: Config, registry: Registry, network: Mapping[str, Any] | No
         registry: what the methods declare.
         network: what makes its network narrower from the start, None where nothing does.
     """
-    resolved = {"network": network}
-    phases = compile_plan(config, registry, base="", seed=0, fold="", dense=config, resolved=resolved)
+    phases = compile_plan(config, registry, dense=config, resolved={"network": network})
     start = config["training"]["start"]
     return content_hash([start, [phase.key for phase in phases]])

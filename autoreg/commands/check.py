@@ -39,8 +39,10 @@ def format_check(found: Mapping[str, Any]) -> str:
     if "costs" in found:
         lines.append(f"costs of {found['recipes']} random recipes (lowest, median, highest; dense):")
         for name, row in found["costs"].items():
+            source = " (predicted, from the weights before training)" if name == "file_bytes" else ""
             lines.append(
                 f"  {name:16} {row['low']:>14,.0f} {row['median']:>14,.0f} {row['high']:>14,.0f}; {row['dense']:,.0f}"
+                f"{source}"
             )
         timed = found["latency"]
         if timed is not None:

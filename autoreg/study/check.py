@@ -16,6 +16,7 @@ from autoreg.costs.predict import predict
 from autoreg.errors import InputError
 from autoreg.latency.table.model import LatencyModel
 from autoreg.methods import registry
+from autoreg.methods.bound import bind
 from autoreg.plan import TEACHER, Phase, compile_plan, total_epochs
 from autoreg.space import Expression, Space, StudySpec
 from autoreg.space.nodes import describe_range
@@ -24,6 +25,8 @@ from autoreg.study.shipped import load_study_or_space
 from autoreg.study.task_study import TaskStudy
 from autoreg.tasks.batches import to_device
 from autoreg.training_length import rung_epochs
+from autoreg.trial.checkpoint_size import copies_of_weights
+from autoreg.trial.file_size import FileSizePredictor
 from autoreg.trial.loop import forward, steps_in
 from autoreg.trial.reference import UntrainedReference
 from autoreg.trial.resolve import resolve_network
@@ -31,6 +34,7 @@ from autoreg.trial.setup import Setup
 from autoreg.trial.summary import cost_metrics
 
 COSTED_RECIPES = 200  # drawn from the space; the printed ranges are theirs
+FILE_BYTES = "file_bytes"
 TIMED_STEPS = 4  # gradients that the duration of an epoch is estimated from
 
 
@@ -55,7 +59,8 @@ def check_file(
 
     Returns:
         JSON: `space` (name, size, parameters), and with a task `recipes` (how many were drawn), `costs` (range of each
-        over them, and of the dense network), `latency` (the same of predicted milliseconds; None without a table of
+        over them, and of the dense network; `file_bytes` where the study asks for it, predicted as if the weights were
+        those before training), `latency` (the same of predicted milliseconds; None without a table of
         this machine), `constraints` (fraction of recipes that meet each at known cost) and `expect` (seconds of one
         trial and of all, dense trainings that teachers are and their seconds, bytes on disk).
 
@@ -93,11 +98,17 @@ def _costs(study: TaskStudy, trials: int) -> dict[str, Any]:
     recipes: list[dict[str, Any]] = []
     rows: list[dict[str, float]] = []
     levels_of: list[Levels] = []
+    sizes = None if study.objective.file_format is None else FileSizePredictor(reference, study.objective.file_format)
+    if sizes is not None:
+        dense[FILE_BYTES] = sizes.predict(bind(setup.dense), setup, Levels(), predict(setup.profile)).middle
     while len(rows) < COSTED_RECIPES:  # recipes that this network cannot run are passed over, as the search does
         recipe = study.space.sample(rng)
         with contextlib.suppress(InputError):
             network, levels = resolve_network(recipe, reference)
-            rows.append(cost_metrics(predict(network.profile, levels)))
+            predicted = predict(network.profile, levels)
+            rows.append(cost_metrics(predicted))
+            if sizes is not None:
+                rows[-1][FILE_BYTES] = sizes.predict(bind(recipe), network, levels, predicted).middle
             recipes.append(recipe)
             whole = network.on_whole(levels)
             levels_of += [] if whole is None else [whole]
@@ -156,13 +167,13 @@ def _expect(study: TaskStudy, recipes: Sequence[Mapping[str, Any]], trials: int)
         torch.autograd.backward(task.loss(forward(model, task, here), here))
         times.append(time.perf_counter() - begun)
     epoch = float(np.median(times)) * steps_in(loader)
-    epochs, phases, teachers = [], [], list[Phase]()
+    epochs, entries, teachers = [], [], list[Phase]()
     for recipe in recipes:
-        plan = compile_plan(recipe, setup.registry, base="", seed=0, fold="", dense=setup.dense)
+        plan = compile_plan(recipe, setup.registry, dense=setup.dense, pretrained_digest=setup.pretrained_digest)
         own = [phase for phase in plan if phase.name != TEACHER]
         teachers = max(teachers, [phase for phase in plan if phase.name == TEACHER], key=len)
         epochs.append(total_epochs(own))
-        phases.append(len(own) - 1 + sum(len(p.trunk) for p in own) + len(rung_epochs(recipe["training"])))
+        entries.append(_entries(own) + (len(rung_epochs(recipe["training"])) if study.objective.rungs else 0))
     folds = len(task.folds)
     trial = epoch * float(np.mean(epochs)) * folds
     taught = epoch * total_epochs(teachers) * folds  # the longest list holds all others
@@ -174,6 +185,12 @@ def _expect(study: TaskStudy, recipes: Sequence[Mapping[str, Any]], trials: int)
         "teachers": len(teachers) * folds,
         "seconds_of_teachers": taught,
         "seconds": trial * trials / max(1, study.spec.workers) + taught,
-        "disk_bytes": float(np.mean(phases)) * size * trials * folds,
+        "disk_bytes": float(np.mean(entries)) * size * trials * folds,
         "note": "an upper bound: shared phases are computed once, bad trials stop early; timing and scoring are extra",
     }
+
+
+def _entries(phases: Sequence[Phase]) -> float:
+    """How many times the weights of the network phases leave in the store: each a network, and trainings midway."""
+    midway = [copies_of_weights(phase.settings, list(phase.trunk)) for phase in phases if phase.trunk]
+    return len(phases) - 1 + sum(map(sum, midway))  # the last one only measures

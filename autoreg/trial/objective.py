@@ -208,7 +208,8 @@ class TaskObjective:
     def phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
         """The phases of a complete recipe; their keys know nothing of seeds and folds."""
         setup, resolved = self.setup, {"network": self._network(config)}
-        return compile_plan(config, setup.registry, base="", seed=0, fold="", dense=setup.dense, resolved=resolved)
+        digest = setup.pretrained_digest
+        return compile_plan(config, setup.registry, dense=setup.dense, resolved=resolved, pretrained_digest=digest)
 
     def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
         """The chain of phases of a complete recipe on one fold."""

@@ -7,9 +7,12 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from autoreg.report.data.load import StudyData
 from autoreg.report.text.front import format_front
 from autoreg.space import StudySpec
+from autoreg.study.check import check_file
 from autoreg.study.export import export_trials
 from autoreg.study.options import RunOptions
 from autoreg.study.task_study import TaskStudy
@@ -28,7 +31,7 @@ budget: {trials: 7}
 """
 
 
-def test_it_is_searched_shown_and_exported(tmp_path: Path, store: Path) -> None:
+def test_it_is_searched_shown_checked_and_exported(tmp_path: Path, store: Path) -> None:
     study = TaskStudy(StudySpec.parse(STUDY), RunOptions(tmp_path / "out", store=store))
     engine = study.run().engine
     asked = [r for r in engine.trials() if r.state == "COMPLETE"]
@@ -45,6 +48,15 @@ def test_it_is_searched_shown_and_exported(tmp_path: Path, store: Path) -> None:
     best = int(rows[-1]["trial"])
     assert float(rows[-1]["file_bytes"]) == engine.trials()[best].metrics["file_bytes"]
     assert "file bytes" in format_front(data, "table", width=120)
+    (tmp_path / "sizes.yaml").write_text(STUDY)
+    checked = check_file(str(tmp_path / "sizes.yaml"), store=store)
+    expected = checked["costs"]["file_bytes"]
+    assert expected["dense"] == pytest.approx(study.dense["file_bytes"], rel=0.02)
+    for record in asked:
+        if record.config in study.space:
+            assert expected["low"] * 0.85 < record.metrics["file_bytes"] < expected["high"] * 1.15
+    assert 0 < expected["low"] < expected["median"] < expected["high"] < expected["dense"]
+    assert checked["constraints"][0]["share"] > 0.3
     exported = export_trials(tmp_path / "out", [best], None)[f"trial {best}"]
     assert exported.artifact.format == "safetensors"
     assert exported.artifact.path.stat().st_size == engine.trials()[best].metrics["file_bytes"]

@@ -299,6 +299,19 @@ def test_a_task_may_bring_trained_weights_of_its_own(tmp_path: Path) -> None:
     assert metrics["error"] == pytest.approx(float((targets != 3).float().mean()))
 
 
+def test_a_task_with_weights_has_no_phase_that_trains_them(tmp_path: Path) -> None:
+    """What the search counts and what trials record of it are the same phases, in the same order."""
+    objective = TaskObjective(TaskRef(GivenTask(), {}), TrialOptions(str(tmp_path)), latency=False)
+    recipe = objective.setup.complete({"quantization": {"weights": {"bits": 4}}, "teacher": {"kd": {}}})
+    trial = Trial()
+    objective(recipe, trial)
+    chain = objective.chain(recipe, seed=0, fold="all")
+    assert [phase.name for phase in objective.phases(recipe)] == [phase.name for phase in chain.phases]
+    expected = [epochs for _, epochs, *_ in objective.phase_costs(recipe)]
+    assert len(expected) == len(trial.info.phase_fractions)
+    assert sum(expected) == trial.info.epochs_requested == trial.info.epochs_run == 3
+
+
 def test_other_given_weights_are_another_start(tmp_path: Path) -> None:
     class Other(GivenTask):
         def pretrained(self) -> dict[str, torch.Tensor]:
