@@ -67,7 +67,7 @@ def chosen_starters(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Names and recipes of the baselines that a search begins with, in order; see `engine.starters`.
 
-    They are priced as if trials share finished phases, also where these are not stored: a study that goes on without
+    Their epochs are counted as if trials share finished phases, also where these are not stored: a study that goes on without
     its store asks for the same trials.
 
     Args:

@@ -34,6 +34,7 @@ from autoreg.study.metric_names import check_metrics
 from autoreg.study.options import RunOptions
 from autoreg.study.study import Study
 from autoreg.study.subset_spec import check_fractions, data_fractions
+from autoreg.tasks.splits import sample_count
 from autoreg.training_length import rung_stage
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import CurveRequest, UntrainedReference
@@ -221,6 +222,7 @@ class TaskStudy:
             "final_seeds": spec.final_seeds,
             "quality": self.quality,
             "chance": setup.task.chance,
+            "samples": self._samples(),
             "dense": self.dense,
             "prepared": dict(self.prepared),
             "normalizer": self.normalizer.to_dict(),
@@ -237,6 +239,12 @@ class TaskStudy:
             "machine": machine(),
             "versions": versions(),
         }
+
+    def _samples(self) -> dict[str, int | None]:
+        """How many samples the first fold scores, and how many folds there are; nothing of a split is read for it."""
+        task = self.objective.setup.task
+        loaders = self.objective.setup.loaders(task.folds[0])
+        return {"folds": len(task.folds), **{name: sample_count(loaders[name]) for name in ("validation", "test")}}
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """The recipes that a search is compared with, by name: those that this network can carry out."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
+from autoreg.tasks.batches import batch_size_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,26 @@ def named_sets(split: Any, default: str = "all") -> dict[str, Iterable[Any]]:
     if isinstance(split, Mapping):
         return {str(name): loader for name, loader in split.items()}
     return {default: split}
+
+
+def sample_count(split: Any) -> int | None:
+    """How many samples the loaders of a split give in one pass; None where one of them does not say.
+
+    None is read for it: a `BatchLoader` and the data set of a torch `DataLoader` know, and batches in a list show it.
+    """
+    counts = [_samples_of(one) for one in named_sets(split).values()]
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def _samples_of(one: Any) -> int | None:
+    if isinstance(one, loader.BatchLoader):
+        return one.order.samples
+    if isinstance(one, list | tuple):
+        return sum(batch_size_of(batch) for batch in one)
+    try:
+        return len(one.dataset)
+    except (AttributeError, TypeError):
+        return None
 
 
 def seed_loaders(loaders: Any, seed: int) -> None:

@@ -42,6 +42,8 @@ def test_it_is_searched_shown_checked_and_exported(tmp_path: Path, store: Path) 
         assert abs(record.metrics["file_bytes"] / middle - 1) < 0.15
     assert {r.feasible for r in asked if r.metrics["file_bytes"] < 0.5 * study.dense["file_bytes"]} == {True}
     config = json.loads((tmp_path / "out" / "study.json").read_text())
+    validation, test = (study.objective.setup.loaders("all")[name] for name in ("validation", "test"))
+    assert config["samples"] == {"folds": 1, "validation": len(validation.rows), "test": len(test.rows)}
     assert config["file_format"] == {"format": "safetensors", "compress": True}
     data = StudyData.load(tmp_path / "out")
     rows = list(csv.DictReader(io.StringIO(format_front(data, "csv"))))

@@ -8,7 +8,8 @@ import torch
 
 from autoreg.errors import InputError
 from autoreg.tasks import named_sets, split_loaders
-from autoreg.tasks.splits import cut, stratified_order
+from autoreg.tasks.loader import BatchLoader
+from autoreg.tasks.splits import cut, sample_count, stratified_order
 
 
 def test_every_stretch_of_a_stratified_order_holds_the_classes_in_their_shares() -> None:
@@ -43,6 +44,22 @@ def test_split_loaders_divide_all_samples_by_their_shares() -> None:
     batch = next(iter(loaders["train"]))
     assert batch[0].dtype == torch.float32
     assert torch.equal(batch[0][:, 0].long() % 2, batch[1])
+
+
+def test_samples_of_a_split_are_counted_and_none_is_read() -> None:
+    class Unread(torch.utils.data.Dataset[int]):
+        def __len__(self) -> int:
+            return 7
+
+        def __getitem__(self, index: int) -> int:
+            raise AssertionError("a sample is read")
+
+    loaders = split_loaders(np.zeros((100, 2)), np.arange(100) % 2, batch_size=16)
+    assert sample_count(loaders["validation"]) == 20
+    some = BatchLoader(torch.zeros(30, 2), batch_size=4, shuffle=True, samples=9)
+    assert sample_count({"a": some, "b": torch.utils.data.DataLoader(Unread(), batch_size=2)}) == 9 + 7
+    assert sample_count([(torch.zeros(4, 2), torch.zeros(4)), (torch.zeros(3, 2), torch.zeros(3))]) == 7
+    assert sample_count({"a": some, "b": iter(())}) is None
 
 
 def test_standardizing_uses_the_training_rows_alone() -> None:

@@ -53,6 +53,8 @@ class StudyConfig:
         constraints: comparisons as text.
         dense: metrics of the dense recipe.
         chance: the quality of guessing, None where not known.
+        samples: `validation` and `test`, how many samples the first fold has of them, and `folds`, how many there are;
+            empty or in part where not known.
         normalizer: the scale of hypervolume, empty where the study fixed none.
         epochs_before: epochs that were run for the dense reference, before the search.
         table_errors: of the latency table, None where none was used.
@@ -65,6 +67,7 @@ class StudyConfig:
     constraints: tuple[str, ...] = ()
     dense: Mapping[str, float] = field(default_factory=dict)
     chance: float | None = None
+    samples: Mapping[str, int] = field(default_factory=dict)
     normalizer: Mapping[str, Any] = field(default_factory=dict)
     epochs_before: float = 0.0
     table_errors: TableErrors | None = None
@@ -87,6 +90,7 @@ class StudyConfig:
             constraints=tuple(map(str, constraints)) if isinstance(constraints, list) else (),
             dense=numbers(content.get("dense")),
             chance=as_number(content.get("chance")),
+            samples={name: int(count) for name, count in numbers(content.get("samples")).items()},
             normalizer=json_object(content.get("normalizer")),
             epochs_before=_epochs_before(json_object(content.get("prepared"))),
             table_errors=TableErrors.from_json(content.get("latency_table")),

@@ -83,6 +83,7 @@ def setup_section(data: StudyData) -> SetupSection:
     varied = [p for p in data.parameters if data.trials[p].nunique(dropna=False) > 1]
     facts = [
         ("task", _task_text(content.get("task"))),
+        ("samples", _samples_text(data.config.samples)),
         ("space", _text((space.get("name") if isinstance(space, Mapping) else space) or "without a name")),
         ("space digest", _text(content.get("space_digest") or content.get("digest"))),
         ("parameters that varied", str(len(varied))),
@@ -99,6 +100,13 @@ def setup_section(data: StudyData) -> SetupSection:
         facts=[(name, value) for name, value in facts if value],
         space=json.dumps(space, indent=2) if isinstance(space, Mapping) else "",
     )
+
+
+def _samples_text(samples: Mapping[str, int]) -> str:
+    """`360 validation, 540 test, in the first of 4 folds`; without what is not known."""
+    parts = [f"{samples[name]:,} {name}" for name in ("validation", "test") if name in samples]
+    folds = samples.get("folds", 1)
+    return ", ".join([*parts, *([f"in the first of {folds} folds"] if folds > 1 and parts else [])])
 
 
 def _text(value: Any) -> str:

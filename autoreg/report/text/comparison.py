@@ -9,7 +9,7 @@ from autoreg.engine.log.baseline_names import DENSE
 from autoreg.report.data.front import FrontRow
 from autoreg.report.data.gains import DenseQuality, Gain, dense_quality, gains, quality_bounds
 from autoreg.report.data.load import StudyData
-from autoreg.report.data.optimism import optimism
+from autoreg.report.data.optimism import optimism, validation_samples
 from autoreg.report.text.metrics import format_metric, format_spread, metric_title, percent
 
 COST_WORDS = {"latency_ms": "time", "file_bytes": "file size"}
@@ -133,5 +133,11 @@ def optimism_sentence(data: StudyData) -> str:
     return (
         f"Optimism: over the {found.members} members that were re-evaluated, {title} with fresh seeds differs by "
         f"{found.observed:+.2g}{error} from the value that the search saw{chosen}; above 0, the search saw too good "
-        "a value."
+        f"a value.{_half_error_text(data, found.half_error)}"
     )
+
+
+def _half_error_text(data: StudyData, half: float | None) -> str:
+    if half is None:
+        return ""
+    return f" Half a standard error of {validation_samples(data):,} validation samples is {half:.2g}."

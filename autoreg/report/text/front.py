@@ -15,7 +15,7 @@ from autoreg.report.data.exported_model import ExportedModel
 from autoreg.report.data.front import FrontRow, front_rows, left_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.seed_spread import SeedSpread
-from autoreg.report.text.comparison import comparison_sentences
+from autoreg.report.text.comparison import comparison_sentences, optimism_sentence
 from autoreg.report.text.metrics import (
     SHORT_METRIC_TITLES,
     format_metric,
@@ -68,7 +68,8 @@ def format_front(data: StudyData, format: str = "table", width: int | None = Non
         body |= {"front": [_json_member(row) for row in rows], "left": [_json_member(row) for row in left]}
         return json.dumps({**body, "comparison": sentences}, indent=2, allow_nan=False)
     table = _table(data, rows, width)
-    below = [*sentences, *([left_sentence(data, left)] if left else [])] if rows else []
+    further = [optimism_sentence(data), left_sentence(data, left) if left else ""]
+    below = [*sentences, *filter(None, further)] if rows else []
     return "\n".join([table, *_wrapped(below, _width(width))]) if below else table
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autoreg.report.data.front import front_rows, left_rows
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.optimism import optimism
 from autoreg.report.text.comparison import comparison_sentences, optimism_sentence, share_text
+from autoreg.report.text.front import format_front
 from tests.report.conftest import study_json, write_study
 
 Study = Callable[..., StudyData]
@@ -125,6 +127,22 @@ def test_optimism_is_fresh_less_seen(study: Study) -> None:
     assert found.posterior == pytest.approx(0.004)
     assert found.standard_error == pytest.approx(0, abs=1e-12)
     assert "differs by +0.01" in optimism_sentence(data)
+    assert "Half a standard error" not in optimism_sentence(data)
+    file = data.folder / "study.json"
+    content = json.loads(file.read_text())
+    for counts, expected in (({"folds": 4, "validation": 100, "test": 9}, 400), ({"folds": 1, "validation": None}, 0)):
+        file.write_text(json.dumps({**content, "samples": counts}))
+        known = StudyData.load(data.folder)
+        found = optimism(known)
+        assert found is not None
+        if not expected:
+            assert found.half_error is None
+            continue
+        errors = [member.validation.mean["error"] for member in known.final.members if member.validation is not None]
+        share = np.mean([error * (1 - error) for error in errors])
+        assert found.half_error == pytest.approx(0.5 * (share / expected) ** 0.5)
+        assert f"Half a standard error of 400 validation samples is {found.half_error:.2g}" in optimism_sentence(known)
+        assert f"of 400 validation samples is {found.half_error:.2g}" in " ".join(format_front(known, "table").split())
     (data.folder / "final.json").unlink()
     assert optimism_sentence(StudyData.load(data.folder)) == ""
 
