@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoreg.space.recipe import canonical_json
+from autoreg.space.recipe import canonical_json, content_hashes
 from autoreg.space.spec import MethodSpec, Registry
 from autoreg.training_length import CONSTANT, cooldown_start, grid_epochs
 
@@ -155,6 +155,7 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
     resolved: Mapping[str, Any] | None = None,
     pretrained_digest: str = "",
     teacher_seeds: Sequence[int] = (),
+    trunks: bool = True,
 ) -> tuple[Phase, ...]:
     """Compile a complete recipe into its phases.
 
@@ -171,6 +172,7 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
         pretrained_digest: of the trained weights that the task brings, so that none need be trained; empty for none.
         teacher_seeds: of the dense trainings that teachers are, as many as any recipe asks for; none where keys know
             nothing of seeds.
+        trunks: whether phases say where other trainings leave them, which takes most of the time.
 
     Returns:
         The phases in order. A phase that would do nothing is left out, so that recipes which differ
@@ -185,11 +187,12 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
 
     def add(name: str, epochs: float, settings: Mapping[str, Any]) -> None:
         before = phases[-1].key if phases else origin
-        trunk = _trunk(name, settings, registry, before)
+        trunk = _trunk(name, settings, registry, before) if trunks else {}
         phases.append(Phase(name, content_hash([before, name, settings]), epochs, settings, trunk))
 
-    starts = [content_hash([base, other, fold, pretrained_digest]) for other in teacher_seeds or [seed]]
-    teachers = _teachers(config, _train(dense, registry, {}), starts)
+    learns = config.get(TEACHER, NO_METHOD) != NO_METHOD
+    starts = [content_hash([base, s, fold, pretrained_digest]) for s in teacher_seeds or [seed]] if learns else []
+    teachers = _teachers(config, _train(dense, registry, {}), starts) if learns else []
     teacher = _teacher(config, teachers)
     if pretrained and not pretrained_digest:
         add("train", *_train(dense, registry, {}))  # the dense network's own training: one phase, whoever asks for it
@@ -211,8 +214,8 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
         settings |= {"epochs": epochs, "quantization": config["quantization"]}
         add("quantize", epochs * share_of(training), settings)
     add("measure", 0, {})
-    learns = any("taught_by" in phase.settings for phase in phases)
-    return (*(teachers if learns else ()), *phases)
+    needed = any("taught_by" in phase.settings for phase in phases)
+    return (*(teachers if needed else ()), *phases)
 
 
 def _initial(pretrained: bool, digest: str, network: Any) -> list[Any]:
@@ -250,8 +253,7 @@ def _teacher(config: Config, teachers: Sequence[Phase]) -> dict[str, Any]:
         return {}
     ((name, params),) = slot.items()
     own = {key: value for key, value in params.items() if not (teachers and key in ("of", "members", "again"))}
-    taught_by = {"taught_by": [phase.key for phase in teachers]} if teachers else {}
-    return {TEACHER: {name: own}, **taught_by}
+    return {TEACHER: {name: own}, **({"taught_by": [phase.key for phase in teachers]} if teachers else {})}
 
 
 def _train(config: Config, registry: Registry, teacher: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
@@ -279,8 +281,7 @@ def _trunk(name: str, settings: Mapping[str, Any], registry: Registry, before: s
     if not all(spec.resumable for kind in kinds for spec in _declared(registry, kind, settings[kind])):
         return {}
     common = {setting: value for setting, value in settings.items() if setting != "epochs"}
-    ends = grid_epochs(cooldown_start(settings["epochs"]))
-    return {end: content_hash([before, name, common, "trunk", end]) for end in ends}
+    return content_hashes([before, name, common, "trunk"], grid_epochs(cooldown_start(settings["epochs"])))
 
 
 def share_of(settings: Mapping[str, Any]) -> float:
@@ -345,6 +346,5 @@ def identity(config: Config, registry: Registry, network: Mapping[str, Any] | No
         registry: what the methods declare.
         network: what makes its network narrower from the start, None where nothing does.
     """
-    phases = compile_plan(config, registry, dense=config, resolved={"network": network})
-    start = config["training"]["start"]
-    return content_hash([start, [phase.key for phase in phases]])
+    phases = compile_plan(config, registry, dense=config, resolved={"network": network}, trunks=False)
+    return content_hash([config["training"]["start"], [phase.key for phase in phases]])

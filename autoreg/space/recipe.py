@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoreg.space import tree
 from autoreg.space.binding import Binder
+from autoreg.space.building import builder
 from autoreg.space.layers import LayerInfo
 from autoreg.space.names import named_values
 from autoreg.space.nodes import AnyOf, Choice, EveryLayer, Group, Node, PerLayer, Range
@@ -18,6 +18,8 @@ from autoreg.space.problems import Path as DataPath
 from autoreg.space.problems import Places, problem, show
 from autoreg.space.reader import Located, read_file
 from autoreg.space.spec import Registry
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def load_recipe(path: Path | str) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def complete_recipe(
     _refuse_open(root, (), places)
     binder = Binder(registry, tuple(layers), places, vary=False)
     bound = binder.root(root, defaults or {})
-    config: dict[str, Any] = tree.build(bound, _never)
+    config: dict[str, Any] = builder(bound)(_never)
     names = named_values(bound, config)
     for rule in dict.fromkeys(binder.rules):
         if rule.broken(names):
@@ -104,12 +106,30 @@ def canonical_json(value: Any) -> str:
     '{"a":{"per_layer":[["y",2],["x",3]]},"b":1}'
     """
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(value)
     except TypeError:  # a mapping that is no dict
         text = ""
     if text and '"per_layer"' not in text:  # nothing whose order counts: most configs, and twice as fast
         return text
-    return json.dumps(_ordered(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(_ordered(value))
+
+
+def content_hashes(head: Sequence[Any], ends: Sequence[int]) -> dict[int, str]:
+    """For each end, 32 hexadecimal digits of the SHA-256 of the canonical JSON of the head with it as the last item.
+
+    The head is written once for all ends.
+
+    >>> whole = canonical_json(["key", {"lr": 0.1}, 12])
+    >>> content_hashes(["key", {"lr": 0.1}], [8, 12])[12] == hashlib.sha256(whole.encode()).hexdigest()[:32]
+    True
+    """
+    shared = hashlib.sha256(canonical_json([*head, 0])[: -len("0]")].encode())
+    found: dict[int, str] = {}
+    for end in ends:
+        whole = shared.copy()
+        whole.update(f"{end}]".encode())
+        found[end] = whole.hexdigest()[:32]
+    return found
 
 
 def _ordered(value: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from autoreg.errors import InputError
 from autoreg.space import any_of, encoding, ranges, tree
 from autoreg.space.binding import Binder
+from autoreg.space.building import Builder, Flattener, builder, flattener
 from autoreg.space.expression import Expression
 from autoreg.space.layers import LayerInfo
 from autoreg.space.names import known_names, named_values
@@ -74,6 +75,10 @@ class Space:
     places: Places = field(default_factory=Places, compare=False, repr=False)
     _method_rules: tuple[Rule, ...] = field(default=(), compare=False, repr=False)
     _known: Known | None = field(default=None, compare=False, repr=False, hash=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the functions that are made of the tree: these cannot be pickled."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_builder", "_flattener")}
 
     @classmethod
     def from_document(cls, document: Document, name: str | None = None) -> Space:
@@ -187,8 +192,12 @@ class Space:
 
         `domain` is a `Range` (return a number; it is moved to the nearest step) or the labels.
         """
-        config: dict[str, Any] = tree.build(self.root, choose)
+        config: dict[str, Any] = self._builder(choose)
         return config
+
+    @cached_property
+    def _builder(self) -> Builder:
+        return builder(self.root)
 
     def flatten(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What was chosen: path -> number or label, for active parameters only; undoes `build`.
@@ -196,7 +205,13 @@ class Space:
         Raises:
             InputError: when `config` is no config of this space, naming the place.
         """
-        return tree.flatten(self.root, config)
+        flat: dict[str, Any] = {}
+        self._flattener(config, flat)
+        return flat
+
+    @cached_property
+    def _flattener(self) -> Flattener:
+        return flattener(self.root)
 
     def unflatten(self, flat: Mapping[str, Any]) -> dict[str, Any]:
         """The config of flat choices; undoes `flatten`."""

@@ -1,4 +1,4 @@
-"""Walks over the tree: parameters, building and flattening configs, counting, enumerating."""
+"""Walks over the tree: parameters, what a config has taken, counting, enumerating."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from autoreg.space.nodes import (
     thaw,
     typed,
 )
-from autoreg.space.parser import plain, same
+from autoreg.space.parser import same
 from autoreg.space.paths import child
 from autoreg.space.problems import problem, show
 
 Domain = Range | tuple[str, ...]
 Condition = tuple[tuple[str, str], ...]
 Choose = Callable[[str, Domain], Any]
-_NUMBERS = (int, float)
 
 
 @dataclass(frozen=True)
@@ -94,117 +93,7 @@ def any_ofs(node: Node, path: str = "") -> Iterator[tuple[str, AnyOf]]:
             yield from any_ofs(item, child(path, name))
 
 
-def build(node: Node, choose: Choose, path: str = "") -> Any:
-    """The config in which `choose(path, domain)` has made every choice.
-
-    Where more methods are on than an `any_of` allows, `choose` is asked which of them leaves, see `any_of.ask`.
-
-    Raises:
-        InputError: when `choose` returns a label that is none, or a number outside its range.
-    """
-    if isinstance(node, Constant):
-        return node.value if node.is_plain else thaw(node.value)
-    if isinstance(node, Range):
-        return _chosen(node, choose(path, node), path)
-    if isinstance(node, Group):
-        return {name: build(item, choose, child(path, name)) for name, item in node.items}
-    if isinstance(node, PerLayer):
-        return {"per_layer": {pattern: build(item, choose, child(path, pattern)) for pattern, item in node.patterns}}
-    if isinstance(node, AnyOf):
-        found = any_of.ask(node, choose, path)
-        return {name: build(item, choose, child(path, name)) for name, item in found} or "none"
-    if isinstance(node, EveryLayer):
-        raise each_layer_problem(path)
-    option = node.options[0]
-    if len(node.options) > 1:
-        labels = node.labels
-        label = choose(path, labels)
-        if label not in labels:
-            raise problem(path, f"found the label {show(label)}", allowed=labels, wrong=str(label))
-        option = node.options[labels.index(label)]
-    value = build(option.node, choose, option_path(node, option, path))
-    return {option.label: value} if isinstance(option.node, Group) else value
-
-
-def _chosen(domain: Range, value: Any, path: str) -> int | float:
-    if type(value) in _NUMBERS and domain.low <= value <= domain.high:
-        return ranges.snap(domain, value)
-    value = plain(value)
-    tolerance = 1e-9 * max(abs(domain.low), abs(domain.high))
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not domain.low - tolerance <= value <= domain.high + tolerance:
-        raise problem(path, f"found {show(value)}", allowed=f"a number from {domain.low!r} to {domain.high!r}")
-    return ranges.snap(domain, value)
-
-
-def flatten(node: Node, config: Any, path: str = "") -> dict[str, Any]:
-    """What was chosen in `config`: path -> number or label, the inverse of `build`.
-
-    Raises:
-        InputError: when `config` is not a point of the tree, naming the place.
-    """
-    flat: dict[str, Any] = {}
-    _flatten(node, config, path, flat)
-    return flat
-
-
-def _flatten(node: Node, config: Any, path: str, flat: dict[str, Any]) -> None:
-    if isinstance(node, Constant):
-        if not _is(node, config):
-            raise problem(path, f"found {show(config)}", allowed=show(thaw(node.value)))
-    elif isinstance(node, Range):
-        if not ranges.holds(node, config):
-            kind = "whole number" if node.is_int else "number (float)"
-            step = "" if node.step is None else f" in steps of {node.step!r}"
-            raise problem(path, f"found {show(config)}", allowed=f"a {kind} from {node.low!r} to {node.high!r}{step}")
-        flat[path] = config
-    elif isinstance(node, Group):
-        _flatten_items(node.items, config, path, flat)
-    elif isinstance(node, PerLayer):
-        if not isinstance(config, Mapping) or set(config) != {"per_layer"}:
-            raise problem(path, f"found {show(config)}", allowed="{per_layer: {PATTERN: value}}")
-        _flatten_items(node.patterns, config["per_layer"], path, flat)
-        if list(config["per_layer"]) != [pattern for pattern, _ in node.patterns]:
-            raise problem(path, "the patterns stand in another order", allowed=[p for p, _ in node.patterns])
-    elif isinstance(node, AnyOf):
-        found = dict(any_of.members(node, config, path))
-        for name, item in node.items:
-            here = child(path, name)
-            flat |= {} if node.all_in else {here: any_of.ON if name in found else any_of.OFF}
-            if name in found:
-                _flatten(item, config[name], here, flat)
-    elif isinstance(node, EveryLayer):
-        raise each_layer_problem(path)
-    else:
-        option = taken(node, config, path)
-        if len(node.options) > 1:
-            flat[path] = option.label
-        inner = config[option.label] if isinstance(option.node, Group) else config
-        _flatten(option.node, inner, option_path(node, option, path), flat)
-
-
-def _flatten_items(items: tuple[tuple[str, Node], ...], config: Any, path: str, flat: dict[str, Any]) -> None:
-    names = [name for name, _ in items]
-    if type(config) is not dict and not isinstance(config, Mapping):
-        raise problem(
-            path or "config", f"found {show(config)}", allowed=f"a mapping with {', '.join(names) or 'no names'}"
-        )
-    if list(config) != names:
-        _check_names(config, names, path)
-    for name, item in items:
-        _flatten(item, config[name], child(path, name), flat)
-
-
-def _check_names(config: Mapping[str, Any], names: list[str], path: str) -> None:
-    for name in config:
-        if name not in names:
-            raise problem(path or "config", f"unknown name {name!r}", allowed=names, wrong=str(name))
-    for name in names:
-        if name not in config:
-            raise problem(child(path, name), "is missing", allowed="every active parameter given")
-
-
-def _is(node: Constant, config: Any) -> bool:
+def is_constant(node: Constant, config: Any) -> bool:
     """Whether `config` is the value of a constant, in value and type."""
     if type(config) in (bool, int, float, str):
         return node.is_plain and same(node.value, config)
@@ -223,7 +112,7 @@ def taken(choice: Choice, config: Any, path: str) -> Option:
             if mapped and len(config) == 1 and option.label in config:
                 return option
         elif isinstance(option.node, Constant):
-            if _is(option.node, config):
+            if is_constant(option.node, config):
                 return option
         elif ranges.holds(option.node, config):
             return option

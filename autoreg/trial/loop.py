@@ -18,6 +18,8 @@ from autoreg.tasks.batches import call_model, to_device
 from autoreg.tasks.splits import named_sets
 from autoreg.trial.run import Run
 
+RE_ESTIMATED_BATCHES = 16  # over which statistics of batch norm are averaged, at most
+
 
 class NonFiniteLossError(ArithmeticError):
     """The training loss became NaN or infinite: the trial has failed."""
@@ -194,7 +196,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def re_estimate(
-    model: nn.Module, task: Task, loader: Iterable[Any], device: torch.device, *, batches: int = 16
+    model: nn.Module, task: Task, loader: Iterable[Any], device: torch.device, *, batches: int = RE_ESTIMATED_BATCHES
 ) -> nn.Module:
     """Return a copy of the model whose batch-norm statistics are those of its present weights.
 

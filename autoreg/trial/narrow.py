@@ -49,17 +49,25 @@ def network_record(recipe: BoundRecipe, setup: Setup) -> dict[str, Any] | None:
 
 
 def narrow_setup(network: BoundNetwork, reference: Reference, *, trained: bool) -> NarrowSetup | None:
-    """The task with the network that a recipe names; None where that is the whole one."""
+    """The task with the network that a recipe names, made once; None where that is the whole one.
+
+    Raises:
+        InputError: the network does not have the blocks or channels that the recipe asks for.
+    """
+    asked = f"{network.key} {trained}"
+    if asked not in reference.narrow_setups:
+        reference.narrow_setups[asked] = _made(network, reference, trained=trained)
+    return reference.narrow_setups[asked]
+
+
+def _made(network: BoundNetwork, reference: Reference, *, trained: bool) -> NarrowSetup | None:
     setup = reference.setup
     if builds_itself(setup.task):
         width, blocks = _builder_arguments(network)
         if width == 1 and blocks is None:
             return None
         return setup.narrowed(repr((width, blocks)), lambda: BuiltSetup(setup, width, blocks))
-    asked = f"{network.key} {trained}"
-    levels = reference.network_levels.get(asked)
-    if levels is None:
-        levels = reference.network_levels[asked] = network_levels(network, reference, trained=trained)
+    levels = network_levels(network, reference, trained=trained)
     if not levels.dropped and not levels.channels:
         return None
     key = repr((levels.dropped, sorted(levels.channels.items())))

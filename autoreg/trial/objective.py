@@ -26,7 +26,7 @@ from autoreg.trial.chain import Chain, ChainResult, OnRung
 from autoreg.trial.file_size import FileSizePredictor, PredictedSize, measured_size
 from autoreg.trial.loop import evaluate
 from autoreg.trial.model_state import plain_copy
-from autoreg.trial.narrow import network_record, reference_for
+from autoreg.trial.narrow import narrow_setup, network_record
 from autoreg.trial.reference import Reference
 from autoreg.trial.resolve import resolve_network
 from autoreg.trial.setup import Setup, TrialOptions
@@ -185,11 +185,13 @@ class TaskObjective:
         A network that cannot be made is known by the recipe's own words: its key is asked for before its costs are.
         """
         recipe = bind(config)
+        if recipe.network is None:
+            return None
         try:
-            setup = reference_for(recipe, self.reference).setup
+            setup = narrow_setup(recipe.network, self.reference, trained=recipe.starts_trained)
         except InputError:
             return {"refused": config["network"]}
-        return network_record(recipe, setup)
+        return None if setup is None else network_record(recipe, setup)
 
     def training_key(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they share their training; the effect of its seed is then the same for all."""

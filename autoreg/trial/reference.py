@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from autoreg.costs.levels import Levels
 from autoreg.methods.layers.drop import block_distances
 from autoreg.methods.sparsity.structures.structure import CurveSubject
 from autoreg.network.surgery.factorize import spectrum
@@ -15,7 +14,7 @@ from autoreg.network.weights import weight_of
 from autoreg.sensitivity.curve import Curve
 from autoreg.trial.calibration import calibration_batches, score_blocks, score_weights
 from autoreg.trial.inherit import inherited
-from autoreg.trial.loop import forward, phase_seed, re_estimate
+from autoreg.trial.loop import RE_ESTIMATED_BATCHES, forward, phase_seed, re_estimate_in_place
 from autoreg.trial.narrow_setup import NarrowSetup
 from autoreg.trial.sensitivity import guessed_curves, measured_curves
 from autoreg.trial.setup import Setup
@@ -42,8 +41,8 @@ class Reference:
         self._curves: dict[str, dict[str, Curve]] = {}
         self._block_scores: dict[tuple[type[Any], bool], dict[str, float]] = {}
         self._narrowed: dict[tuple[int, str], Reference] = {}
-        self.network_levels: dict[str, Levels] = {}
-        """By what recipes ask for, the blocks and channels that their network has from the start."""
+        self.narrow_setups: dict[str, NarrowSetup | None] = {}
+        """By what recipes ask for, the task with the network that they have from the start; None for the whole one."""
         self.spent = {"seconds": 0.0, "epochs": 0.0}
         """What curves have cost: seconds, and the passes over the training split that would take as much work."""
 
@@ -127,7 +126,9 @@ class Reference:
 
         def cut() -> nn.Module:
             model = inherited(self.model, setup, rule, seed=0, fold=fold)
-            return re_estimate(model, setup.task, calibration_batches(setup, fold), setup.device)
+            batches = calibration_batches(setup, fold)[:RE_ESTIMATED_BATCHES]
+            re_estimate_in_place(model, batches, lambda m, batch: forward(m, setup.task, batch))
+            return model
 
         return Reference(setup, cut)
 

@@ -244,6 +244,8 @@ def test_numbers_are_moved_to_the_grid_and_refused_outside() -> None:
 def test_spaces_travel_between_processes(toy: Space) -> None:
     space = Space.from_dict({**TOY, "forbidden": ["bits == 4"]})
     assert space.size().exact is False
+    config = space.sample(np.random.default_rng(0))
+    assert space.unflatten(space.flatten(config)) == config  # what is worked out of the tree does not travel
     again = pickle.loads(pickle.dumps(space))
     assert again == space
     assert again.sample(np.random.default_rng(0)) == space.sample(np.random.default_rng(0))

@@ -71,6 +71,64 @@ def _storage_class() -> type[Any]:
     return Rows
 
 
+@functools.cache
+def _sampler_class() -> type[Any]:
+    """Optuna's sampler; what it learns from the same trials, it learns once for all draws.
+
+    It overrides and calls what Optuna keeps to itself; a test compares the draws with those of Optuna alone.
+    """
+
+    class Remembering(optuna.samplers.TPESampler):  # within a function: its base class is in Optuna
+        def __init__(self, seed: int, startup: int, learned: dict[str, Any]) -> None:
+            super().__init__(seed=seed, multivariate=False, n_startup_trials=startup)
+            self._learned = learned
+
+        def _sample(
+            self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, Any]:
+            """As Optuna's, which divides the trials anew for each parameter of each draw."""
+            ((path, drawn_from),) = search_space.items()
+            if path not in self._learned:
+                self._learned[path] = self._learn(study, trial, path, drawn_from)
+            good, bad, ratios = self._learned[path]
+            samples = good.sample(self._rng.rng, self._n_ei_candidates)
+            if ratios is None:
+                chosen = self._compare(samples, self._compute_acquisition_func(samples, good, bad))
+            else:
+                chosen = self._compare(samples, ratios[samples[path].astype(int)])
+            return {path: drawn_from.to_external_repr(chosen[path])}
+
+        def _learn(
+            self, study: optuna.Study, trial: FrozenTrial, path: str, drawn_from: BaseDistribution
+        ) -> tuple[Any, Any, Any]:
+            """Densities of good and of bad trials, and the logarithms of their ratio by label."""
+            if "" not in self._learned:
+                self._learned[""] = self._divided(study, trial)
+            halves = zip(self._learned[""], (True, False), strict=True)
+            good, bad = (
+                self._build_parzen_estimator(study, {path: drawn_from}, half, handle_below=below)
+                for half, below in halves
+            )
+            if not isinstance(drawn_from, optuna.distributions.CategoricalDistribution):
+                return good, bad, None
+            labels = np.arange(len(drawn_from.choices), dtype=float)
+            return good, bad, self._compute_acquisition_func({path: labels}, good, bad)
+
+        def _divided(self, study: optuna.Study, trial: FrozenTrial) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+            states = optuna.trial.TrialState
+            running = [states.RUNNING] if self._constant_liar else []
+            trials = study._get_trials(deepcopy=False, states=[states.COMPLETE, states.PRUNED, *running])
+            trials = [t for t in trials if t.number != trial.number]
+            module = optuna.samplers._tpe.sampler
+            several = len(study.directions) > 1
+            gamma = self._gamma or (module.default_gamma_multiobjective if several else module.default_gamma)
+            ended = sum(t.state != states.RUNNING for t in trials)
+            divided: tuple[list[FrozenTrial], list[FrozenTrial]] = module._split_trials(study, trials, gamma(ended))
+            return divided
+
+    return Remembering
+
+
 class TPESampler:
     """Tree-structured Parzen estimator, one parameter at a time along the conditions of the space.
 
@@ -92,6 +150,7 @@ class TPESampler:
         self._distributions = {path: distribution(domain) for path, domain in self._domains.items()}
         self._frozen: dict[int, tuple[Observation, FrozenTrial]] = {}
         self._seen: Sequence[Observation] | None = None
+        self._learned: dict[str, Any] = {}
         self.explain = (
             f"tpe: Optuna's multi-objective TPE on normalized objectives; the first {startup} recipes are drawn "
             "uniformly. Stopped trials count as bad, failed ones are not seen."
@@ -105,11 +164,11 @@ class TPESampler:
             self._study = optuna.create_study(
                 storage=_storage_class()(rows), directions=["minimize"] * self._objectives
             )
-            self._seen = seen
+            self._seen, self._learned = seen, {}
         study = self._study
         rng = np.random.default_rng(list(seed))
         number = int(rng.integers(2**31))
-        sampler = optuna.samplers.TPESampler(seed=number, multivariate=False, n_startup_trials=self._startup)
+        sampler = _sampler_class()(number, self._startup, self._learned)
         blank = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
         blank.number = 2**31 - 1  # of no trial: the constant liar leaves out the trial it draws for
 

@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from autoreg.engine import Budget, Engine, EventLog, Result
+from autoreg.engine.samplers import tpe
 from autoreg.engine.samplers.base import SAMPLERS, make_sampler
 from autoreg.engine.samplers.history import Domain, Observation
 from autoreg.engine.samplers.mutation import crossover, crowding_distance, mutate, quasi_random, uniform
@@ -143,6 +144,30 @@ def test_tpe_draws_where_good_trials_are() -> None:
         return float(np.median([abs(math.log10(proposed(sampler, seen, (0, k))["rate"]) + 2) for k in range(30)]))
 
     assert spread("tpe") < 0.5 * spread("random")
+
+
+@pytest.mark.parametrize("objectives", [1, 2])
+def test_tpe_draws_exactly_as_optunas_sampler(objectives: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials are divided and their densities estimated once for all draws: Optuna, which does so anew, draws alike."""
+    space, rng = toy_space(), np.random.default_rng(0)
+    states = ["COMPLETE"] * 6 + ["PRUNED", "RUNNING"]
+    seen = [
+        Observation(s.number, state, s.flat, tuple(rng.random(objectives)) if state == "COMPLETE" else None, broken)
+        for s, state, broken in zip(
+            history(space, 40), itertools.cycle(states), itertools.cycle([0.0] * 4 + [0.3]), strict=False
+        )
+    ]
+
+    def drawn() -> list[Any]:
+        sampler = TPESampler(space, objectives)
+        return [proposed(sampler, part, (0, k)) for part in (seen[:30], seen) for k in range(20)]
+
+    ours = drawn()
+    plain: Any = lambda seed, startup, learned: optuna.samplers.TPESampler(  # noqa: E731
+        seed=seed, multivariate=False, n_startup_trials=startup
+    )
+    monkeypatch.setattr(tpe, "_sampler_class", lambda: plain)
+    assert drawn() == ours
 
 
 def test_tpe_takes_stopped_trials_as_bad() -> None:
