@@ -67,8 +67,8 @@ def chosen_starters(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Names and recipes of the baselines that a search begins with, in order; see `engine.starters`.
 
-    Their epochs are counted as if trials share finished phases, also where these are not stored: a study that goes on without
-    its store asks for the same trials.
+    Their epochs are counted as if trials share finished phases, also where these are not stored: a study that goes on
+    without its store asks for the same trials.
 
     Args:
         objective: of the study.
