@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from autoreg.methods.sparsity.allocations import remembered as module
 from autoreg.methods.sparsity.allocations.lamp import Lamp
 from autoreg.methods.sparsity.allocations.remembered import MAX_REMEMBERED, remembered
 from autoreg.methods.sparsity.allocations.shapes import LayerShape
 
 
-def test_a_value_is_computed_once_until_its_scores_change() -> None:
+def test_a_value_is_computed_once_until_its_scores_change(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place, or in their order; and again when many others were asked for."""
     asked: list[int] = []
 
@@ -24,7 +26,11 @@ def test_a_value_is_computed_once_until_its_scores_change() -> None:
     assert [remembered("x", [one, other], value) for _ in range(2)] == [4, 4]
     for _ in range(MAX_REMEMBERED):
         remembered("x", [torch.rand(3)], value)
-    assert remembered("x", [one, other], value) == len(asked) == 5 + MAX_REMEMBERED
+    assert remembered("x", [one, other], value) == 4, "few numbers in all: nothing is forgotten"
+    monkeypatch.setattr(module, "MAX_REMEMBERED_SCORES", 0)
+    for _ in range(MAX_REMEMBERED):
+        remembered("x", [torch.rand(3)], value)
+    assert remembered("x", [one, other], value) == len(asked) == 5 + 2 * MAX_REMEMBERED
 
 
 def test_lamp_follows_scores_that_change_in_place() -> None:

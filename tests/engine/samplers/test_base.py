@@ -150,7 +150,7 @@ def test_tpe_draws_where_good_trials_are() -> None:
 def test_tpe_draws_exactly_as_optunas_sampler(objectives: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials are divided and their densities estimated once for all draws: Optuna, which does so anew, draws alike."""
     space, rng = toy_space(), np.random.default_rng(0)
-    states = ["COMPLETE"] * 6 + ["PRUNED", "RUNNING"]
+    states: list[Any] = ["COMPLETE"] * 6 + ["PRUNED", "RUNNING"]
     seen = [
         Observation(s.number, state, s.flat, tuple(rng.random(objectives)) if state == "COMPLETE" else None, broken)
         for s, state, broken in zip(

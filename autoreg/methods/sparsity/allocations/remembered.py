@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 V = TypeVar("V")
-MAX_REMEMBERED = 8  # sets of scores: criteria, and networks that are narrower from the start
+MAX_REMEMBERED = 8  # sets of scores, however large: criteria, and networks that are narrower from the start
+MAX_REMEMBERED_SCORES = 20_000_000  # in more sets than that: a search looks at hundreds of narrow networks
 
-_known: OrderedDict[tuple[object, ...], tuple[Sequence[Tensor], object]] = OrderedDict()
+_known: OrderedDict[tuple[object, ...], tuple[Sequence[Tensor], int, object]] = OrderedDict()
 
 
 def remembered(what: str, scores: Sequence[Tensor], compute: Callable[[], V]) -> V:
@@ -29,9 +30,14 @@ def remembered(what: str, scores: Sequence[Tensor], compute: Callable[[], V]) ->
     """
     key = (what, *[(id(tensor), 0 if tensor.is_inference() else tensor._version) for tensor in scores])
     if key not in _known:
-        _known[key] = (tuple(scores), compute())  # the tensors are held, so that no other gets their identity
-        if len(_known) > MAX_REMEMBERED:
+        count = sum(tensor.numel() for tensor in scores)
+        _known[key] = (tuple(scores), count, compute())  # the tensors are held, so that no other gets their identity
+        while len(_known) > MAX_REMEMBERED and _scores_held() > MAX_REMEMBERED_SCORES:
             _known.popitem(last=False)
     _known.move_to_end(key)
-    value: V = _known[key][1]  # type: ignore[assignment]
+    value: V = _known[key][2]  # type: ignore[assignment]
     return value
+
+
+def _scores_held() -> int:
+    return sum(count for _, count, _ in _known.values())
