@@ -123,7 +123,10 @@ def test_the_table_has_every_layer_that_a_recipe_leaves(study: str, tmp_path: Pa
 
 
 def test_every_number_of_channels_is_among_the_levels(tmp_path: Path) -> None:
-    """Global allocation can leave any multiple of 4 of 16 and 32 channels; the thinnest network has the fewest."""
+    """Global allocation can leave any multiple of 4 of 16 and 32 channels, a narrow network other numbers too.
+
+    The thinnest network has the fewest of each.
+    """
     whole = made("digits", tmp_path)
     setup = whole.objective.setup
     drawn = list(draw(whole.space, setup, 100, 0))
@@ -131,9 +134,10 @@ def test_every_number_of_channels_is_among_the_levels(tmp_path: Path) -> None:
     sizes = {group.id: group.size for group in setup.profile.channel_groups}
     assert counts
     for name, values in counts.items():
-        assert values == list(range(4, sizes[name] + 1, 4))
+        assert set(range(4, sizes[name] + 1, 4)) <= set(values) <= set(range(1, sizes[name] + 1))
+        assert any(value % 4 for value in values)
     named = dict(corners(setup.profile, drawn))
-    assert set(named["thinnest int8"].channels.values()) == {4}
+    assert named["thinnest int8"].channels == {name: values[0] for name, values in counts.items()}
     assert set(named["thinnest int8"].weight_bits.values()) == {8}
     assert named["dense fp32"] == Levels()
 

@@ -153,6 +153,18 @@ def test_a_baseline_from_outside_of_the_space_is_no_trouble(tmp_path: Path) -> N
         assert len(run(engine)) == 32
 
 
+def test_a_rule_of_the_space_is_not_asked_of_a_baseline_that_has_none_of_its_options() -> None:
+    tree: dict[str, Any] = {"kind": [{"a": {"x": {"uniform": [0, 1]}}}, {"b": {"y": {"uniform": [0, 1]}}}]}
+    space = Space.from_dict({**tree, "forbidden": ["kind == 'a' and kind.a.x > 0.5"]})
+    engine = small(4, space=space, starters=[("dense", {"kind": "none"})], sampler="random")
+    configs = []
+    while (config := finish(engine)) is not None:
+        configs.append(config)
+    assert configs[0] == {"kind": "none"}
+    assert len(configs) == 4
+    assert all(config in space for config in configs[1:])
+
+
 def test_parallel_workers_get_different_recipes() -> None:
     engine = toy(24)
     asks = [engine.ask() for _ in range(8)]

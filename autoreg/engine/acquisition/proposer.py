@@ -97,13 +97,14 @@ class Proposer:
         return replace(found, prediction=prediction)
 
     def require_possible(self, given: Sequence[dict[str, Any]] = ()) -> None:
-        """Look for one recipe that may be asked at all: among those `given`, then among uniform draws.
+        """Look for one recipe of the space that may be asked at all: among those `given`, then among uniform draws.
 
         Raises:
             InputError: If none is found; the message says why candidates were refused.
         """
         rejected = self.candidates.rejected = Counter()
-        if any(self.candidates.check(config, "", set()) is not None for config in given):
+        inside = [config for config in given if self._problem.contains(config)]
+        if any(self.candidates.check(config, "", set()) is not None for config in inside):
             return
         for k in range(MAX_DRAWS):
             config = self._uniform.propose((), (self._seed, 0, k))
