@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 MAX_REMEMBERED = 8  # sets of scores, however large: criteria, and networks that are narrower from the start
 MAX_REMEMBERED_SCORES = 20_000_000  # in more sets than that: a search looks at hundreds of narrow networks
+MAX_REMEMBERED_SETS = 1000  # however small
 
 _known: OrderedDict[tuple[object, ...], tuple[Sequence[Tensor], int, object]] = OrderedDict()
 
@@ -32,7 +33,9 @@ def remembered(what: str, scores: Sequence[Tensor], compute: Callable[[], V]) ->
     if key not in _known:
         count = sum(tensor.numel() for tensor in scores)
         _known[key] = (tuple(scores), count, compute())  # the tensors are held, so that no other gets their identity
-        while len(_known) > MAX_REMEMBERED and _scores_held() > MAX_REMEMBERED_SCORES:
+        while len(_known) > MAX_REMEMBERED and (
+            len(_known) > MAX_REMEMBERED_SETS or _scores_held() > MAX_REMEMBERED_SCORES
+        ):
             _known.popitem(last=False)
     _known.move_to_end(key)
     value: V = _known[key][2]  # type: ignore[assignment]

@@ -13,6 +13,7 @@ from autoreg.costs.levels import Levels
 from autoreg.errors import InputError
 from autoreg.lazy import lazy_module
 from autoreg.methods.base import method
+from autoreg.methods.sparsity.allocations.remembered import remembered
 from autoreg.methods.sparsity.allocations.shapes import LayerShape, amounts_by_layer
 from autoreg.methods.sparsity.counts import retained_channels
 from autoreg.methods.sparsity.structures.structure import DenseReference, Network, S, Structure, Target
@@ -160,7 +161,10 @@ class Channel(Structure):
         given: Mapping[str, Any] | None = None
         if "scores" in self.allocation.needs:
             scores = reference.scores(self.criterion)
-            given = {group.id: channel_scores(group, scores) for group in groups}
+            what = repr(("channels", network.dropped, [(group.id, group.size) for group in groups]))
+            given = remembered(
+                what, list(scores.values()), lambda: {group.id: channel_scores(group, scores) for group in groups}
+            )
         elif "curves" in self.allocation.needs:
             given = reference.curves(self, network.dropped)
         removed = self.allocation.levels(shapes, amounts_by_layer(self.amount, shapes), given)
