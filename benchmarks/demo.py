@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 from autoreg.engine.log.baseline_names import DENSE
-from autoreg.engine.pareto.front import Normalizer
 from autoreg.errors import InputError
 from autoreg.files import write_whole
 from autoreg.report.data.front import FrontRow, baseline_row, front_rows
+from autoreg.report.data.hypervolume import normalizer_of
 from autoreg.report.data.load import StudyData
 from autoreg.report.data.optimism import optimism
 from autoreg.report.data.study_config import read_json_object
@@ -148,7 +148,7 @@ def dominates(one: FrontRow, other: FrontRow, objectives: Mapping[str, str]) -> 
 
 
 def _hypervolume(data: StudyData, rows: Sequence[FrontRow]) -> float:
-    scale = Normalizer.from_dict(data.config.normalizer) if data.config.normalizer else data.state.normalizer
+    scale = normalizer_of(data)
     if scale is None:
         return math.nan
     whole = [row for row in rows if all(name in row.metrics for name in scale.names)]

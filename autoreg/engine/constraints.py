@@ -31,3 +31,36 @@ def violations(
 def satisfied(constraints: Sequence[Expression], metrics: Mapping[str, float], reference: Mapping[str, float]) -> bool:
     """Whether every constraint that can be judged holds."""
     return all(v <= 0 for v in violations(constraints, metrics, reference).values())
+
+
+def quality_limit(
+    constraints: Sequence[Expression], quality: str, reference: Mapping[str, float], best: float, chance: float
+) -> float:
+    """The worst quality, between the best and chance level, that the constraints allow whatever a recipe costs.
+
+    Only constraints that name the quality and metrics of the dense recipe count (`error <= 0.2`,
+    `error <= dense.error + 0.05`). They are taken to hold from the best quality up to a limit, which is found by
+    bisection to a millionth of the distance.
+
+    Args:
+        constraints: Parsed comparisons.
+        quality: Name of the objective.
+        reference: Metrics of the dense recipe under their dotted names.
+        best: The ideal value.
+        chance: The value at chance level.
+
+    Returns:
+        The limit; `chance` where nothing limits the quality, or not even the best is allowed.
+    """
+    own = [c for c in constraints if quality in c.names and c.names - {quality} <= reference.keys()]
+
+    def allowed(share: float) -> bool:
+        return satisfied(own, {quality: best + share * (chance - best)}, reference)
+
+    if not own or allowed(1.0) or not allowed(0.0):
+        return chance
+    low, high = 0.0, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if allowed(middle) else (low, middle)
+    return best + high * (chance - best)

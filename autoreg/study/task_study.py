@@ -30,6 +30,7 @@ from autoreg.study.baselines import chosen_starters, empty_slots, possible_basel
 from autoreg.study.environment import machine, trial_device, versions
 from autoreg.study.folder import open_folder, single_writer, write_posterior
 from autoreg.study.follower import Follower, open_view
+from autoreg.study.hypervolume_scale import hypervolume_scale
 from autoreg.study.metric_names import check_metrics
 from autoreg.study.options import RunOptions
 from autoreg.study.study import Study
@@ -193,9 +194,9 @@ class TaskStudy:
 
     @cached_property
     def normalizer(self) -> Normalizer:
-        """How hypervolume is taken: costs by the dense cost on a log scale, quality by chance; fixed here."""
-        chance = self.objective.setup.task.chance
-        return Normalizer.from_dense(self.spec.objectives, self.dense, self.quality, chance)
+        """How hypervolume is taken; fixed here."""
+        rules, chance = (*self.space.constraints, *self.spec.constraints), self.objective.setup.task.chance
+        return hypervolume_scale(self.spec.objectives, self.quality, rules, self.dense, chance)
 
     def study_config(self) -> dict[str, Any]:
         """What study.json holds."""

@@ -41,13 +41,13 @@ class HypervolumeCurve:
 def normalizer_of(data: StudyData) -> Normalizer | None:
     """The scale on which hypervolume is taken.
 
-    The one that the study fixed; else the dense cost and the chance level; else the spread of the complete trials.
-    None without any.
+    The one that the log or study.json fixed; else the dense cost and the chance level; else the spread of the complete
+    trials. None without any.
     """
-    if data.config.normalizer:
-        return Normalizer.from_dict(data.config.normalizer)
     if data.state.normalizer is not None:
         return data.state.normalizer
+    if data.config.normalizer:
+        return Normalizer.from_dict(data.config.normalizer)
     objectives = cast("dict[str, Direction]", data.objectives)
     if len(data.quality) == 1 and data.config.chance is not None:
         try:
