@@ -51,6 +51,10 @@ def test_the_recorded_size_is_that_of_the_exported_file(format: str, objective: 
     assert predicted.ends[1] == pytest.approx(recorded, rel=0.05)
 
 
+NUMBERS_IN_HEADER = 64
+"""Bytes by which the text of the numbers in a header may be longer or shorter than predicted."""
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_is_predicted_is_what_is_measured(name: str, objective: TaskObjective) -> None:
     """Without entropy coding nearly to the byte: what is unknown is how numbers in the header are written."""
@@ -60,7 +64,7 @@ def test_what_is_predicted_is_what_is_measured(name: str, objective: TaskObjecti
         measured = evaluate(objective, RECIPES[name])[0]["file_bytes"]
         low, middle, high = predicted.ends
         assert low < middle < high
-        assert middle == pytest.approx(measured, rel=tolerance)
+        assert middle == pytest.approx(measured, rel=tolerance, abs=NUMBERS_IN_HEADER)
 
 
 def test_nobody_asks_and_nothing_is_measured(objective: TaskObjective) -> None:
