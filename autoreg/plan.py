@@ -20,6 +20,7 @@ from autoreg.space.spec import MethodSpec, Registry
 from autoreg.training_length import CONSTANT, cooldown_start, grid_epochs
 
 Config = Mapping[str, Any]
+_Work = tuple[float, dict[str, Any]]  # epochs and settings of a phase
 
 TRAINING_PHASES = ("train", "tune")
 """The phases that only train; others compress, and may train on."""
@@ -131,19 +132,6 @@ def uncompressed(config: Config, dense: Config) -> Iterator[dict[str, Any]]:
             yield {**plain, "training": training, "quantization": settings}
 
 
-def trained_after(config: Config) -> str:
-    """What a complete recipe trains after the rungs, by which its rungs and its end are related.
-
-    That is whether weights are fine-tuned, and the quantizer. Where neither trains, the end is what the last rung was;
-    where weights are fine-tuned, a compressed copy at chance level may come out well. What else a recipe says (its
-    structure, its density) relates them less: replayed on the table of digits, 18 of 139 stops by structure were of
-    trials that would have been on the front of the moment, and none of 55 by this with each training counted once.
-    """
-    quantizer = config["quantization"]["quantizer"]
-    name = quantizer if isinstance(quantizer, str) else next(iter(quantizer))
-    return f"{name}, fine-tuned" if config["training"]["finetune_epochs"] else str(name)
-
-
 def compile_plan(  # many arguments: all that keys depend on, each given by its name
     config: Config,
     registry: Registry,
@@ -201,21 +189,31 @@ def compile_plan(  # many arguments: all that keys depend on, each given by its 
     if training["epochs"] > 0:
         add("tune" if pretrained else "train", *_train(config, registry, teacher))
     if _reshapes(config) or training["finetune_epochs"] > 0:
-        taught = teacher if training["finetune_epochs"] > 0 else {}
-        settings = {**_train(config, registry, taught)[1], "epochs": training["finetune_epochs"], "resolved": resolved}
-        settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
-        del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are active at once
-        add("sparsify", training["finetune_epochs"] * share_of(training) * passes(config, registry), settings)
+        add("sparsify", *_sparsify(config, registry, teacher, resolved))
     if is_quantized(config):
-        quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])
-        epochs = training["qat_epochs"] if any(spec.trains for spec in quantizer) else 0
-        settings = {**_rates(training), **_averaging(config), **teacher} if epochs else {}
-        settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
-        settings |= {"epochs": epochs, "quantization": config["quantization"]}
-        add("quantize", epochs * share_of(training), settings)
+        add("quantize", *_quantize(config, registry, teacher, weight_bits))
     add("measure", 0, {})
     needed = any("taught_by" in phase.settings for phase in phases)
     return (*(teachers if needed else ()), *phases)
+
+
+def _sparsify(config: Config, registry: Registry, teacher: Mapping[str, Any], resolved: Mapping[str, Any]) -> _Work:
+    """Epochs and settings of the phase that drops, removes or masks, and fine-tunes."""
+    epochs = config["training"]["finetune_epochs"]
+    settings = {**_train(config, registry, teacher if epochs > 0 else {})[1], "epochs": epochs, "resolved": resolved}
+    settings |= {"sparsity": config["sparsity"], "drop": config["layers"]["drop"]}
+    del settings["reparam"]  # baked when sparsifying begins: only mask and quantizer are active at once
+    return epochs * share_of(config["training"]) * passes(config, registry), settings
+
+
+def _quantize(config: Config, registry: Registry, teacher: Mapping[str, Any], weight_bits: Any) -> _Work:
+    """Epochs and settings of the phase that quantizes; `weight_bits` are those that were divided among layers."""
+    training = config["training"]
+    quantizer = _declared(registry, "quantizer", config["quantization"]["quantizer"])
+    epochs = training["qat_epochs"] if any(spec.trains for spec in quantizer) else 0
+    settings = {**_rates(training), **_averaging(config), **teacher} if epochs else {}
+    settings |= {} if weight_bits is None else {"weight_bits": weight_bits}
+    return epochs * share_of(training), {**settings, "epochs": epochs, "quantization": config["quantization"]}
 
 
 def _initial(pretrained: bool, digest: str, network: Any) -> list[Any]:
@@ -256,7 +254,7 @@ def _teacher(config: Config, teachers: Sequence[Phase]) -> dict[str, Any]:
     return {TEACHER: {name: own}, **({"taught_by": [phase.key for phase in teachers]} if teachers else {})}
 
 
-def _train(config: Config, registry: Registry, teacher: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+def _train(config: Config, registry: Registry, teacher: Mapping[str, Any]) -> _Work:
     training = config["training"]
     settings = {name: config[name] for name in ("regularizer", "noise", "reparam")} | dict(teacher)
     settings |= _rates(training) | _averaging(config)

@@ -11,12 +11,11 @@ from autoreg.engine import Budget, Engine, EventLog, Halving, Normalizer, Proble
 from autoreg.engine.log.trial import Trial
 from autoreg.errors import InputError
 from autoreg.execution import run_local
-from autoreg.plan import trained_after
 from autoreg.space import Space
 from autoreg.space.study_spec import StudySpec
 from autoreg.study.options import RunOptions
 from autoreg.study.task_study import TaskStudy
-from autoreg.training_length import rung_stage
+from autoreg.training_length import rung_stage, trained_after
 from benchmarks.premise_allocation import sensitive_amounts
 from benchmarks.premise_bench import Bench, Done, Recipe, front, make_ready
 from benchmarks.premise_tasks import ABLATIONS, Family

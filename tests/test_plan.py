@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from autoreg.methods import registry
-from autoreg.plan import compile_plan, identity, passes, total_epochs, trained_after
+from autoreg.plan import compile_plan, identity, passes, total_epochs
 from autoreg.space import MethodSpec, complete_recipe
+from autoreg.training_length import trained_after
 
 REGISTRY = registry()
 DENSE = complete_recipe({}, REGISTRY)

@@ -24,7 +24,7 @@ from autoreg.engine.settings import SharedWork, Strategy
 from autoreg.engine.transfer.prior import load_prior, save_prior
 from autoreg.errors import InputError
 from autoreg.execution import run
-from autoreg.plan import trained_after, uncompressed
+from autoreg.plan import uncompressed
 from autoreg.space import Budget, Space, StudySpec
 from autoreg.study.baselines import chosen_starters, empty_slots, possible_baselines
 from autoreg.study.environment import machine, trial_device, versions
@@ -36,7 +36,7 @@ from autoreg.study.options import RunOptions
 from autoreg.study.study import Study
 from autoreg.study.subset_spec import check_fractions, data_fractions
 from autoreg.tasks.splits import sample_count
-from autoreg.training_length import rung_stage
+from autoreg.training_length import rung_stage, trained_after
 from autoreg.trial.objective import TaskObjective
 from autoreg.trial.reference import CurveRequest, UntrainedReference
 from autoreg.trial.resolve import resolve_network

@@ -81,7 +81,7 @@ class Calibration:
             raise InputError(f"attach: {what} looks at data; give calibration=[batch, ...]")
 
 
-def attach(  # many arguments: what a loop has at hand, all but three by name
+def attach(  # many arguments, long: what a loop has at hand, all but three by name; most lines describe them
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: Mapping[str, Any] | str | Path,

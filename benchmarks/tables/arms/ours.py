@@ -9,8 +9,7 @@ import numpy as np
 
 from autoreg.engine import Budget, Engine, Halving, Normalizer, Problem, Result, SharedWork, Strategy
 from autoreg.engine.pareto.front import Axis
-from autoreg.plan import trained_after
-from autoreg.training_length import rung_epochs
+from autoreg.training_length import rung_epochs, trained_after
 from autoreg.trial_info import TrialInfo
 from benchmarks.tables.arms import Task
 from benchmarks.tables.table import Config, Key, key_of
