@@ -14,6 +14,7 @@ from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.errors import AutoregError, InputError
 from autoreg.space import digest
+from autoreg.space.nearest import nearest
 from autoreg.trial_info import QUANTILE_95
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Problem:
         reference: Metrics of the dense recipe under dotted names (`dense.flops`).
         prior: What earlier studies say of configs: the best by it are asked after the starters, and it is the last
             column of encoded configs until new trials contradict it. None: there were no earlier studies.
+        base: A config of the space, for what lies outside of it: a baseline is learned from as the config that takes
+            all of it that the space has, and the rest from here. None: what lies outside is not learned from.
         learned_costs: Of the costs that are known with an error, those whose error is learned from completed trials,
             see `autoreg.engine.surrogate.cost_correction`.
 
@@ -98,6 +101,7 @@ class Problem:
     reference: Mapping[str, float] = field(default_factory=dict)
     prior: QualityPrior | None = None
     learned_costs: tuple[str, ...] = ()
+    base: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -204,20 +208,21 @@ class Problem:
         except (KeyError, ValueError, TypeError):
             return False
 
+    def inside(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """A config as it is, or the nearest one of the space; None where there is none, or the problem has no base."""
+        if self.contains(config):
+            return config
+        return None if self.base is None else nearest(self.space, config, self.base)
+
     def flat(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Active parameters of a config by path; empty for a baseline from outside of the space."""
-        try:
-            return dict(self.space.flatten(config))
-        except (InputError, KeyError, ValueError, TypeError):
-            return {}
+        """Active parameters of a config by path, of the nearest one if it lies outside; empty where there is none."""
+        inside = self.inside(config)
+        return {} if inside is None else dict(self.space.flatten(inside))
 
     def encoded(self, config: dict[str, Any]) -> Floats | None:
-        """Encoded config [p], or None for a baseline from outside of the space."""
-        try:
-            encoded: Floats = self._encode([config])[0]
-            return encoded
-        except (InputError, KeyError, ValueError, TypeError):
-            return None
+        """Encoded config [p], of the nearest one if it lies outside of the space; None where there is none."""
+        inside = self.inside(config)
+        return None if inside is None else self._encode([inside])[0]
 
     def encoded_many(self, configs: Sequence[dict[str, Any]]) -> list[Floats | None]:
         """Encoded configs, by columns where all belong to the space."""
@@ -226,6 +231,6 @@ class Problem:
         except (InputError, KeyError, ValueError, TypeError):
             return [self.encoded(c) for c in configs]
 
-    def _encode(self, configs: Sequence[dict[str, Any]]) -> Floats:
+    def _encode(self, configs: Sequence[Mapping[str, Any]]) -> Floats:
         encoded = np.asarray(self.space.encode_many(configs), dtype=float)
         return encoded if self.prior is None else np.hstack([encoded, self.prior.column(encoded)])

@@ -305,6 +305,7 @@ class TaskStudy:
             constraints=tuple(spec.constraints),
             reference={f"dense.{name}": value for name, value in self.dense.items()},
             prior=prior,
+            base=self.dense_recipe,
             learned_costs=() if self.objective.file_format is None else ("file_bytes",),
         )
         costs = self.objective.phase_costs if self.options.cache else None

@@ -11,7 +11,7 @@ from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.ehvi import NondominatedPartitioning
 from autoreg.engine.pareto.front import Floats, Mask, nondominated
 from autoreg.engine.problem import Problem
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 
 QUALITY_SLACK = 0.01
 QUALITY_SLACK_FRACTION = 0.1
@@ -47,7 +47,7 @@ class AttainedFront:
         self._ended = 0
         self._candidates: list[Record] = []
         self._rows: list[list[float]] = []
-        self._warped: tuple[HalfRank, NondominatedPartitioning] | None = None
+        self._warped: tuple[HalfLog, NondominatedPartitioning] | None = None
 
     def update(self, state: StudyState) -> AttainedFront:
         """Bring it up to date with a state."""
@@ -78,10 +78,10 @@ class AttainedFront:
         self._at = at
         return self
 
-    def warped(self, state: StudyState, warp: HalfRank) -> NondominatedPartitioning:
+    def warped(self, state: StudyState, warp: HalfLog) -> NondominatedPartitioning:
         """The region beyond the front where the quality is measured by its score, as the base models see it.
 
-        A score tells good trials apart as the quality does, and bad ones by rank, so that the region which a single bad
+        A score tells good trials apart as the quality does, and bad ones little, so that the region which a single bad
         trial leaves does not outweigh all the rest.
         """
         self.update(state)

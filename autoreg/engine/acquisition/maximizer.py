@@ -45,6 +45,12 @@ SAMPLER_UNTIL_TRIAL = 150
 to 0.1 s a draw at 1,000."""
 
 
+WIDE_SPACE_PARAMETERS = 16
+"""In a space of more parameters than this all candidates are variants of the front."""
+MAX_CHANGES = 3
+"""In how many parameters, of those that both have, a variant of the front may differ from the nearest member."""
+
+
 class Candidate(NamedTuple):
     """A proposal, logarithms of its expected improvement in parts [j], and its remaining phase costs."""
 
@@ -96,6 +102,7 @@ class AcquisitionMaximizer:
         pool: dict[str, Candidate] = {}
         fresh = self._initial_pool(state, number, rng)
         for turn in range(CLIMB_ROUNDS + 1):
+            fresh = self._near_front(state, fresh)
             checked = [self._candidates.check(c, "screened", taken) for c in fresh]
             proposals = {p.key: p for p in checked if p is not None and p.key not in pool}
             pool |= self._judged(state, surrogate, proposals)
@@ -218,7 +225,11 @@ class AcquisitionMaximizer:
         return found
 
     def _initial_pool(self, state: StudyState, number: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-        """A few draws of the sampler, half of the rest quasi-random, half children of the front."""
+        """A few draws of the sampler, half of the rest quasi-random, half children of the front.
+
+        In a space of many parameters nearly every draw fails for one of them or another, and of failures nothing is
+        learned but that they fail; there all of the rest are children of the front.
+        """
         space = self._problem.space
         pool: list[dict[str, Any] | None] = []
         # a grid is walked through once: what it would give here could not be asked later
@@ -226,14 +237,45 @@ class AcquisitionMaximizer:
             seen = self._observations.of(state)
             pool += [self._sampler.propose(seen, (self._seed, number, k)) for k in range(SAMPLER_CANDIDATES)]
         parents = self._front_parents(state)
-        pool += quasi_random(space, POOL_SIZE // 2 if parents else POOL_SIZE, rng)
-        for k in range(POOL_SIZE // 2 if parents else 0):
+        spread = POOL_SIZE if not parents else 0 if self._is_wide else POOL_SIZE // 2
+        pool += quasi_random(space, spread, rng)
+        for k in range(POOL_SIZE - spread):
             mother, father = (parents[i] for i in rng.integers(len(parents), size=2))
             child = dict(mother) if k % 2 else self._problem.flat(crossover(space, mother, father, rng))
             pool.append(mutate(space, child, rng, int(rng.integers(1, 4))))
         return [c for c in pool if c is not None]
 
+    @property
+    def _is_wide(self) -> bool:
+        return len(self._problem.space.parameters) > WIDE_SPACE_PARAMETERS
+
+    def _near_front(self, state: StudyState, configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that differ from a member of the front in at most `MAX_CHANGES` parameters; all in a small space.
+
+        A trust region in the number of changes: the surrogate knows little of what is far from all good trials, and
+        expects much of it at a low cost.
+
+        Reference: trust regions for many parameters, Eriksson et al., "Scalable global optimization via local Bayesian
+        optimization", 2019, arXiv 1910.01739; over categories by the number of changes, Wan et al., "Think global and
+        act local", 2021, arXiv 2102.07188. The radius is fixed here: what is good moves on with the front.
+        """
+        members = self._front_parents(state) if self._is_wide else []
+        if not members:
+            return configs
+        flats = [self._problem.flat(config) for config in configs]
+        near = [min(changed_parameters(flat, member) for member in members) <= MAX_CHANGES for flat in flats]
+        return [config for config, stays in zip(configs, near, strict=True) if stays]
+
     def _front_parents(self, state: StudyState) -> list[Mapping[str, Any]]:
-        """Active parameters of the front's members; baselines from outside of the space are left out."""
+        """Active parameters of the front's members; of a baseline from outside of the space those of the nearest."""
         members = self._front.update(state).members
         return [flat for record in members if (flat := self._observations.flat(record))]
+
+
+def changed_parameters(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """In how many of the parameters that are active in both two configs differ.
+
+    >>> changed_parameters({"bits": "8", "method": "l1", "method.l1.strength": 3.0}, {"bits": "4", "method": "none"})
+    2
+    """
+    return sum(one[path] != other[path] for path in one.keys() & other.keys())

@@ -31,7 +31,7 @@ MAX_SKIPPED = 48
 """Candidates that could not extend the front are passed over this often before one is taken."""
 MAX_ENUMERATED = 20_000
 """Spaces up to this size are enumerated when draws find nothing new."""
-EXPLORATION_SHARE = 0.1
+EXPLORATION_SHARE = 0.03
 """Share of proposals that a trusted surrogate has no say in: uniform draws, as random exploration."""
 
 

@@ -34,7 +34,7 @@ class Observations:
         ]
 
     def flat(self, record: Record) -> Mapping[str, Any]:
-        """Active parameters of a trial by path; empty for a baseline from outside of the space."""
+        """Active parameters of a trial by path; of the nearest config for a baseline from outside of the space."""
         if record.number not in self._flats:
             self._flats[record.number] = self._problem.flat(record.config)
         return self._flats[record.number]

@@ -67,7 +67,7 @@ class AuxiliaryPoints:
         if value is None or record.reevaluation_of is not None:
             return
         try:
-            config = self._uncompressed(record.config)
+            config = self._uncompressed(self._problem.inside(record.config) or record.config)
             if config is None or (key := self._problem.identity(config)) in self._tried or key in self._points:
                 return
             costs = self._problem.known_costs(config)

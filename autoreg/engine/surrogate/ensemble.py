@@ -1,6 +1,6 @@
 """The base models that predict the quality of a config, and what they are together.
 
-All are fitted to the same target, warped by `HalfRank`, and predict a mean and a standard deviation of its score. They
+All are fitted to the same target, warped by `HalfLog`, and predict a mean and a standard deviation of its score. They
 are weighted by how well they predicted trials before these completed, see `autoreg.engine.surrogate.weighting`; what
 they disagree about is added to the variance.
 """
@@ -19,7 +19,7 @@ from autoreg.engine.pareto.front import Floats
 from autoreg.engine.surrogate.features import FeatureMap
 from autoreg.engine.surrogate.gp import GaussianProcess, Kernel, fit_kernel
 from autoreg.engine.surrogate.linear import BayesianRidge
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 from autoreg.engine.surrogate.weighting import COST_ONLY, MEAN_ONLY, Gaussian
 from autoreg.lazy import lazy_module
 
@@ -62,14 +62,14 @@ class Hyperparameters:
     """
 
     trials: int
-    warp: HalfRank
+    warp: HalfLog
     features: FeatureMap
     kernel: Kernel
     trees: tuple[boosted_trees.BoostedTrees, float] | None = None
 
 
 def fit_hyperparameters(
-    encoded: Floats, quality: Floats, costs: Floats, seed: int = 0, warp: HalfRank | None = None
+    encoded: Floats, quality: Floats, costs: Floats, seed: int = 0, warp: HalfLog | None = None
 ) -> Hyperparameters:
     """Fit what is expensive.
 
@@ -81,7 +81,7 @@ def fit_hyperparameters(
         warp: Of the quality; None fits one.
     """
     encoded = np.hstack([encoded, costs])
-    warp, features = warp or HalfRank(quality), FeatureMap.of(encoded, costs.shape[1])
+    warp, features = warp or HalfLog(quality), FeatureMap.of(encoded, costs.shape[1])
     scores = warp.forward(quality)
     columns = features(encoded)
     subset = best_and_latest(scores, KERNEL_FIT_TRIALS)
@@ -134,14 +134,14 @@ class Ensemble:
         self._cost_only = _CostOnly(costs[latest], scores[latest]) if costs.shape[1] else None
 
     def predict(self, encoded: Floats, costs: Floats, *, baselines: bool = False) -> dict[str, Gaussian]:
-        """Mean and standard deviation of scores by each base model, and by the baselines if wanted.
+        """Mean and standard deviation of scores by each base model and by the baselines.
 
         The standard deviation is that of what would be observed, noise included.
 
         Args:
             encoded: Configs [n, p].
             costs: Logarithms of their known costs [n, k].
-            baselines: Whether the cost-only and the mean-only baseline predict too.
+            baselines: Whether the mean-only baseline predicts too. The cost-only one always does where costs are known.
         """
         wide = np.hstack([encoded, costs])
         columns = self.hyperparameters.features(wide)
@@ -153,11 +153,13 @@ class Ensemble:
         if self.hyperparameters.trees is not None:
             model, spread = self.hyperparameters.trees
             out["trees"] = (model.predict_scores(wide), np.full(len(encoded), spread))
+        if self._cost_only is not None:
+            out[COST_ONLY] = self._cost_only.predict(costs)
         if baselines:
             # the spread of one more score: that of those before, and of their mean and deviation
             spread = float(self._scores.std()) * math.sqrt(1 + 2 / len(self._scores))
             out[MEAN_ONLY] = (np.full(len(encoded), self._scores.mean()), np.full(len(encoded), spread))
-            out[COST_ONLY] = self._cost_only.predict(costs) if self._cost_only is not None else out[MEAN_ONLY]
+            out.setdefault(COST_ONLY, out[MEAN_ONLY])
         return {k: (m, np.maximum(s, MIN_PREDICTED_STD)) for k, (m, s) in out.items()}
 
     @property
@@ -187,7 +189,7 @@ class _CostOnly:
         return self._model.predict_scores(costs), np.full(len(costs), self._spread)
 
 
-def quality_mixture(mean: ArrayLike, spread: ArrayLike, warp: HalfRank, parts: int = 8) -> Gaussian:
+def quality_mixture(mean: ArrayLike, spread: ArrayLike, warp: HalfLog, parts: int = 8) -> Gaussian:
     """A score's Gaussian in units of the quality: a mixture of `parts` Gaussians of equal weight, [n, parts] each.
 
     The score's distribution is cut into parts of equal mass; each is mapped back through the warp at its middle, with

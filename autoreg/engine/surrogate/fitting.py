@@ -20,9 +20,9 @@ from autoreg.engine.surrogate.auxiliary_points import AuxiliaryPoints, Uncompres
 from autoreg.engine.surrogate.ensemble import Ensemble, Hyperparameters, fit_hyperparameters
 from autoreg.engine.surrogate.fitted import FittedSurrogate, log_costs
 from autoreg.engine.surrogate.gp import Kernel
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 from autoreg.engine.surrogate.threads import one_thread
-from autoreg.engine.surrogate.weighting import LogScoreWeights, mixture_moments, trust
+from autoreg.engine.surrogate.weighting import COST_ONLY, LogScoreWeights, mixture_moments, trust
 
 MIN_TRIALS = 8
 """Fewest complete trials that a surrogate is fitted to."""
@@ -60,7 +60,7 @@ class SurrogateFitter:
         self._observations: list[Record] = []
         self._ended = 0
         self._groups: dict[int, str] = {}
-        self._warps: dict[int, HalfRank] = {}
+        self._warps: dict[int, HalfLog] = {}
         self._forget_encodings()
 
     def _forget_encodings(self) -> None:
@@ -104,7 +104,7 @@ class SurrogateFitter:
     def predict(self, fitted: FittedSurrogate, config: dict[str, Any], costs: Mapping[str, float]) -> Prediction | None:
         """The prediction of one config, to be recorded with it: median, 80 % bounds, and that of every base model.
 
-        None where the config does not belong to the space.
+        The median and the bounds are no worse than the worst trial. None where the config does not belong to the space.
         """
         encoded = self._problem.encoded(config)
         if encoded is None:
@@ -118,8 +118,9 @@ class SurrogateFitter:
         }
         weighted = {n: (np.array([m]), np.array([s])) for n, (m, s) in by_model.items() if n in fitted.weights}
         mean, spread = mixture_moments(weighted, fitted.weights)
-        warp = ensemble.hyperparameters.warp
-        ends = [self._sign * float(warp.inverse(mean + z * spread)[0]) for z in (-QUANTILE_90, 0.0, QUANTILE_90)]
+        warp, worst = ensemble.hyperparameters.warp, max(self._values(self._problem.quality, self._observations))
+        scores = mean + np.array([-QUANTILE_90, 0.0, QUANTILE_90]) * spread
+        ends = [self._sign * value for value in np.minimum(warp.inverse(scores), worst).tolist()]
         return Prediction(
             {self._problem.quality: ends[1]},
             low=min(ends),
@@ -153,7 +154,8 @@ class SurrogateFitter:
         prior = self._problem.prior
         if prior is None or not prior.active:
             return
-        prior.update(len(self._observations), record.config, self._sign * record.metrics[self._problem.quality])
+        config = self._problem.inside(record.config) or record.config
+        prior.update(len(self._observations), config, self._sign * record.metrics[self._problem.quality])
         if not prior.active:
             self._forget_encodings()
 
@@ -211,9 +213,9 @@ class SurrogateFitter:
             count += step
         return count
 
-    def _warp(self, count: int) -> HalfRank:
+    def _warp(self, count: int) -> HalfLog:
         if count not in self._warps:
-            self._warps[count] = HalfRank(self._values(self._problem.quality, self._observations[:count]))
+            self._warps[count] = HalfLog(self._values(self._problem.quality, self._observations[:count]))
         return self._warps[count]
 
     def _fit(self) -> FittedSurrogate:
@@ -235,7 +237,10 @@ class SurrogateFitter:
         lead, error, rival = self.log_scores.lead()
         predicted = len(self.log_scores.ensemble)
         trusted, reason = trust(lead, error, rival, predicted)
-        weights = self.log_scores.weights(ensembles[problem.quality].base_models)
+        members = list(ensembles[problem.quality].base_models)
+        if not trusted and rival == COST_ONLY:  # it is followed too, by what it predicted: better than to give up
+            trusted, reason, members = True, f"{reason}; cost alone counts too", [*members, COST_ONLY]
+        weights = self.log_scores.weights(members)
         return FittedSurrogate(count, len(records), ensembles, known, weights, lead, error, predicted, trusted, reason)
 
     # -- validation -----------------------------------------------------------------------------

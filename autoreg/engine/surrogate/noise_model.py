@@ -28,7 +28,7 @@ from autoreg.engine.surrogate.fitted import FittedSurrogate
 from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.engine.surrogate.gp import JITTER
 from autoreg.engine.surrogate.heteroscedasticity import factors, features, fit_slopes, leave_one_out
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 from autoreg.engine.surrogate.threads import one_thread
 from autoreg.lazy import lazy_module
 
@@ -150,7 +150,7 @@ class Posterior:
     covariance: Floats
     noise: NoiseVariances
     seed_variances: Floats
-    warp: HalfRank
+    warp: HalfLog
 
     def expected_quality(self) -> Floats:
         """Quality [k], to be minimized, that is expected of one more run: what a score says of it is not linear."""

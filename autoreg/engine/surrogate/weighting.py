@@ -17,8 +17,9 @@ COST_ONLY = "cost_only"
 MEAN_ONLY = "mean_only"
 BASELINES = (COST_ONLY, MEAN_ONLY)
 """What base models are measured against: a model that knows cost alone, and one that knows nothing."""
-INITIAL_LOG_WEIGHTS = {"gp": 0.0, "ridge": -3.0, "trees": -3.0}
-"""Logarithm of the weight of a base model before it has predicted anything."""
+INITIAL_LOG_WEIGHTS = {"gp": 0.0, "ridge": -3.0, "trees": -3.0, COST_ONLY: -3.0}
+"""Logarithm of the weight of a base model before it has predicted anything; the cost-only baseline counts as one while
+the ensemble without it is clearly worse than it, see `trust`."""
 LOG_SCORE_DECAY = 0.96
 """Factor on the sum of a base model's log-scores with each trial: the last 25 count."""
 MIN_LOG_SCORE = -6.0
@@ -70,7 +71,7 @@ class LogScoreWeights:
     groups: list[str] = field(default_factory=list)
 
     def update(self, predictions: Mapping[str, tuple[float, float]], score: float, group: str, cost: float) -> None:
-        """Take in a completed trial.
+        """Take in a completed trial; the ensemble's own log-score is that of the base models without a baseline.
 
         Trials of one group share their seed's noise: one whose group was predicted before counts half.
 
@@ -80,7 +81,10 @@ class LogScoreWeights:
             group: Its group.
             cost: Logarithm of its cost.
         """
-        models = {n: (np.array([v[0]]), np.array([v[1]])) for n, v in predictions.items() if n in INITIAL_LOG_WEIGHTS}
+        weighed = [n for n in predictions if n in INITIAL_LOG_WEIGHTS]
+        models = {
+            n: (np.array([v]), np.array([s])) for n, (v, s) in predictions.items() if n in weighed and n != COST_ONLY
+        }
         if not models or COST_ONLY not in predictions:
             return
         share = 0.5 if group in self.groups else 1.0
@@ -92,7 +96,7 @@ class LogScoreWeights:
         self.groups.append(group)
         for name, start in INITIAL_LOG_WEIGHTS.items():
             self.totals[name] = start + LOG_SCORE_DECAY * (self.totals[name] - start)
-        scores = {n: max(log_score(predictions[n][0], predictions[n][1], score), MIN_LOG_SCORE) for n in models}
+        scores = {n: max(log_score(predictions[n][0], predictions[n][1], score), MIN_LOG_SCORE) for n in weighed}
         middle = float(np.mean(list(scores.values())))
         for name, value in scores.items():  # a model that predicted nothing neither gains nor loses
             self.totals[name] += share * (value - middle)

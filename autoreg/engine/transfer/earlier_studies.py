@@ -18,7 +18,7 @@ from autoreg.engine.pareto.front import Floats
 from autoreg.engine.surrogate.ensemble import KERNEL_FIT_TRIALS, Ensemble, best_and_latest, fit_hyperparameters
 from autoreg.engine.surrogate.features import FeatureMap
 from autoreg.engine.surrogate.gp import GaussianProcess, fit_kernel
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 from autoreg.engine.surrogate.threads import one_thread
 from autoreg.errors import InputError, StudyError
 from autoreg.files import write_whole
@@ -127,7 +127,7 @@ def predicted_mean(ensemble: Ensemble, encoded: Floats) -> Floats:
 def _held_out(encoded: Floats, quality: Sequence[float]) -> float:
     """Rank correlation of trials with the predictions of a Gaussian process that has not seen them."""
     values, fold = np.asarray(quality, dtype=float), np.arange(len(quality)) % CROSS_VALIDATION_FOLDS
-    scores, columns = HalfRank(values).forward(values), FeatureMap.of(encoded)(encoded)
+    scores, columns = HalfLog(values).forward(values), FeatureMap.of(encoded)(encoded)
     predicted = np.empty(len(values))
     with one_thread():
         few = best_and_latest(scores, KERNEL_FIT_TRIALS)

@@ -12,7 +12,7 @@ from autoreg.engine.acquisition.attained_front import AttainedFront
 from autoreg.engine.log.events import Event
 from autoreg.engine.log.prediction import Prediction
 from autoreg.engine.pareto.front import Axis
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 from tests.engine.problems import OBJECTIVES, toy_space
 
 UNIT = Normalizer((Axis("error", "min", 0.0, 1.0), Axis("flops", "min", 0.0, 1.0)))
@@ -71,7 +71,7 @@ def test_the_front_follows_the_state_and_is_worked_out_once_for_each() -> None:
 
 def test_the_warped_region_ends_at_the_score_of_the_corner() -> None:
     """Levels are the scores of what is attained and of the corner; a better error has no floor."""
-    warp, front, state = HalfRank([0.2, 0.4, 0.6, 0.9]), AttainedFront(problem()), state_of([(0.4, 0.5)])
+    warp, front, state = HalfLog([0.2, 0.4, 0.6, 0.9]), AttainedFront(problem()), state_of([(0.4, 0.5)])
     region = front.warped(state, warp)
     assert region.levels == pytest.approx(np.sort(warp.forward([0.4, 1.0])))
     assert region.floor == -np.inf

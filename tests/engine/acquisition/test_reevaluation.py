@@ -32,7 +32,7 @@ from autoreg.engine.surrogate.noise_model import (
     PosteriorEstimator,
     mean_qualities,
 )
-from autoreg.engine.surrogate.output_warping import HalfRank
+from autoreg.engine.surrogate.output_warping import HalfLog
 from autoreg.errors import StudyError
 from autoreg.space import digest
 from autoreg.trial_info import TrialInfo
@@ -72,7 +72,7 @@ def drive(engine: Engine, deviation: float = 0.03, limit: int = 10_000) -> None:
 # -- what another run gains ------------------------------------------------------------------------
 
 
-class Straight(HalfRank):
+class Straight(HalfLog):
     """Scores that are the quality itself."""
 
     def __init__(self) -> None:
