@@ -24,7 +24,7 @@ ORDER = [
     {"network"},
     {"plan"},
     {"space"},
-    {"training_length", "trial_info", "serialization", "locks", "files", "lazy", "errors"},
+    {"training_length", "trial_info", "serialization", "locks", "files", "lazy", "memo", "errors"},
 ]
 """Rooms from the outside in: each may know those of its own line and of the lines below."""
 

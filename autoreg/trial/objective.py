@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -17,9 +17,10 @@ from autoreg.errors import InputError
 from autoreg.latency.artifact_latency import measure
 from autoreg.latency.onnx_runtime import OnnxError
 from autoreg.latency.table.model import LatencyModel
+from autoreg.memo import memoized
 from autoreg.methods.bound import bind
 from autoreg.methods.sparsity.masks import masks
-from autoreg.plan import TRAINING_PHASES, Phase, compile_plan, identity, phase_costs, teacher_members
+from autoreg.plan import TRAINING_PHASES, Phase, identity, phase_costs, teacher_members
 from autoreg.tasks.batches import batch_size_of
 from autoreg.tasks.splits import named_sets
 from autoreg.trial.chain import Chain, ChainResult, OnRung
@@ -88,9 +89,10 @@ class TaskObjective:
         self._latency_model: LatencyModel | None = None
         self._latency_model_read = False
         self._file_sizes: FileSizePredictor | None = None
+        self._phases: Callable[[Mapping[str, Any]], tuple[Phase, ...]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        rebuilt = dict.fromkeys(("_setup", "_reference", "_latency_model", "_file_sizes"))
+        rebuilt = dict.fromkeys(("_setup", "_reference", "_latency_model", "_file_sizes", "_phases"))
         return {**self.__dict__, **rebuilt, "_latency_model_read": False, "_key": setup_key(self.ref, self.options)}
 
     def without_rungs(self, options: TrialOptions | None = None, *, latency: bool = True) -> TaskObjective:
@@ -195,8 +197,7 @@ class TaskObjective:
 
     def training_key(self, config: Mapping[str, Any]) -> str:
         """A key that recipes share when they share their training; the effect of its seed is then the same for all."""
-        trained = [phase.key for phase in self.phases(config) if phase.name in TRAINING_PHASES]
-        return trained[-1] if trained else ""
+        return next((phase.key for phase in self.phases(config)[::-1] if phase.name in TRAINING_PHASES), "")
 
     def phase_costs(self, config: Mapping[str, Any]) -> tuple[tuple[str, float] | tuple[str, float, int], ...]:
         """Key and weighted epochs of each phase of a complete recipe; recipes share a phase when they share its key.
@@ -208,10 +209,10 @@ class TaskObjective:
         return phase_costs(self.phases(config), self.setup.teacher_seeds(teacher_members(config)))
 
     def phases(self, config: Mapping[str, Any]) -> tuple[Phase, ...]:
-        """The phases of a complete recipe; their keys know nothing of seeds and folds."""
-        setup, resolved = self.setup, {"network": self._network(config)}
-        digest = setup.pretrained_digest
-        return compile_plan(config, setup.registry, dense=setup.dense, resolved=resolved, pretrained_digest=digest)
+        """The phases of a complete recipe; their keys know nothing of seeds and folds; it must not be changed."""
+        if self._phases is None:
+            self._phases = memoized(lambda recipe: self.setup.phases(recipe, self._network(recipe)))
+        return self._phases(config)
 
     def chain(self, config: Mapping[str, Any], *, seed: int, fold: str, on_rung: OnRung | None = None) -> Chain:
         """The chain of phases of a complete recipe on one fold."""

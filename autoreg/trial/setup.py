@@ -25,7 +25,7 @@ from autoreg.methods.sparsity.structures.structure import Network
 from autoreg.network.conv1d import conv1d_as_linear, conv1d_names, conv1d_state
 from autoreg.network.profile import Profile, profile
 from autoreg.network.surgery.initialize import own_initialization
-from autoreg.plan import content_hash
+from autoreg.plan import Phase, compile_plan, content_hash
 from autoreg.space import LayerInfo, complete_recipe
 from autoreg.space.spec import Registry
 from autoreg.tasks import Task
@@ -194,6 +194,13 @@ class Setup:
         """
         first = self.options.reference_seed
         return [first, *fresh_seeds(first, count - 1)] if count else []
+
+    def phases(self, recipe: Mapping[str, Any], network: Mapping[str, Any] | None) -> tuple[Phase, ...]:
+        """The phases of a complete recipe; `network` says what makes it narrower from the start, None where nothing."""
+        digest = self.pretrained_digest
+        return compile_plan(
+            recipe, self.registry, dense=self.dense, resolved={"network": network}, pretrained_digest=digest
+        )
 
     def complete(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Check a recipe against methods and task and fill in what it does not say."""

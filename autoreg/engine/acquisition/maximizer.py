@@ -11,6 +11,7 @@ import numpy as np
 
 from autoreg.engine.acquisition import improvement
 from autoreg.engine.acquisition.attained_front import AttainedFront
+from autoreg.engine.acquisition.barren import BarrenTrainings
 from autoreg.engine.acquisition.proposal import CandidateFilter, Proposal
 from autoreg.engine.acquisition.reevaluation import best_reevaluation, realized_ratio, reevaluation_is_due
 from autoreg.engine.acquisition.shared_cost import (
@@ -91,6 +92,7 @@ class AcquisitionMaximizer:
         self._ledger = ledger
         self._posterior = posterior
         self._observations = Observations(problem)
+        self._barren = BarrenTrainings(problem)
         self._variants = None if ledger is None else SharedPrefixVariants(problem.space, ledger.phase_costs)
 
     def propose(self, state: StudyState, number: int, taken: set[str], surrogate: FittedSurrogate) -> Proposal | None:
@@ -131,7 +133,9 @@ class AcquisitionMaximizer:
         encoded = self._problem.encoded(proposal.config)
         assert encoded is not None
         about = (self._problem, state, self._front, surrogate, encoded, proposal.costs, proposal.expected_costs)
-        return improvement.log_expected_improvement(*about, seed_variance=seed_variance) + proposal.log_feasibility
+        expected = improvement.log_expected_improvement(*about, seed_variance=seed_variance)
+        discount = self._barren.log_discounts(state, surrogate.trainings, [proposal.config])[0]
+        return expected + proposal.log_feasibility + float(discount)
 
     def _reevaluation(
         self, state: StudyState, surrogate: FittedSurrogate, best: Proposal, value: float
@@ -186,6 +190,7 @@ class AcquisitionMaximizer:
             cuts=() if self._ledger is None else COST_CUTS,
         )
         parts = parts + np.array([[p.log_feasibility] for p in held])
+        parts += self._barren.log_discounts(state, surrogate.trainings, [p.config for p in held])[:, None]
         ledger = None if self._ledger is None else self._ledger.update(state)
         remaining = [() if ledger is None else ledger.remaining(p.config, self._seed, p.key) for p in held]
         return {k: Candidate(p, i, r) for k, p, i, r in zip(rows, held, parts, remaining, strict=True)}

@@ -17,6 +17,7 @@ import numpy as np
 from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.pareto.log_sum import log_sum
+from autoreg.memo import memoized
 
 PhaseCosts = Sequence[tuple[str, float]]
 """Key and epochs of each phase of a trial, in order of work; a key stands for everything up to its phase."""
@@ -119,21 +120,6 @@ def _finished(record: Record) -> Iterable[float]:
     if record.state == "COMPLETE":
         return itertools.repeat(1.0)
     return [min(max(fraction, 0.0), 1.0) for fraction in record.info.phase_fractions]
-
-
-def memoized(phase_costs: PhaseCostFunction, most: int = 4096) -> PhaseCostFunction:
-    """The same function, called once for each config object that is around; configs must not be changed."""
-    held: dict[int, tuple[dict[str, Any], Sequence[PhaseCost]]] = {}
-
-    def get(config: dict[str, Any]) -> Sequence[PhaseCost]:
-        cached = held.get(id(config))
-        if cached is None or cached[0] is not config:  # the number of an object that is gone may be used again
-            if len(held) >= most:
-                held.clear()
-            cached = held[id(config)] = config, tuple(phase_costs(config))
-        return cached[1]
-
-    return get
 
 
 def evaluation_cost(remaining: PhaseCosts, overhead: float = TRIAL_OVERHEAD) -> float:
