@@ -27,6 +27,7 @@ from autoreg.engine.pruning.halving import Decision
 from autoreg.engine.pruning.rung_decision import RungDecider
 from autoreg.engine.samplers.base import make_sampler
 from autoreg.engine.settings import SharedWork, Strategy
+from autoreg.engine.starters import starters_in_time
 from autoreg.engine.surrogate.fitting import SurrogateFitter
 from autoreg.engine.surrogate.noise_model import PosteriorEstimator
 from autoreg.errors import InputError, StudyError
@@ -147,7 +148,8 @@ class Engine:
             return None
         if number == 0:
             self._proposer.require_possible(self._initial.given)
-        proposal = self._initial.next(self.state) or self._proposer.propose(self.state, number)
+        in_time = starters_in_time(self.budget, self.seconds(), number)
+        proposal = self._initial.next(self.state, in_time) or self._proposer.propose(self.state, number)
         if proposal is None:
             self.stop_reason = "no recipe is left that is new and within the constraints"
             return None

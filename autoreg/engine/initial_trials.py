@@ -44,10 +44,15 @@ class InitialTrials:
         """Whether a trial of this source is one of the starters."""
         return source in self._baselines
 
-    def next(self, state: StudyState) -> Proposal | None:
-        """The first that was not asked yet and may be; None when there is none."""
+    def next(self, state: StudyState, starters: bool = True) -> Proposal | None:
+        """The first that was not asked yet and may be; None when there is none.
+
+        Args:
+            state: What happened.
+            starters: Whether starters may still be asked.
+        """
         taken = self._candidates.taken(state)
-        for source, config in self._starters:
+        for source, config in self._starters if starters else ():
             key = self._problem.identity(config)
             if key not in taken:
                 return self._candidates.unchecked(config, source, key)

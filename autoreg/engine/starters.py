@@ -15,7 +15,7 @@ from autoreg.engine.acquisition.shared_cost import TRIAL_OVERHEAD, PhaseCosts
 from autoreg.space.budget import Budget
 
 MAX_SHARE = 0.2
-"""Starters are at most this share of the trials, and of the epochs."""
+"""Starters are at most this share of the trials, of the epochs, and of the minutes."""
 MIN_STARTERS = 2
 """As many are asked whatever the budget: dense and one more."""
 NEW_AT_EQUAL_COST = 0.1
@@ -71,6 +71,17 @@ def choose_starters(starters: Sequence[Starter], objectives: Sequence[str], budg
         epochs -= _remaining(best, done)
         done.update(key for key, _ in best.phases)
     return taken
+
+
+def starters_in_time(budget: Budget, seconds: float, asked: int) -> bool:
+    """Whether starters may be asked after so many seconds and trials, of a budget in minutes too.
+
+    How long a trial takes is not known before; so they end when `MAX_SHARE` of the minutes are over.
+
+    >>> starters_in_time(Budget(minutes=10), 119, 5), starters_in_time(Budget(minutes=10), 121, 5)
+    (True, False)
+    """
+    return budget.minutes is None or asked < MIN_STARTERS or seconds < MAX_SHARE * 60 * budget.minutes
 
 
 def _remaining(starter: Starter, done: set[str]) -> float:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autoreg.engine import (
     Budget,
+    Engine,
     EventLog,
+    Result,
 )
 from autoreg.errors import InputError
 from autoreg.space import digest
 from tests.engine.problems import (
     build_engine,
+    next_ask,
     run,
+    toy_error,
     toy_space,
 )
 from tests.engine.toy_engine import finish, small, toy
@@ -55,6 +60,28 @@ def test_minutes_end_the_asking_and_pauses_do_not_count(tmp_path: Path) -> None:
     assert again.ask() is None
     assert "1 minutes are over" in str(again.stop_reason)
     again.log.close()
+
+
+def test_starters_end_after_a_fifth_of_the_minutes_but_two_are_asked() -> None:
+    now, rng = [0.0], np.random.default_rng(0)
+    starters = [(f"baseline {k}", toy_space().sample(rng)) for k in range(6)]
+    engine = toy(None, budget=Budget(minutes=1), starters=starters, clock=lambda: now[0])
+    sources = []
+    for _ in range(6):
+        sources.append(engine.state.records[finish_one(engine)].source)
+        now[0] += 5
+    assert sources[:3] == ["baseline 0", "baseline 1", "baseline 2"], "after 0, 5 and 10 of 60 seconds"
+    assert not any(source.startswith("baseline") for source in sources[3:])
+    slow = toy(None, budget=Budget(minutes=1), starters=starters, clock=lambda: now[0])
+    first = finish_one(slow)
+    now[0] += 50
+    assert [slow.state.records[n].source for n in (first, finish_one(slow))] == ["baseline 0", "baseline 1"]
+
+
+def finish_one(engine: Engine) -> int:
+    ask = next_ask(engine)
+    engine.tell(ask.number, Result("COMPLETE", {"error": toy_error(ask.config)}))
+    return ask.number
 
 
 def test_epochs_end_the_asking() -> None:
