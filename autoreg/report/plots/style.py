@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURE_DPI = 150
+SUBTITLE_SIZE = 8.5
+CHARACTER_WIDTH = 0.52
+"""Of the average character of a line of text, as a share of the font's size."""
 TEXT_COLOR, MUTED_COLOR, GRID_COLOR = "#1f2430", "#6b7280", "#e5e7eb"
 FRONT_COLOR, DOMINATED_COLOR, PRUNED_COLOR, BASELINE_COLOR, FRESH_SEEDS_COLOR = (
     "#1d4ed8",
@@ -53,13 +57,22 @@ def new_axes(figure: Figure, *position: int) -> Axes:
 
 
 def heading(ax: Axes, text: str, below: str = "") -> None:
-    """A bold heading above the axes, and a muted line under it."""
-    ax.set_title(text + ("\n" if below else ""), loc="left", fontsize=11, fontweight="bold", color=TEXT_COLOR, pad=8)
-    if below:
-        line = ax.annotate(
-            below, (0, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8.5, color=MUTED_COLOR
+    """A bold heading above the axes, and muted lines under it, broken at their width."""
+    points = ax.figure.get_figwidth() * ax.get_position().width * 72
+    lines = textwrap.wrap(below, max(20, int(points / (CHARACTER_WIDTH * SUBTITLE_SIZE))))
+    title = text + "\n" * len(lines)
+    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=TEXT_COLOR, pad=8)
+    if lines:
+        note = ax.annotate(
+            "\n".join(lines),
+            (0, 1),
+            (0, 6),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=SUBTITLE_SIZE,
+            color=MUTED_COLOR,
         )
-        line.set_in_layout(False)  # a line longer than the picture would leave the axes no room
+        note.set_in_layout(False)  # a line longer than the picture would leave the axes no room
 
 
 def save(figure: Figure, path: Path) -> Path:
