@@ -58,7 +58,7 @@ def new_axes(figure: Figure, *position: int) -> Axes:
 
 def heading(ax: Axes, text: str, below: str = "") -> None:
     """A bold heading above the axes, and muted lines under it, broken at their width."""
-    points = ax.figure.get_figwidth() * ax.get_position().width * 72
+    points = ax.bbox.width / FIGURE_DPI * 72
     lines = textwrap.wrap(below, max(20, int(points / (CHARACTER_WIDTH * SUBTITLE_SIZE))))
     title = text + "\n" * len(lines)
     ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=TEXT_COLOR, pad=8)
