@@ -63,7 +63,7 @@ def in_terminal(folder: Path) -> str:
 def test_the_column_holds_the_posterior_probability_of_each_member(study: autoreg.Study) -> None:
     assert study.folder is not None
     probabilities = study.engine.probabilities()
-    expected = {n: probabilities[n] for n in study.engine.front()}
+    expected = {n: probabilities[n] for n in study.engine.incumbents()}
     assert min(expected.values()) < 0.95, "with this noise no front is sure"
     assert all(0 <= p <= 1 for p in expected.values())
     assert in_file(study.folder) == pytest.approx(expected)
@@ -102,7 +102,7 @@ def test_fresh_seeds_replace_the_posterior_where_there_are_some(study: autoreg.S
     assert study.folder is not None
     for file in ("study.json", "events.jsonl", "posterior.json"):
         (tmp_path / file).write_bytes((study.folder / file).read_bytes())
-    first, second, *rest = study.engine.front()
+    first, second, *rest = study.engine.incumbents()
     members = [{"trial": first, "front_probability": 0.625}, {"trial": second, "front_probability": None}]
     (tmp_path / "final.json").write_text(json.dumps({"members": members}))
     probabilities = study.engine.probabilities()
