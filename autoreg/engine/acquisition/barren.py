@@ -12,9 +12,6 @@ from autoreg.engine.log.records import Record, StudyState
 from autoreg.engine.pareto.front import Floats
 from autoreg.engine.problem import Problem
 
-Trainings = Callable[[Sequence[dict[str, Any]]], list[str] | None]
-"""Labels of the trainings of some configs; None where no two share one."""
-
 
 class BarrenTrainings:
     """Counts the trials of each training since the last of them that extended the front.
@@ -25,28 +22,27 @@ class BarrenTrainings:
 
     Args:
         problem: The study.
+        training: Label of a config's training; None where no two configs share one.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, training: Callable[[dict[str, Any]], str] | None) -> None:
         self._problem = problem
+        self._training = training
         self._read = 0
         self._points: Floats = np.zeros((0, len(problem.names)))
         self._counts: dict[str, int] = {}
 
-    def log_discounts(self, state: StudyState, trainings: Trainings, configs: Sequence[dict[str, Any]]) -> Floats:
+    def log_discounts(self, state: StudyState, configs: Sequence[dict[str, Any]]) -> Floats:
         """Logarithm [n], at most 0, of what the expected improvement of candidates is multiplied by."""
-        labels = trainings(configs)
-        if labels is None:
+        if self._training is None:
             return np.zeros(len(configs))
-        self._update(state, trainings)
-        return np.array([-math.log1p(self._counts.get(label, 0)) for label in labels])
-
-    def _update(self, state: StudyState, trainings: Trainings) -> None:
-        fresh = [state.records[number] for number in state.ended_numbers[self._read :]]
+        for number in state.ended_numbers[self._read :]:
+            record = state.records[number]
+            if record.state == "COMPLETE" and record.reevaluation_of is None:
+                label = self._training(record.config)
+                self._counts[label] = 0 if self._extends(record) else self._counts.get(label, 0) + 1
         self._read = len(state.ended_numbers)
-        complete = [r for r in fresh if r.state == "COMPLETE" and r.reevaluation_of is None]
-        for record, label in zip(complete, trainings([r.config for r in complete]) or [], strict=True):
-            self._counts[label] = 0 if self._extends(record) else self._counts.get(label, 0) + 1
+        return np.array([-math.log1p(self._counts.get(self._training(config), 0)) for config in configs])
 
     def _extends(self, record: Record) -> bool:
         """Whether no trial before it was as good in all objectives; what breaks a constraint extends nothing."""

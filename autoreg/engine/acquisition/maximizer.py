@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -71,6 +71,7 @@ class AcquisitionMaximizer:
         front: What has been reached.
         ledger: Which work has been done; None where all trials cost alike.
         posterior: Quality of recipes over seeds; None where recipes are never run again.
+        training: Label of a config's training; None where no two configs share one.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AcquisitionMaximizer:
         front: AttainedFront,
         ledger: SharedWorkLedger | None,
         posterior: PosteriorEstimator | None,
+        training: Callable[[dict[str, Any]], str] | None,
     ) -> None:
         self._problem = problem
         self._candidates = candidates
@@ -92,7 +94,7 @@ class AcquisitionMaximizer:
         self._ledger = ledger
         self._posterior = posterior
         self._observations = Observations(problem)
-        self._barren = BarrenTrainings(problem)
+        self._barren = BarrenTrainings(problem, training)
         self._variants = None if ledger is None else SharedPrefixVariants(problem.space, ledger.phase_costs)
 
     def propose(self, state: StudyState, number: int, taken: set[str], surrogate: FittedSurrogate) -> Proposal | None:
@@ -134,7 +136,7 @@ class AcquisitionMaximizer:
         assert encoded is not None
         about = (self._problem, state, self._front, surrogate, encoded, proposal.costs, proposal.expected_costs)
         expected = improvement.log_expected_improvement(*about, seed_variance=seed_variance)
-        discount = self._barren.log_discounts(state, surrogate.trainings, [proposal.config])[0]
+        discount = self._barren.log_discounts(state, [proposal.config])[0]
         return expected + proposal.log_feasibility + float(discount)
 
     def _reevaluation(
@@ -190,7 +192,7 @@ class AcquisitionMaximizer:
             cuts=() if self._ledger is None else COST_CUTS,
         )
         parts = parts + np.array([[p.log_feasibility] for p in held])
-        parts += self._barren.log_discounts(state, surrogate.trainings, [p.config for p in held])[:, None]
+        parts += self._barren.log_discounts(state, [p.config for p in held])[:, None]
         ledger = None if self._ledger is None else self._ledger.update(state)
         remaining = [() if ledger is None else ledger.remaining(p.config, self._seed, p.key) for p in held]
         return {k: Candidate(p, i, r) for k, p, i, r in zip(rows, held, parts, remaining, strict=True)}
@@ -233,16 +235,17 @@ class AcquisitionMaximizer:
         """A few draws of the sampler, half of the rest quasi-random, half children of the front.
 
         In a space of many parameters nearly every draw fails for one of them or another, and of failures nothing is
-        learned but that they fail; there all of the rest are children of the front.
+        learned but that they fail; there all are children of the front.
         """
         space = self._problem.space
         pool: list[dict[str, Any] | None] = []
+        parents = self._front_parents(state)
+        local = bool(parents) and self._is_wide
         # a grid is walked through once: what it would give here could not be asked later
-        if number < SAMPLER_UNTIL_TRIAL and not isinstance(self._sampler, GridSampler):
+        if not local and number < SAMPLER_UNTIL_TRIAL and not isinstance(self._sampler, GridSampler):
             seen = self._observations.of(state)
             pool += [self._sampler.propose(seen, (self._seed, number, k)) for k in range(SAMPLER_CANDIDATES)]
-        parents = self._front_parents(state)
-        spread = POOL_SIZE if not parents else 0 if self._is_wide else POOL_SIZE // 2
+        spread = POOL_SIZE if not parents else 0 if local else POOL_SIZE // 2
         pool += quasi_random(space, spread, rng)
         for k in range(POOL_SIZE - spread):
             mother, father = (parents[i] for i in rng.integers(len(parents), size=2))

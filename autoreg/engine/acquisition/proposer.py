@@ -71,8 +71,16 @@ class Proposer:
         self._observations = Observations(problem)
         self._front = AttainedFront(problem, lambda state: mean_qualities(state, problem.quality))
         self.candidates = CandidateFilter(problem)
+        training = None if surrogate is None else surrogate.training
         self._maximizer = AcquisitionMaximizer(
-            problem, self.candidates, sampler, seed, front=self._front, ledger=ledger, posterior=posterior
+            problem,
+            self.candidates,
+            sampler,
+            seed,
+            front=self._front,
+            ledger=ledger,
+            posterior=posterior,
+            training=training,
         )
 
     def propose(self, state: StudyState, number: int) -> Proposal | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,6 @@ class FittedSurrogate:
         trials: Trials that the base models were fitted to.
         ensembles: One per objective that is not known in advance.
         cost_names: Objectives whose logarithms the base models see beside the config.
-        trainings: Labels of what trials of some configs share their seed's noise with, see `SurrogateFitter.trainings`.
         weights: Of the base models of the quality, summing to 1.
         lead: Mean lead of the weighted ensemble in log-score over the better baseline, in nats a trial.
         error: Its standard error.
@@ -38,7 +36,6 @@ class FittedSurrogate:
     trials: int
     ensembles: Mapping[str, Ensemble]
     cost_names: tuple[str, ...]
-    trainings: Callable[[Sequence[dict[str, Any]]], list[str] | None]
     weights: Mapping[str, float]
     lead: float
     error: float

@@ -41,6 +41,9 @@ class SurrogateFitter:
         min_trials: Fewest complete trials to fit to.
         group: Label of the trials that share their seed's noise (their trained prefix, say); None: each has its own.
         uncompressed: The uncompressed prefix of a config, see `autoreg.engine.surrogate.auxiliary_points`.
+
+    Attributes:
+        training: The group as it was given.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class SurrogateFitter:
         self._seed = seed
         self._min_trials = min_trials
         self._group = group or problem.identity
-        self._is_grouped = group is not None
+        self.training = group
         self._auxiliary = AuxiliaryPoints(problem, uncompressed)
         self._sign = float(problem.signs[problem.names.index(problem.quality)])
         self._observations: list[Record] = []
@@ -137,10 +140,6 @@ class SurrogateFitter:
         if record.number not in self._groups:
             self._groups[record.number] = self._group(record.config)
         return self._groups[record.number]
-
-    def trainings(self, configs: Sequence[dict[str, Any]]) -> list[str] | None:
-        """The labels of what trials of some configs share their seed's noise with; None where each has its own."""
-        return [self._group(config) for config in configs] if self._is_grouped else None
 
     def gp_data(self, fitted: FittedSurrogate, records: Sequence[Record]) -> tuple[Kernel, Floats, Floats, float]:
         """Complete trials as the Gaussian process sees them: kernel, columns [n, p], scores [n], noise variance."""
@@ -246,8 +245,7 @@ class SurrogateFitter:
         if not trusted and rival == COST_ONLY:  # it is followed too, by what it predicted: better than to give up
             trusted, reason, members = True, f"{reason}; cost alone counts too", [*members, COST_ONLY]
         weights = self.log_scores.weights(members)
-        about = (weights, lead, error, predicted, trusted, reason)
-        return FittedSurrogate(count, len(records), ensembles, known, self.trainings, *about)
+        return FittedSurrogate(count, len(records), ensembles, known, weights, lead, error, predicted, trusted, reason)
 
     # -- validation -----------------------------------------------------------------------------
 

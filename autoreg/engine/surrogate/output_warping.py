@@ -40,7 +40,9 @@ class HalfLog:
         # A better half of equal values has no spread: then the distance of the mean, at last a thousandth.
         self.unit = spread or float(np.mean(numbers) - self.median) or max(abs(self.median), 1.0) * 1e-3
         logs = np.log1p((numbers[numbers > self.median] - self.median) / self.unit)
-        self.worse_unit = float(np.sqrt(np.mean(logs**2))) if len(logs) else 1.0
+        # without a worse half, or with one that is worse by less than a number can square, any unit will do
+        self.worse_unit = float(np.sqrt(np.mean(logs**2))) if len(logs) else 0.0
+        self.worse_unit = self.worse_unit or 1.0
 
     def forward(self, values: ArrayLike) -> Floats:
         """Scores of `values`; small is good."""

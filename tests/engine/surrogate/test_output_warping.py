@@ -37,7 +37,7 @@ def test_what_is_worse_than_all_that_was_seen_keeps_its_distance() -> None:
     assert np.isfinite(warp.inverse([1e6])[0])
 
 
-@pytest.mark.parametrize("values", [[0.5] * 9, [0.1, 0.1, 0.1, 0.1, 0.9], [1.0], [-3.0, -2.0, 0.0]])
+@pytest.mark.parametrize("values", [[0.5] * 9, [0.1, 0.1, 0.1, 0.1, 0.9], [1.0], [-3.0, -2.0, 0.0], [0.0, 0.0, 1e-300]])
 def test_the_warp_takes_ties_and_negative_values(values: list[float]) -> None:
     warp = HalfLog(values)
     assert np.all(np.isfinite(warp.forward(values)))
