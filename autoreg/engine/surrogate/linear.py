@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoreg.engine.pareto.front import Floats
+from autoreg.lazy import lazy_module
+
+if TYPE_CHECKING:
+    from scipy import linalg
+else:
+    linalg = lazy_module("scipy.linalg")
 
 NOISE_TO_WEIGHT_VARIANCE = np.geomspace(0.3, 300, 13)
 """Ratios among which the one of largest evidence is taken."""
@@ -27,7 +34,7 @@ class BayesianRidge:
 
     def __init__(self, columns: Floats, scores: Floats) -> None:
         self._center, self._mean = columns.mean(axis=0), float(scores.mean())
-        left, singular, self._right = np.linalg.svd(columns - self._center, full_matrices=False)
+        left, singular, self._right = _svd(columns - self._center)
         rest = scores - self._mean
         rotated = left.T @ rest
         self._count = len(scores)
@@ -48,3 +55,16 @@ class BayesianRidge:
         outside = np.maximum((off**2).sum(axis=1) - (rotated**2).sum(axis=1), 0.0)
         of_weight = (rotated**2 / self._shrunk).sum(axis=1) + outside / self._ratio + 1 / self._count
         return self._mean + off @ self._weight, np.sqrt(self._noise * (1 + of_weight))
+
+
+def _svd(matrix: Floats) -> tuple[Floats, Floats, Floats]:
+    """The thin singular value decomposition: left [n, k], singular values [k], right [k, p].
+
+    By divide and conquer, which on rare finite matrices does not converge (seen after the 150th trial of a study, and
+    with the same matrix again); then by QR iteration, which is slower and does.
+    """
+    try:
+        left, singular, right = np.linalg.svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:
+        left, singular, right = linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
+    return left, singular, right

@@ -27,3 +27,16 @@ def test_the_noise_is_found_where_there_is_enough_to_see_it() -> None:
     X = rng.normal(size=(400, 5))
     model = BayesianRidge(X, X @ np.array([1.0, -1.0, 0.5, 0.0, 2.0]) + 0.3 * rng.normal(size=400))
     assert np.sqrt(model._noise) == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_decomposition_that_does_not_converge_is_made_in_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    X, y, at = rng.normal(size=(30, 8)), rng.normal(size=30), rng.normal(size=(5, 8))
+    expected = BayesianRidge(X, y).predict(at)
+
+    def diverges(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(np.linalg, "svd", diverges)
+    for got, known in zip(BayesianRidge(X, y).predict(at), expected, strict=True):
+        assert got == pytest.approx(known)
